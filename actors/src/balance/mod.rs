@@ -1,0 +1,4 @@
+//! Where a config goes: functions over values.
+
+pub mod eligibility;
+pub mod least_count;

@@ -1,0 +1,121 @@
+//! The published view of the assignment: what polls, fetches and commands are answered from.
+//!
+//! The `Dispatcher` builds these values; HTTP threads read them as immutable snapshots and never wait for an actor.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::config::DispatchedConfig;
+use crate::domain::ids::{Epoch, KubernetesNodeName, NodeName, Stamp};
+
+/// What kind of agent polls. Source: cluster-checks 4.1 (`node_type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// 0 or absent: an agent older than about 7.68.
+    #[default]
+    Unknown,
+    /// 1: a dedicated cluster-check runner.
+    Runner,
+    /// 2: a node agent.
+    NodeAgent,
+}
+
+impl NodeKind {
+    /// Reads the wire number; numbers nobody sends yet count as unknown.
+    #[must_use]
+    pub fn from_wire(number: u8) -> Self {
+        match number {
+            1 => Self::Runner,
+            2 => Self::NodeAgent,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The wire number.
+    #[must_use]
+    pub fn to_wire(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Runner => 1,
+            Self::NodeAgent => 2,
+        }
+    }
+}
+
+/// Whether this replica may answer for the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The role is not known or the state not loaded: everything is 503.
+    #[default]
+    Starting,
+    /// Leader after a cold start: agents register and keep what they run, nothing is dispatched, configs are 503.
+    WarmingUp,
+    /// Leader: the answers are authoritative.
+    Active,
+}
+
+/// Set of configs of one node together with its stamp, as exposed to agents.
+#[derive(Debug, Default)]
+pub struct NodeView {
+    /// Version of the set.
+    pub stamp: Stamp,
+    /// The set, in key order.
+    pub configs: Arc<[Arc<DispatchedConfig>]>,
+    /// Serialised answer, filled by the first reader; the view is immutable, so it never goes stale.
+    pub body: OnceLock<Arc<[u8]>>,
+}
+
+/// Why a config has no owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DanglingReason {
+    /// No node reports.
+    NoNode,
+    /// Nodes report, none is eligible.
+    NoEligibleNode,
+}
+
+/// A config without an owner.
+#[derive(Clone, Debug)]
+pub struct Dangling {
+    /// The config.
+    pub config: Arc<DispatchedConfig>,
+    /// Why.
+    pub reason: DanglingReason,
+    /// Whether it has been waiting longer than `cluster_checks.unscheduled_check_threshold`.
+    pub flagged: bool,
+}
+
+/// Facts about a registered node, for status and metrics.
+#[derive(Debug, Clone)]
+pub struct NodeEntry {
+    /// Kind as last reported.
+    pub kind: NodeKind,
+    /// Address from `X-Real-Ip`, empty when unknown.
+    pub address: String,
+    /// Exposed set and stamp.
+    pub view: Arc<NodeView>,
+}
+
+/// Everything a replica answers from; replaced as a whole, never changed.
+#[derive(Debug, Default)]
+pub struct ServedTable {
+    /// Whether answers are authoritative.
+    pub standing: Standing,
+    /// Epoch the decisions were made in.
+    pub epoch: Epoch,
+    /// Registered nodes.
+    pub nodes: HashMap<NodeName, NodeEntry>,
+    /// Endpoint checks by Kubernetes node; stamp is always 0.
+    pub endpoints: HashMap<KubernetesNodeName, Arc<NodeView>>,
+    /// Whether discovery finished its initial listing; before that endpoint answers are 503.
+    pub discovery_synced: bool,
+    /// Configs without an owner, in key order.
+    pub dangling: Vec<Dangling>,
+    /// Whether advanced dispatching is on (cluster-checks 8.4).
+    pub advanced_dispatching: bool,
+}

@@ -1,0 +1,11 @@
+//! The host of actors: supervision, handles, asks with deadlines, liveness, time and randomness.
+
+pub mod ask;
+pub mod clock;
+pub mod health;
+pub mod mailbox;
+pub mod published;
+pub mod registry;
+pub mod rng;
+pub mod supervisor;
+pub mod universe;

@@ -1,0 +1,14 @@
+//! What actors say to each other: one file per receiver.
+
+pub mod aggregator;
+pub mod config_provider;
+pub mod dispatcher;
+pub mod journal;
+pub mod leader_election;
+pub mod membership;
+pub mod output;
+pub mod persistence;
+pub mod resolver;
+pub mod run_stats;
+pub mod scheduler;
+pub mod worker_pool;

@@ -1,0 +1,8 @@
+//! Messages to the `Resolver`.
+
+use actix::Message;
+
+/// The dispatcher knows nothing (it just started): tell everything again, then say synced.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct ReplayDiscovery;

@@ -1,0 +1,119 @@
+//! Traits through which the outside comes in. Each has a real adapter in `src` and a fake in [`crate::testing`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::config::CheckConfig;
+use crate::domain::ids::CheckId;
+use crate::domain::samples::RunSamples;
+
+/// One instance of a config that is to run here.
+#[derive(Debug, Clone)]
+pub struct CheckInstance {
+    /// The config as received; its bytes define the id.
+    pub config: Arc<CheckConfig>,
+    /// Which of its instances.
+    pub index: usize,
+    /// Check id over the received bytes.
+    pub id: CheckId,
+}
+
+/// What one run of a check produced.
+#[derive(Debug, Clone, Default)]
+pub struct RunReport {
+    /// Everything it submitted, also when it failed later.
+    pub samples: RunSamples,
+    /// Texts for the operator, shown in status.
+    pub warnings: Vec<String>,
+    /// Why the run failed, `None` when it did not.
+    pub error: Option<String>,
+}
+
+/// A loaded check instance. Lives as long as it is scheduled, so it may keep state between runs.
+pub trait Check: Send {
+    /// Runs once. Dropping the future cancels the run; the check must stay usable.
+    fn run(&mut self) -> BoxFuture<'_, RunReport>;
+}
+
+/// Why an instance cannot run here; shown in status, retried when its config changes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// No loader knows the check.
+    #[error("no loader for check {name:?}, known checks: {known}")]
+    NoLoader {
+        /// Check name.
+        name: String,
+        /// Names that would work, for the message.
+        known: String,
+    },
+    /// A key of the instance or init_config is missing or has a value that is not allowed.
+    #[error("option {key:?}: found {found}, allowed: {allowed}")]
+    Option {
+        /// Key, dotted path.
+        key: String,
+        /// What was found.
+        found: String,
+        /// What is allowed, and so the mend.
+        allowed: String,
+    },
+    /// The instance is no YAML mapping.
+    #[error("instance {index}: {text}")]
+    Unreadable {
+        /// Position in the config.
+        index: usize,
+        /// Parser text with line and column.
+        text: String,
+    },
+}
+
+/// Turns instances into checks.
+pub trait CheckLoader: Send + Sync {
+    /// Loads one instance.
+    ///
+    /// Errors: [`LoadError`], which never keeps other instances from loading.
+    fn load(&self, instance: &CheckInstance) -> Result<Box<dyn Check>, LoadError>;
+}
+
+/// Answer of the cluster agent to a posted status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpToDate(pub bool);
+
+/// Configs of this node as the cluster agent sent them.
+#[derive(Debug, Clone, Default)]
+pub struct FetchedConfigs {
+    /// Version of the set.
+    pub last_change: i64,
+    /// The set.
+    pub configs: Vec<Arc<CheckConfig>>,
+}
+
+/// Why a call to the cluster agent failed. The two classes have different consequences (cluster-checks 9.1).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterAgentError {
+    /// Transport error, timeout, unreadable body, or any status but 200: keep running what runs.
+    #[error("cluster agent not available: {0}")]
+    Remote(String),
+    /// 200 with a body that is not the expected JSON.
+    #[error("cluster agent answered something unexpected: {0}")]
+    Unexpected(String),
+}
+
+/// The cluster agent as a node sees it.
+pub trait ClusterAgentClient: Send + Sync {
+    /// Posts the node status. `last_change` is -1 for an extra heartbeat.
+    ///
+    /// Errors: [`ClusterAgentError`].
+    fn post_status(&self, last_change: i64, deadline: Duration) -> BoxFuture<'static, Result<UpToDate, ClusterAgentError>>;
+
+    /// Gets the cluster checks of this node.
+    ///
+    /// Errors: [`ClusterAgentError`].
+    fn fetch_configs(&self) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>>;
+
+    /// Gets the endpoint checks of a Kubernetes node.
+    ///
+    /// Errors: [`ClusterAgentError`].
+    fn fetch_endpoint_configs(&self, kubernetes_node: &str) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>>;
+}

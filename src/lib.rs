@@ -1,0 +1,14 @@
+//! muster: a drop-in Datadog Cluster Agent and its node side. This library is what the program `muster` is made of.
+
+pub mod api;
+pub mod app;
+pub mod autodiscovery;
+pub mod checks;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod demo;
+pub mod output;
+pub mod roles;
+pub mod standalone;
+pub mod telemetry;
