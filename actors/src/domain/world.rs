@@ -77,6 +77,8 @@ pub enum DanglingReason {
     NoNode,
     /// Nodes report, none is eligible.
     NoEligibleNode,
+    /// Nothing is dispatched before the warm-up ends.
+    WarmingUp,
 }
 
 /// A config without an owner.
