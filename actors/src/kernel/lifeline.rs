@@ -51,12 +51,12 @@ impl<A: Actor> Drop for DeathBell<A> {
 pub(crate) struct Lifeline<A: Actor> {
     /// `None` once the order came: a received order must not be polled again.
     order: Option<oneshot::Receiver<Stop>>,
-    _bell: DeathBell<A>,
+    bell: DeathBell<A>,
 }
 
 impl<A: Actor> Lifeline<A> {
     pub(crate) fn new(order: oneshot::Receiver<Stop>, bell: DeathBell<A>) -> Self {
-        Self { order: Some(order), _bell: bell }
+        Self { order: Some(order), bell }
     }
 }
 
@@ -73,7 +73,7 @@ impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Lifeline<A> {
         // A vanished supervisor counts as an order to stop.
         match order.unwrap_or(Stop::Orderly) {
             Stop::Orderly => context.stop(),
-            Stop::Crash => panic!("crash of {} on request", self._bell.handle.name()),
+            Stop::Crash => panic!("crash of {} on request", self.bell.handle.name()),
         }
         Poll::Pending
     }

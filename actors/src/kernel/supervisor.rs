@@ -37,6 +37,9 @@ pub struct Exhausted {
 /// Makes and starts one incarnation; the sender stops it. `None` when the factory panicked.
 type Start = Box<dyn Fn(ChildId) -> Option<oneshot::Sender<Stop>>>;
 
+/// What the role does when the kernel gives up.
+type GiveUp = Box<dyn FnOnce(Exhausted)>;
+
 struct Child {
     entry: Arc<Entry>,
     start: Start,
@@ -54,9 +57,9 @@ struct Inner {
     children: RefCell<Vec<Rc<Child>>>,
     group_names: RefCell<Vec<&'static str>>,
     tolls: mpsc::UnboundedSender<Toll>,
-    on_exhausted: RefCell<Option<Box<dyn FnOnce(Exhausted)>>>,
+    on_exhausted: Cell<Option<GiveUp>>,
     someone_died: Notify,
-    tasks: RefCell<Vec<JoinHandle<()>>>,
+    nurse: Cell<Option<JoinHandle<()>>>,
 }
 
 /// The host of all actors of one role. Cheap to clone; lives on the thread of its actors.
@@ -82,13 +85,13 @@ impl Kernel {
             children: RefCell::default(),
             group_names: RefCell::default(),
             tolls,
-            on_exhausted: RefCell::new(Some(Box::new(on_exhausted))),
+            on_exhausted: Cell::new(Some(Box::new(on_exhausted))),
             someone_died: Notify::new(),
-            tasks: RefCell::default(),
+            nurse: Cell::default(),
         });
-        let undertaker = actix_rt::spawn(hear_tolls(Rc::downgrade(&inner), news));
-        let nurse = actix_rt::spawn(ping_all(Rc::downgrade(&inner)));
-        inner.tasks.borrow_mut().extend([undertaker, nurse]);
+        // The first ends with the last bell, also when that rings after shutdown; the second must be ended.
+        actix_rt::spawn(hear_tolls(Rc::downgrade(&inner), news));
+        inner.nurse.set(Some(actix_rt::spawn(ping_all(Rc::downgrade(&inner)))));
         Self { inner }
     }
 
@@ -157,8 +160,8 @@ impl Kernel {
             let steps = self.inner.tree.borrow_mut().stop_group(group);
             self.inner.carry_out(steps, None);
         }
-        for task in self.inner.tasks.borrow_mut().drain(..) {
-            task.abort();
+        if let Some(nurse) = self.inner.nurse.take() {
+            nurse.abort();
         }
         let children = self.inner.children.borrow();
         let left: Vec<String> = self.inner.tree.borrow().running(None).map(|id| children[id].entry.name.clone()).collect();
