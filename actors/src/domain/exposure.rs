@@ -133,9 +133,7 @@ impl Exposure {
 /// The entry of a node; keeps `newest` if it is of the same version, and with it the serialised answer.
 fn entry(table: &AssignmentTable, name: &NodeName, newest: Option<Arc<NodeView>>) -> Option<NodeEntry> {
     let node = table.nodes().get(name)?;
-    let view = newest
-        .filter(|view| view.stamp == node.stamp)
-        .unwrap_or_else(|| Arc::new(view(node.stamp, table.configs_of(name))));
+    let view = newest.filter(|view| view.stamp == node.stamp).unwrap_or_else(|| Arc::new(view(node.stamp, table.configs_of(name))));
     Some(NodeEntry { kind: node.facts.kind, address: node.facts.address.clone(), view })
 }
 

@@ -42,3 +42,11 @@ pub struct NodeFacts {
     /// What it declared it can run.
     pub compatibility: CheckCompatibility,
 }
+
+impl NodeFacts {
+    /// Whether a check of this name may be placed on the node.
+    #[must_use]
+    pub fn may_run(&self, check_name: &str) -> bool {
+        self.compatibility.accepts(check_name)
+    }
+}

@@ -55,7 +55,9 @@ pub enum HeaderError {
     #[error("recognise the file: it does not begin with the mark of an assignment file")]
     NotOurs,
     /// A newer program wrote it.
-    #[error("read format {found}: this program reads formats up to {FORMAT_VERSION}; start the newer program, or move the folder away to begin anew")]
+    #[error(
+        "read format {found}: this program reads formats up to {FORMAT_VERSION}; start the newer program, or move the folder away to begin anew"
+    )]
     FromTheFuture {
         /// Format of the file.
         found: u32,

@@ -132,6 +132,16 @@ impl<'a> Turn<'a> {
         orphans
     }
 
+    /// Keys on a node that it does not run any more, because it declares other checks than before.
+    #[must_use]
+    pub fn refused_by(&self, name: &NodeName) -> Vec<ConfigKey> {
+        let Some(node) = self.table.nodes.get(name) else {
+            return Vec::new();
+        };
+        let refused = self.table.configs_of(name).filter(|config| !node.facts.may_run(&config.config.name));
+        refused.map(|config| config.key).collect()
+    }
+
     /// Puts a known config somewhere else; nothing happens if it is there already.
     pub fn place(&mut self, key: ConfigKey, placement: Placement, cause: Cause) {
         let Some(row) = self.table.rows().get(&key) else {
