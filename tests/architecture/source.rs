@@ -292,13 +292,13 @@ mod tests {
 
     #[test]
     fn comments_and_literals_are_not_code() {
-        let text = r####"
+        let text = r##"
             // crate::a::A
             /* crate::b::B /* crate::c::C */ */
             const X: &str = "crate::d::D \" crate::e::E"; const Y: &str = r#"crate::f::F "quoted" "#;
             const Z: char = '"'; const W: char = '\''; fn f<'a>(x: &'a u8) -> crate::g::G {}
             const B: &[u8] = b"crate::h::H";
-        "####;
+        "##;
         assert_eq!(paths(text), ["crate::g::G"]);
     }
 
