@@ -1,7 +1,7 @@
 //! Actors of the cluster role.
 
+mod discovery_inbox;
 pub mod dispatcher;
-pub mod front_desk;
 pub mod journal;
 pub mod leader_election;
 pub mod membership;

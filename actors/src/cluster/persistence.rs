@@ -7,7 +7,7 @@ use actix::prelude::*;
 use tracing::{debug, error, info, warn};
 
 use crate::domain::assignment::{AssignmentTable, TableDelta};
-use crate::domain::ids::{Epoch, Seq};
+use crate::domain::ids::Seq;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::supervised::Observed;
 use crate::messages::dispatcher::{DeltaSaved, PersistenceStarted, TableLoaded};
@@ -127,13 +127,18 @@ impl Persistence {
         for delta in std::mem::take(&mut self.waiting) {
             self.take_in(delta);
         }
-        if self.wanted {
-            self.hand_out();
-        }
         self.write(context);
+        self.hand_out();
     }
 
+    /// Answers a request for the table once all of it is on disk, or the disk is known to be broken.
+    ///
+    /// Why so late: the dispatcher shows at once what it gets here.
     fn hand_out(&mut self) {
+        let settled = matches!(self.state, State::Idle | State::Broken);
+        if !self.wanted || !settled {
+            return;
+        }
         self.wanted = false;
         // Not to be lost: without a table the dispatcher decides nothing.
         self.parts.loaded.post(TableLoaded { table: Box::new(self.mirror.clone()), restored: self.restored });
@@ -152,7 +157,7 @@ impl Persistence {
             return;
         }
         self.state = State::Writing;
-        let upto = (self.mirror.epoch(), self.mirror.seq());
+        let upto = self.mirror.seq();
         let deltas = std::mem::take(&mut self.waiting);
         let work = if std::mem::take(&mut self.replace_next) {
             self.parts.store.replace(self.mirror.clone())
@@ -162,7 +167,7 @@ impl Persistence {
         context.spawn(work.into_actor(self).map(move |outcome, persistence, context| persistence.written(upto, outcome, context)));
     }
 
-    fn written(&mut self, (epoch, seq): (Epoch, Seq), outcome: Result<StoreSize, StoreError>, context: &mut Context<Self>) {
+    fn written(&mut self, seq: Seq, outcome: Result<StoreSize, StoreError>, context: &mut Context<Self>) {
         match outcome {
             Ok(size) => {
                 if self.consecutive_failures > 0 {
@@ -176,7 +181,7 @@ impl Persistence {
                 }
                 self.size = size;
                 self.replace_next |= size.log > COMPACTION_FLOOR.max(LOG_PER_SNAPSHOT * size.snapshot);
-                self.report(epoch, seq, true);
+                self.report(seq, true);
                 self.write(context);
             }
             Err(error) => {
@@ -185,19 +190,20 @@ impl Persistence {
                 self.replace_next = true;
                 self.waiting.clear();
                 // What arrived during the write will not be tried before the retry, so it need not wait for it either.
-                self.report(self.mirror.epoch(), self.mirror.seq(), false);
+                self.report(self.mirror.seq(), false);
                 context.run_later(self.retry_delay(), |persistence, context| {
                     persistence.state = State::Idle;
                     persistence.write(context);
                 });
             }
         }
+        self.hand_out();
     }
 
-    fn report(&self, epoch: Epoch, seq: Seq, durable: bool) {
+    fn report(&self, seq: Seq, durable: bool) {
         debug!(seq = seq.0, durable, "assignment written");
         // Not to be lost: agents see nothing new without it.
-        self.parts.saved.post(DeltaSaved { epoch, seq, durable });
+        self.parts.saved.post(DeltaSaved { seq, durable });
     }
 
     fn count_failure(&mut self, what: &'static str, failure: &StoreError) {
@@ -249,9 +255,7 @@ impl Handler<LoadTable> for Persistence {
 
     fn handle(&mut self, _: LoadTable, _: &mut Context<Self>) {
         self.wanted = true;
-        if self.state != State::Loading {
-            self.hand_out();
-        }
+        self.hand_out();
     }
 }
 
@@ -265,7 +269,7 @@ impl Handler<SaveDelta> for Persistence {
             State::Broken => {
                 self.mirror.apply(&save.delta);
                 self.restored = true;
-                self.report(save.delta.epoch, save.delta.seq, false);
+                self.report(save.delta.seq, false);
             }
             State::Idle | State::Writing => {
                 self.take_in(save.delta);
@@ -284,7 +288,7 @@ impl Handler<SaveTable> for Persistence {
         self.waiting.clear();
         self.replace_next = true;
         match self.state {
-            State::Broken => self.report(self.mirror.epoch(), self.mirror.seq(), false),
+            State::Broken => self.report(self.mirror.seq(), false),
             State::Loading => {
                 self.state = State::Idle;
                 self.write(context);

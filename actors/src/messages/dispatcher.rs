@@ -115,8 +115,6 @@ pub struct TableLoaded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct DeltaSaved {
-    /// Epoch of the last of these changes.
-    pub epoch: Epoch,
     /// The last of these changes.
     pub seq: Seq,
     /// Whether they are on disk; if not, they are saved as soon as the disk works again.
