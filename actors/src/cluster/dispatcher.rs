@@ -100,11 +100,6 @@ pub struct DispatcherParts {
     pub outlets: DispatcherOutlets,
 }
 
-/// Works off what discovery said.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-struct ContinueDiscovery;
-
 /// Owns the assignment table. The only one that decides.
 ///
 /// After a restart it waits for the table and the role, then asks `Membership` and discovery for what changed meanwhile; the
@@ -328,7 +323,12 @@ impl Dispatcher {
         self.take_in(portion);
         if !self.inbox.is_empty() && !self.continuing {
             self.continuing = true;
-            context.notify(ContinueDiscovery);
+            // A message to oneself would be handled before anybody else on this thread gets a turn.
+            let others_had_a_turn = tokio::task::yield_now().into_actor(self);
+            context.spawn(others_had_a_turn.map(|(), dispatcher, context| {
+                dispatcher.continuing = false;
+                dispatcher.work_off_discovery(context);
+            }));
         }
     }
 
@@ -562,15 +562,6 @@ impl Handler<DiscoverySynced> for Dispatcher {
 
     fn handle(&mut self, _: DiscoverySynced, context: &mut Context<Self>) {
         self.inbox.synced();
-        self.work_off_discovery(context);
-    }
-}
-
-impl Handler<ContinueDiscovery> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: ContinueDiscovery, context: &mut Context<Self>) {
-        self.continuing = false;
         self.work_off_discovery(context);
     }
 }

@@ -54,13 +54,11 @@ impl Membership {
 
     /// Takes an observation in; tells whether the dispatcher has to know about it.
     fn observe(&mut self, node: &NodeName, seen: Observation) -> bool {
-        match self.nodes.get_mut(node) {
-            Some(record) => record.observe(seen),
-            None => {
-                self.nodes.insert(node.clone(), NodeRecord::new(seen));
-                true
-            }
+        if let Some(record) = self.nodes.get_mut(node) {
+            return record.observe(seen);
         }
+        self.nodes.insert(node.clone(), NodeRecord::new(seen));
+        true
     }
 
     fn sweep(&mut self) {
