@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use rand::rngs::StdRng;
-use rand::{RngCore as _, SeedableRng as _};
+use rand::{Rng as _, SeedableRng as _};
 
 /// Source of random numbers for actors.
 pub trait Random: Send + Sync {
@@ -37,7 +37,7 @@ impl SeededRandom {
     /// Starts from the operating system's randomness.
     #[must_use]
     pub fn from_system() -> Self {
-        Self(Mutex::new(StdRng::from_os_rng()))
+        Self(Mutex::new(rand::make_rng()))
     }
 }
 
