@@ -10,9 +10,10 @@ use actix_http::header::HeaderValue;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use muster_actors::domain::config::CheckConfig;
+use muster_actors::kernel::health::{HealthCatalogue, HealthKind};
 use serde_json::Value as Json;
 
-use crate::api::health::{HealthSource, Probe};
+use crate::api::health;
 use crate::api::path::query_value;
 use crate::api::reply::{self, Reply};
 
@@ -161,7 +162,7 @@ pub struct AdminApi {
     /// Documents and settings.
     pub admin: Arc<dyn Admin>,
     /// Health of the actors.
-    pub health: Arc<dyn HealthSource>,
+    pub health: Arc<HealthCatalogue>,
     /// Longest time for one answer.
     ///
     /// Source: `cluster_agent.server.idle_timeout_seconds`, default 60.
@@ -181,7 +182,7 @@ impl AdminApi {
             AdminRoute::Version => reply::json(self.version.clone()),
             AdminRoute::Hostname => reply::json_value(&self.hostname),
             AdminRoute::Status => self.status(request).await,
-            AdminRoute::Health => reply::json_value(&self.health.report(Probe::Ready)),
+            AdminRoute::Health => health::report(self.health.report(HealthKind::Readiness)),
             AdminRoute::Stop => {
                 self.admin.stop();
                 reply::json(Bytes::from_static(b"\"\""))

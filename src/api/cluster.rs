@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::header::{self, HeaderName};
+use actix_http::header::HeaderName;
 use actix_http::{HttpMessage as _, Method, Payload, Request, StatusCode};
 use bytes::Bytes;
 use muster_actors::domain::ids::NodeName;
 use muster_actors::kernel::clock::Clock;
 
 use crate::api::admin::{self, AdminApi, AdminRequest, AdminRoute};
-use crate::api::auth::{self, PathClass, Tokens};
+use crate::api::auth::{self, Tokens};
 use crate::api::body::{self, BodyLimits};
 use crate::api::cluster_checks::ClusterChecks;
+use crate::api::gate;
 use crate::api::listener::{Answer, Application};
 use crate::api::observer::RequestObserver;
-use crate::api::path::{Path, Segments};
 use crate::api::reply::{self, Reply};
 use crate::api::routes::Route;
 
@@ -45,11 +45,11 @@ impl Application for ClusterApi {
         match self.dispatch(&request) {
             Ok(Next::Reply(route, reply)) => {
                 self.observe(route, &reply, started);
-                self.after_body(reply, payload)
+                gate::after_body(reply, payload, self.body_limits)
             }
             Ok(Next::Status { node, real_ip }) => self.status(node, real_ip, payload, started),
             Ok(Next::Document(document)) => self.document(document, &request, payload),
-            Err(reply) => self.after_body(reply, payload),
+            Err(reply) => gate::after_body(reply, payload, self.body_limits),
         }
     }
 }
@@ -76,16 +76,11 @@ impl ClusterApi {
     ///
     /// Errors: the refusal.
     fn dispatch(&self, request: &Request) -> Result<Next, Reply> {
-        let path = Path::parse(request.path());
-        let segments = path.as_ref().map(Path::segments).ok();
-        let segments = segments.as_ref().map(Segments::as_slice).unwrap_or_default();
-        authorize(auth::cluster_class(segments), request, &self.tokens)?;
-        if let Err(error) = &path {
-            return Err(reply::text(StatusCode::BAD_REQUEST, &error.to_string()));
-        }
-        let route = Route::find(segments).filter(|route| self.checks.is_some() || !route.needs_cluster_checks());
+        let path = gate::admit(request, &self.tokens, auth::cluster_class)?;
+        let segments = path.segments();
+        let route = Route::find(segments.as_slice()).filter(|route| self.checks.is_some() || !route.needs_cluster_checks());
         let route = route.ok_or_else(reply::not_found)?;
-        check_method(route.methods(), request.method())?;
+        gate::check_method(route.methods(), request.method())?;
         self.begin(route, request)
     }
 
@@ -145,46 +140,12 @@ impl ClusterApi {
         }))
     }
 
-    /// Sends an answer that needs no body, after reading a short body away.
-    fn after_body(&self, reply: Reply, payload: Payload) -> Answer {
-        after_body(reply, payload, self.body_limits)
-    }
-
     fn observe(&self, handler: Option<&'static str>, reply: &Reply, started: Duration) {
         if let Some(handler) = handler {
             let elapsed = self.clock.monotonic().saturating_sub(started);
             self.observer.observed(handler, reply.status(), false, elapsed);
         }
     }
-}
-
-/// Answers at once when no body is to come, else after it was read away.
-///
-/// Why: an answer before the body would close the connection, and an agent with a wrong token would pay a handshake per poll.
-pub(crate) fn after_body(reply: Reply, payload: Payload, limits: BodyLimits) -> Answer {
-    if matches!(payload, Payload::None) {
-        return Answer::Now(reply);
-    }
-    Answer::Later(Box::pin(async move {
-        body::discard(payload, limits).await;
-        reply
-    }))
-}
-
-/// Applies the token rules to a request.
-///
-/// Errors: the refusal as a reply.
-pub(crate) fn authorize(class: PathClass, request: &Request, tokens: &Tokens) -> Result<(), Reply> {
-    let header = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
-    auth::authorize(class, header, tokens).map_err(|refusal| refusal.reply())
-}
-
-/// Compares the method with the allowed ones.
-///
-/// Errors: 405.
-pub(crate) fn check_method(allowed: &'static str, method: &Method) -> Result<(), Reply> {
-    let fits = allowed.split(", ").any(|allowed| allowed == method.as_str());
-    if fits { Ok(()) } else { Err(reply::method_not_allowed(allowed)) }
 }
 
 fn unavailable(text: &str) -> Reply {

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use actix_http::StatusCode;
 use bytes::Bytes;
-use muster_actors::domain::ids::{NodeName, Stamp};
+use muster_actors::domain::ids::NodeName;
 use muster_actors::domain::world::{NodeKind, NodeView, ServedTable, Standing};
-use muster_actors::kernel::ask::AskError;
-use muster_actors::kernel::mailbox::Outlet;
+use muster_actors::kernel::mailbox::{AskError, Outlet};
 use muster_actors::kernel::published::Reader;
 use muster_actors::messages::dispatcher::{Poll, PollReply};
 use muster_actors::messages::membership::Heartbeat;
@@ -25,9 +24,6 @@ use crate::api::wire;
 ///
 /// Source: style 9.5; a stock agent waits 3 s for response headers.
 const POLL_DEADLINE: Duration = Duration::from_millis(500);
-
-/// `last_change` of an extra heartbeat.
-const HEARTBEAT_ONLY: i64 = -1;
 
 /// What the check routes answer from.
 #[derive(Debug, Clone)]
@@ -57,14 +53,11 @@ impl ClusterChecks {
             Err(text) => return reply::text(StatusCode::INTERNAL_SERVER_ERROR, &text),
         };
         let heartbeat = Heartbeat { node, address, kind: NodeKind::from_wire(status.node_type) };
-        let known = {
-            let table = self.served.peek();
-            table.nodes.get(&heartbeat.node).map(|entry| (table.standing, entry.view.stamp))
-        };
+        let known = self.served.peek().is_up_to_date(&heartbeat.node, status.last_change);
         let up_to_date = match known {
-            Some((standing, stamp)) => {
+            Some(up_to_date) => {
                 self.heartbeats.post(heartbeat);
-                up_to_date(standing, stamp, status.last_change)
+                up_to_date
             }
             None => match self.introduce(heartbeat, status.last_change).await {
                 Ok(PollReply { standing: Standing::Starting, .. }) => return reply::startup_in_progress(),
@@ -126,11 +119,6 @@ impl ClusterChecks {
     }
 }
 
-/// Whether an agent with version `last_change` keeps its set. Source: cluster-checks 7 (ProcessStatus).
-fn up_to_date(standing: Standing, stamp: Stamp, last_change: i64) -> bool {
-    last_change == HEARTBEAT_ONLY || last_change == stamp.0 || standing == Standing::WarmingUp
-}
-
 fn configs(view: &Arc<NodeView>) -> Reply {
     reply::json(Bytes::from_owner(wire::configs_body(view)))
 }
@@ -162,15 +150,5 @@ mod tests {
         for wrong in ["10.0.0.300", "1.2.3", "fe80::1%eth0", "[::1]", "host"] {
             assert_eq!(client_address(Some(wrong.as_bytes())), Err(format!("cannot parse CLC runner address: {wrong}")));
         }
-    }
-
-    #[test]
-    fn cc_t17_versions_are_compared_for_equality_and_minus_one_is_a_heartbeat() {
-        let stamp = Stamp(1000);
-        assert!(up_to_date(Standing::Active, stamp, 1000));
-        assert!(up_to_date(Standing::Active, stamp, -1));
-        assert!(!up_to_date(Standing::Active, stamp, 77));
-        assert!(!up_to_date(Standing::Active, stamp, 999));
-        assert!(up_to_date(Standing::WarmingUp, stamp, 77));
     }
 }

@@ -5,56 +5,44 @@
 use std::sync::Arc;
 
 use actix_http::{Method, Request, StatusCode};
+use muster_actors::kernel::health::{HealthCatalogue, HealthKind, HealthReport};
 use serde::Serialize;
 
 use crate::api::listener::{Answer, Application};
 use crate::api::reply::{self, Reply};
 
-/// Which question is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probe {
-    /// Is the process to be restarted?
-    Live,
-    /// Is it to get traffic?
-    Ready,
-    /// Has it started?
-    Startup,
-}
-
-/// Components by health. An empty list is `null`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// Components by health, as the probes show them. An empty list is `null`.
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct HealthReport {
-    /// Components that report.
+struct Body {
     #[serde(serialize_with = "null_when_empty")]
-    pub healthy: Vec<String>,
-    /// Components that do not.
+    healthy: Vec<String>,
     #[serde(serialize_with = "null_when_empty")]
-    pub unhealthy: Vec<String>,
+    unhealthy: Vec<String>,
 }
 
 fn null_when_empty<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
     if list.is_empty() { serializer.serialize_none() } else { list.serialize(serializer) }
 }
 
-/// Knows which components are healthy; reads memory only.
-pub trait HealthSource: Send + Sync {
-    /// The components that matter for a probe.
-    fn report(&self, probe: Probe) -> HealthReport;
+/// A report as JSON, 200 whatever it says.
+pub fn report(report: HealthReport) -> Reply {
+    reply::json_value(&Body { healthy: report.healthy, unhealthy: report.unhealthy })
 }
 
 /// The server of the health port.
 #[derive(Clone)]
 pub struct HealthServer {
     /// Who knows.
-    pub source: Arc<dyn HealthSource>,
+    pub catalogue: Arc<HealthCatalogue>,
 }
 
 impl HealthServer {
-    fn reply(&self, probe: Probe) -> Reply {
-        let report = self.source.report(probe);
-        let mut reply = reply::json_value(&report);
-        if !report.unhealthy.is_empty() {
+    fn reply(&self, kind: HealthKind) -> Reply {
+        let verdict = self.catalogue.report(kind);
+        let passes = verdict.passes();
+        let mut reply = report(verdict);
+        if !passes {
             *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         }
         reply
@@ -67,12 +55,12 @@ impl Application for HealthServer {
             return Answer::Now(reply::method_not_allowed("GET"));
         }
         // Every path that is not one of the other two is a liveness probe, as with stock agents.
-        let probe = match request.path() {
-            "/ready" => Probe::Ready,
-            "/startup" => Probe::Startup,
-            _ => Probe::Live,
+        let kind = match request.path() {
+            "/ready" => HealthKind::Readiness,
+            "/startup" => HealthKind::Startup,
+            _ => HealthKind::Liveness,
         };
-        Answer::Now(self.reply(probe))
+        Answer::Now(self.reply(kind))
     }
 }
 
@@ -82,7 +70,7 @@ mod tests {
 
     #[test]
     fn empty_lists_are_null() {
-        let report = HealthReport { healthy: vec!["a".to_owned()], unhealthy: Vec::new() };
-        assert_eq!(serde_json::to_string(&report).unwrap(), r#"{"Healthy":["a"],"Unhealthy":null}"#);
+        let body = Body { healthy: vec!["a".to_owned()], unhealthy: Vec::new() };
+        assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"Healthy":["a"],"Unhealthy":null}"#);
     }
 }

@@ -4,14 +4,13 @@
 
 use std::sync::Arc;
 
-use actix_http::{Method, Request, StatusCode};
+use actix_http::{Method, Request};
 
 use crate::api::admin::{AdminApi, AdminRequest, AdminRoute};
 use crate::api::auth::{PathClass, Tokens};
 use crate::api::body::{self, BodyLimits};
-use crate::api::cluster::{after_body, authorize, check_method};
+use crate::api::gate;
 use crate::api::listener::{Answer, Application};
-use crate::api::path::{Path, Segments};
 use crate::api::reply::{self, Reply};
 
 /// The server on 127.0.0.1:`cmd_port`.
@@ -29,7 +28,7 @@ impl Application for NodeApi {
         let payload = request.take_payload();
         let route = match self.route(&request) {
             Ok(route) => route,
-            Err(reply) => return after_body(reply, payload, self.body_limits),
+            Err(reply) => return gate::after_body(reply, payload, self.body_limits),
         };
         let api = Arc::clone(self);
         let post = request.method() == Method::POST;
@@ -46,11 +45,10 @@ impl Application for NodeApi {
 impl NodeApi {
     /// Errors: the refusal.
     fn route(&self, request: &Request) -> Result<AdminRoute, Reply> {
-        authorize(PathClass::Local, request, &self.tokens)?;
-        let path = Path::parse(request.path()).map_err(|error| reply::text(StatusCode::BAD_REQUEST, &error.to_string()))?;
+        let path = gate::admit(request, &self.tokens, |_| PathClass::Local)?;
         let segments = path.segments();
-        let route = Segments::as_slice(&segments).strip_prefix(&["agent"]).and_then(AdminRoute::find).ok_or_else(reply::not_found)?;
-        check_method(route.methods(), request.method())?;
+        let route = segments.as_slice().strip_prefix(&["agent"]).and_then(AdminRoute::find).ok_or_else(reply::not_found)?;
+        gate::check_method(route.methods(), request.method())?;
         Ok(route)
     }
 }

@@ -11,9 +11,9 @@ use muster_actors::domain::ids::CheckId;
 
 use crate::api::auth::{PathClass, Tokens};
 use crate::api::body::BodyLimits;
-use crate::api::cluster::{after_body, authorize, check_method};
+use crate::api::gate;
 use crate::api::listener::{Answer, Application};
-use crate::api::path::{Path, Segments, query_value};
+use crate::api::path::query_value;
 use crate::api::reply::{self, Reply};
 
 /// Which entries a caller of `stats` wants.
@@ -123,22 +123,17 @@ impl Application for RunnerApi {
     fn answer(self: &Arc<Self>, mut request: Request) -> Answer {
         let payload: Payload = request.take_payload();
         let reply = self.reply(&request).unwrap_or_else(|refusal| refusal);
-        after_body(reply, payload, self.body_limits)
+        gate::after_body(reply, payload, self.body_limits)
     }
 }
 
 impl RunnerApi {
     /// Errors: the refusal.
     fn reply(&self, request: &Request) -> Result<Reply, Reply> {
-        let path = Path::parse(request.path());
-        let segments = path.as_ref().map(Path::segments).ok();
-        let segments = segments.as_ref().map(Segments::as_slice).unwrap_or_default();
-        authorize(class(segments), request, &self.tokens)?;
-        if let Err(error) = &path {
-            return Err(reply::text(StatusCode::BAD_REQUEST, &error.to_string()));
-        }
-        let route = Route::find(segments).ok_or_else(reply::not_found)?;
-        check_method(route.methods(), request.method())?;
+        let path = gate::admit(request, &self.tokens, class)?;
+        let segments = path.segments();
+        let route = Route::find(segments.as_slice()).ok_or_else(reply::not_found)?;
+        gate::check_method(route.methods(), request.method())?;
         Ok(match route {
             Route::Version => reply::json(self.version.clone()),
             Route::Stats => reply::json(self.stats.stats_json(self.view(request))),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
-use muster_actors::domain::world::{Dangling, NodeEntry, NodeKind, NodeView, ServedTable, Standing};
+use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Rejected, ServedTable, Standing};
 use serde::Serialize;
 
 /// Body of an accepted status: the agent may keep its set.
@@ -99,6 +99,7 @@ struct Assignments<'a> {
     advanced_dispatching: bool,
     nodes: Vec<AssignedNode<'a>>,
     dangling: Vec<AssignedConfig>,
+    rejected: &'a [Rejected],
 }
 
 #[derive(Serialize)]
@@ -117,7 +118,7 @@ struct AssignedConfig {
     check_ids: Vec<String>,
     config: CheckConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<muster_actors::domain::world::DanglingReason>,
+    reason: Option<DanglingReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flagged: Option<bool>,
 }
@@ -148,6 +149,7 @@ pub fn assignments_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
         advanced_dispatching: table.advanced_dispatching,
         nodes: nodes.collect(),
         dangling: table.dangling.iter().map(waiting).collect(),
+        rejected: &table.rejected,
     })
 }
 
