@@ -22,6 +22,9 @@ pub struct Gap {
     pub seconds: i64,
 }
 
+/// (First, last) second of each stay of one check, by runner.
+type StaysByRunner<'a> = BTreeMap<&'a str, Vec<(i64, i64)>>;
+
 /// Everything the intake recorded.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
@@ -76,7 +79,7 @@ impl Evidence {
     /// later to last report of the earlier. A hand-over within one poll is no double run.
     #[must_use]
     pub fn double_runs(&self, allowed: i64) -> Vec<String> {
-        let mut spans: BTreeMap<&str, BTreeMap<&str, Vec<(i64, i64)>>> = BTreeMap::new();
+        let mut spans: BTreeMap<&str, StaysByRunner<'_>> = BTreeMap::new();
         let mut sorted: Vec<&Sighting> = self.sightings.iter().collect();
         sorted.sort();
         for sighting in sorted {

@@ -117,7 +117,7 @@ impl<'a> Play<'a> {
     #[must_use]
     pub fn log_tails(&self) -> String {
         let children = self.server.iter().chain(self.runners.values());
-        children.map(|child| format!("--- {}\n{}\n", child.name, child.log_tail(15))).collect()
+        children.map(|child| format!("--- {}\n{}", child.name, child.log_tail(15))).collect::<Vec<_>>().join("\n")
     }
 
     /// Stops all children.
