@@ -1,16 +1,19 @@
 //! The pure core: rules as functions over values. No actors, no clock, no I/O, no logging.
 
+pub mod advanced;
 pub mod assignment;
 pub mod buckets;
 pub mod config;
 pub mod config_manager;
 pub mod digest;
 pub mod discovery;
+pub mod exposure;
 pub mod ids;
 pub mod invariants;
 pub mod journal;
 pub mod lease;
 pub mod liveness;
+pub mod node;
 pub mod patch;
 pub mod run_stats;
 pub mod sampler;
@@ -19,5 +22,7 @@ pub mod sketch;
 pub mod snapshot;
 pub mod stamp;
 pub mod template;
+pub mod turn;
+pub mod unscheduled;
 pub mod world;
 pub mod yaml;
