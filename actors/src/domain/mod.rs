@@ -1,9 +1,11 @@
 //! The pure core: rules as functions over values. No actors, no clock, no I/O, no logging.
 
 pub mod assignment;
+pub mod backoff;
 pub mod buckets;
 pub mod config;
 pub mod config_manager;
+pub mod delivery;
 pub mod digest;
 pub mod discovery;
 pub mod ids;
@@ -11,7 +13,9 @@ pub mod invariants;
 pub mod journal;
 pub mod lease;
 pub mod liveness;
+pub mod metric_name;
 pub mod patch;
+pub mod payload_queue;
 pub mod run_stats;
 pub mod sampler;
 pub mod samples;
