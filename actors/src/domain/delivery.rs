@@ -1,6 +1,6 @@
 //! What an output sends and what becomes of it: payloads, counts, verdicts.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,22 @@ impl AddAssign for Contents {
         self.sketches += other.sketches;
         self.check_runs += other.check_runs;
         self.events += other.events;
+    }
+}
+
+impl Sub for Contents {
+    type Output = Self;
+
+    /// Never below zero.
+    fn sub(self, other: Self) -> Self {
+        Self {
+            payloads: self.payloads.saturating_sub(other.payloads),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            points: self.points.saturating_sub(other.points),
+            sketches: self.sketches.saturating_sub(other.sketches),
+            check_runs: self.check_runs.saturating_sub(other.check_runs),
+            events: self.events.saturating_sub(other.events),
+        }
     }
 }
 

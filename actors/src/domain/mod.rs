@@ -2,6 +2,7 @@
 
 pub mod assignment;
 pub mod backoff;
+pub mod batch_queue;
 pub mod buckets;
 pub mod config;
 pub mod config_manager;

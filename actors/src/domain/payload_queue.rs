@@ -89,13 +89,6 @@ impl PayloadQueue {
         self.ready.keys()
     }
 
-    /// Forgets everything that waits and says what it was, without the leased payload.
-    pub fn clear(&mut self) -> Contents {
-        self.entries.clear();
-        self.ready.clear();
-        std::mem::take(&mut self.waiting)
-    }
-
     fn insert(&mut self, order: u64, entry: Entry) {
         self.waiting += entry.payload.contents;
         self.ready.entry(entry.payload.route).or_default().insert((entry.attempts, order));
@@ -104,15 +97,7 @@ impl PayloadQueue {
 
     fn remove(&mut self, order: u64) -> Option<Entry> {
         let entry = self.entries.remove(&order)?;
-        let contents = entry.payload.contents;
-        self.waiting = Contents {
-            payloads: self.waiting.payloads - contents.payloads,
-            bytes: self.waiting.bytes - contents.bytes,
-            points: self.waiting.points - contents.points,
-            sketches: self.waiting.sketches - contents.sketches,
-            check_runs: self.waiting.check_runs - contents.check_runs,
-            events: self.waiting.events - contents.events,
-        };
+        self.waiting = self.waiting - entry.payload.contents;
         if let Some(orders) = self.ready.get_mut(&entry.payload.route) {
             orders.remove(&(entry.attempts, order));
             if orders.is_empty() {
