@@ -2,9 +2,12 @@
 
 pub mod advanced;
 pub mod assignment;
+pub mod backoff;
+pub mod batch_queue;
 pub mod buckets;
 pub mod config;
 pub mod config_manager;
+pub mod delivery;
 pub mod digest;
 pub mod discovery;
 pub mod exposure;
@@ -14,7 +17,9 @@ pub mod journal;
 pub mod lease;
 pub mod liveness;
 pub mod node;
+pub mod metric_name;
 pub mod patch;
+pub mod payload_queue;
 pub mod run_stats;
 pub mod sampler;
 pub mod samples;
