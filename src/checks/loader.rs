@@ -9,6 +9,7 @@ use super::common::Trust;
 use super::http_check::HttpCheck;
 use super::options::Options;
 use super::settings::CheckSettings;
+use super::tcp_check::TcpCheck;
 
 /// Everything a check is loaded from.
 struct Parts<'a> {
@@ -21,8 +22,10 @@ struct Parts<'a> {
 type Constructor = fn(&Parts<'_>) -> Result<Box<dyn Check>, LoadError>;
 
 /// The checks of this build, sorted by name.
-const CHECKS: [(&str, Constructor); 1] =
-    [("http_check", |parts| Ok(Box::new(HttpCheck::load(parts.instance, parts.init, parts.trust, parts.settings)?)))];
+const CHECKS: [(&str, Constructor); 2] = [
+    ("http_check", |parts| Ok(Box::new(HttpCheck::load(parts.instance, parts.init, parts.trust, parts.settings)?))),
+    ("tcp_check", |parts| Ok(Box::new(TcpCheck::load(Options::new(parts.instance, ""), parts.init, parts.settings)?))),
+];
 
 /// Loads the checks that are built into the program.
 #[derive(Debug)]

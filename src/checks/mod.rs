@@ -10,6 +10,7 @@ mod normalize;
 mod options;
 mod settings;
 mod submission;
+mod tcp_check;
 mod tls;
 
 pub use loader::NativeLoader;

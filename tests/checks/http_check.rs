@@ -231,7 +231,7 @@ async fn silence_garbage_resets_and_broken_bodies_are_down() {
     ];
     for (number, (answer, outcome)) in vectors.into_iter().enumerate() {
         let server = Server::start(answer).await;
-        let instance = json!({"name": "a", "url": server.url("/"), "timeout": 1, "enable_http_outcome_tag": true});
+        let instance = json!({"name": "a", "url": server.url("/"), "timeout": 0.2, "enable_http_outcome_tag": true});
         let report = given("http_check", &instance).run().await;
         assert_eq!(state(&report).0, ServiceStatus::Critical, "case {number}");
         assert!(state(&report).1.contains("Connection failed after"), "case {number}");
@@ -326,7 +326,7 @@ async fn proxies_come_from_the_config_and_can_be_skipped() {
 #[tokio::test]
 async fn a_check_stays_usable_after_a_cancelled_run() {
     let server = Server::start(Answer::Stall(Vec::new())).await;
-    let mut check = given("http_check", &json!({"name": "a", "url": server.url("/"), "timeout": 1})).load().unwrap();
+    let mut check = given("http_check", &json!({"name": "a", "url": server.url("/"), "timeout": 0.2})).load().unwrap();
     assert!(futures_util::FutureExt::now_or_never(check.run()).is_none());
     assert_eq!(state(&check.run().await).0, ServiceStatus::Critical);
 }

@@ -4,3 +4,4 @@ mod harness;
 mod http_check;
 mod malformed;
 mod server;
+mod tcp_check;

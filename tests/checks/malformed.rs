@@ -50,6 +50,12 @@ fn a_mistake_names_key_found_and_allowed() {
         ("http_check", web(json!({"metric_patterns": {"include": ["("]}})), "metric_patterns.include", "a list", "regular expressions"),
         ("http_check", web(json!({"loader": "python"})), "loader", "\"python\"", "Python checks are not available in this build yet"),
         ("http_check", web(json!({"loader": "jmx"})), "loader", "\"jmx\"", "core"),
+        ("tcp_check", json!({"host": "a", "port": 1}), "name", "nothing", "a name for this instance"),
+        ("tcp_check", json!({"name": "a", "port": 1}), "host", "nothing", "the host to connect to"),
+        ("tcp_check", json!({"name": "a", "host": "a"}), "port", "nothing", "from 1 to 65535"),
+        ("tcp_check", json!({"name": "a", "host": "a", "port": "http"}), "port", "\"http\"", "from 1 to 65535"),
+        ("tcp_check", json!({"name": "a", "host": "a", "port": 65_536}), "port", "65536", "from 1 to 65535"),
+        ("tcp_check", json!({"name": "a", "host": "a", "port": 1, "ip_cache_duration": "x"}), "ip_cache_duration", "\"x\"", "0 or more"),
     ];
     for (check, instance, key, found, allowed) in vectors {
         let error = given(check, &instance).load().err().unwrap_or_else(|| panic!("{instance} was loaded"));
