@@ -2,6 +2,7 @@
 
 pub mod assignment;
 pub mod buckets;
+pub mod check_options;
 pub mod config;
 pub mod config_manager;
 pub mod digest;
@@ -11,8 +12,11 @@ pub mod invariants;
 pub mod journal;
 pub mod lease;
 pub mod liveness;
+pub mod normalize;
 pub mod patch;
+pub mod provider_state;
 pub mod run_stats;
+pub mod sample_state;
 pub mod sampler;
 pub mod samples;
 pub mod sketch;
