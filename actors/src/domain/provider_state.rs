@@ -3,15 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::domain::config::CheckConfig;
 
-/// Which list of configs is polled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Polling {
+/// Where a node gets configs from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigSource {
     /// Cluster checks: status first, configs only when the status says so.
     ClusterChecks,
     /// Endpoint checks: configs at every poll.
+    #[serde(rename = "endpoints-checks")]
     EndpointChecks,
+}
+
+impl ConfigSource {
+    /// The provider's name in status output. Source: autodiscovery 12.1.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClusterChecks => "cluster-checks",
+            Self::EndpointChecks => "endpoints-checks",
+        }
+    }
 }
 
 /// Timings of a provider.
@@ -79,7 +94,7 @@ pub enum Verdict {
 /// What a provider knows.
 #[derive(Debug, Clone)]
 pub struct ProviderState {
-    polling: Polling,
+    source: ConfigSource,
     policy: ProviderPolicy,
     last_change: i64,
     configs: Vec<Arc<CheckConfig>>,
@@ -96,9 +111,9 @@ pub struct ProviderState {
 impl ProviderState {
     /// Nothing known yet.
     #[must_use]
-    pub fn new(polling: Polling, policy: ProviderPolicy) -> Self {
+    pub fn new(source: ConfigSource, policy: ProviderPolicy) -> Self {
         Self {
-            polling,
+            source,
             policy,
             last_change: 0,
             configs: Vec::new(),
@@ -108,6 +123,12 @@ impl ProviderState {
             dropped: false,
             polled_once: false,
         }
+    }
+
+    /// Where the configs come from.
+    #[must_use]
+    pub fn source(&self) -> ConfigSource {
+        self.source
     }
 
     /// Timings.
@@ -128,6 +149,12 @@ impl ProviderState {
         &self.configs
     }
 
+    /// Whether the set of this moment was decided by an answer: received, or dropped.
+    #[must_use]
+    pub fn has_set(&self) -> bool {
+        self.collected || self.dropped
+    }
+
     /// Whether a poll has been answered or given up; part of readiness.
     #[must_use]
     pub fn polled_once(&self) -> bool {
@@ -143,7 +170,7 @@ impl ProviderState {
     /// Whether a poll begins with a status post.
     #[must_use]
     pub fn posts_status(&self) -> bool {
-        self.polling == Polling::ClusterChecks
+        self.source == ConfigSource::ClusterChecks
     }
 
     /// Takes the answer to a status post and says whether the configs are to be fetched.
@@ -238,7 +265,7 @@ mod tests {
     }
 
     fn cluster() -> ProviderState {
-        ProviderState::new(Polling::ClusterChecks, ProviderPolicy::default())
+        ProviderState::new(ConfigSource::ClusterChecks, ProviderPolicy::default())
     }
 
     /// A provider with three configs since `seconds(0)`.
@@ -310,7 +337,7 @@ mod tests {
         let mut state = running();
         assert_eq!(state.on_collect(seconds(1_000_000), CollectAnswer::Unavailable), Verdict::Keep);
         let policy = ProviderPolicy { degraded_deadline: Some(seconds(300)), ..ProviderPolicy::default() };
-        let mut state = ProviderState::new(Polling::EndpointChecks, policy);
+        let mut state = ProviderState::new(ConfigSource::EndpointChecks, policy);
         state.on_collect(seconds(0), three());
         assert_eq!(state.on_collect(seconds(299), CollectAnswer::Unavailable), Verdict::Keep);
         assert_eq!(state.on_collect(seconds(300), CollectAnswer::Unavailable), Verdict::Drop);
@@ -325,7 +352,7 @@ mod tests {
         state.on_heartbeat(seconds(25));
         assert!(!state.heartbeat_due(seconds(49)));
         assert!(state.heartbeat_due(seconds(50)));
-        assert!(!ProviderState::new(Polling::EndpointChecks, ProviderPolicy::default()).heartbeat_due(seconds(50)));
+        assert!(!ProviderState::new(ConfigSource::EndpointChecks, ProviderPolicy::default()).heartbeat_due(seconds(50)));
     }
 
     #[test]

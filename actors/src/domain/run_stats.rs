@@ -98,8 +98,6 @@ pub enum CheckState {
     Running,
     /// Waits for its next turn.
     Idle,
-    /// Cannot run here.
-    LoadError,
 }
 
 /// Statistics of one check. Serialises to the keys of stock status output, followed by ours.
@@ -214,10 +212,10 @@ impl CheckStats {
         }
     }
 
-    /// The form of the runner API; `None` for a check that cannot run here.
+    /// The form of the runner API.
     #[must_use]
-    pub fn entry(&self) -> Option<StatsEntry> {
-        (self.state != CheckState::LoadError).then(|| StatsEntry {
+    pub fn entry(&self) -> StatsEntry {
+        StatsEntry {
             average_execution_time: self.average_execution_time,
             metric_samples: self.metric_samples,
             histogram_buckets: self.histogram_buckets,
@@ -233,7 +231,7 @@ impl CheckStats {
             last_success_date: self.last_success_date,
             last_execution_date: self.last_execution_date,
             pending: self.total_runs == 0,
-        })
+        }
     }
 
     fn remember_duration(&mut self, milliseconds: u64) {
@@ -370,11 +368,26 @@ impl BusyMeter {
     }
 }
 
+/// An instance that cannot run here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadFailure {
+    /// Check name.
+    pub check_name: String,
+    /// Where its config came from.
+    pub config_source: String,
+    /// Position in its config.
+    pub instance: usize,
+    /// What is wrong and what is allowed.
+    pub error: String,
+}
+
 /// Everything the runner API answers from.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RunStatsView {
     /// Statistics by check id.
     pub checks: BTreeMap<CheckId, std::sync::Arc<CheckStats>>,
+    /// Instances that cannot run here.
+    pub load_failures: Vec<LoadFailure>,
     /// Workers as of the last window.
     pub workers: WorkersReport,
 }
@@ -385,7 +398,7 @@ impl RunStatsView {
     /// `with_pending`: whether checks without a finished run are listed, which a stock cluster agent would read as "free".
     #[must_use]
     pub fn entries(&self, with_pending: bool) -> BTreeMap<&str, StatsEntry> {
-        let entries = self.checks.iter().filter_map(|(id, stats)| Some((id.as_str(), stats.entry()?)));
+        let entries = self.checks.iter().map(|(id, stats)| (id.as_str(), stats.entry()));
         entries.filter(|(_, entry)| with_pending || !entry.pending).collect()
     }
 }
@@ -439,10 +452,10 @@ mod tests {
     fn nr_t10_an_error_lasts_until_the_next_success() {
         let mut stats = CheckStats::default();
         stats.record(&FinishedRun { error: Some("boom".to_owned()), ..run(1) });
-        let entry = stats.entry().unwrap();
+        let entry = stats.entry();
         assert_eq!((entry.last_exec_failed, entry.last_error.as_str(), entry.total_errors, entry.last_success_date), (true, "boom", 1, 0));
         stats.record(&run(1));
-        let entry = stats.entry().unwrap();
+        let entry = stats.entry();
         assert_eq!((entry.last_exec_failed, entry.last_error.as_str(), entry.last_success_date), (false, "", 1_700_000_000));
     }
 
@@ -451,7 +464,7 @@ mod tests {
         let mut stats = CheckStats::default();
         stats.record(&run(12));
         assert_eq!(
-            serde_json::to_string(&stats.entry().unwrap()).unwrap(),
+            serde_json::to_string(&stats.entry()).unwrap(),
             r#"{"AverageExecutionTime":12,"MetricSamples":0,"HistogramBuckets":0,"Events":0,"ServiceChecks":0,"LastExecFailed":false,"LastError":"","TotalRuns":1,"TotalErrors":0,"TotalMetricSamples":0,"TotalEvents":0,"TotalServiceChecks":0,"LastSuccessDate":1700000000,"LastExecutionDate":1700000000123}"#
         );
         let old: StatsEntry = serde_json::from_str(r#"{"AverageExecutionTime":5,"MetricSamples":3,"IsClusterCheck":true}"#).unwrap();

@@ -1,1 +1,3 @@
-//! To be written.
+//! Actors that both roles have.
+
+pub mod config_provider;
