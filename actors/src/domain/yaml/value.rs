@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::yaml::scalar::float_text;
+
 /// One YAML node after anchors, merge keys and YAML 1.1 scalar types are resolved.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
@@ -67,7 +69,7 @@ impl Value {
             Self::Bool(flag) => flag.to_string(),
             Self::Int(number) => number.to_string(),
             Self::UInt(number) => number.to_string(),
-            Self::Float(number) => number.to_string(),
+            Self::Float(number) => float_text(*number),
             Self::Text(text) => text.clone(),
             Self::List(_) | Self::Map(_) => self.to_json().to_string(),
         }
