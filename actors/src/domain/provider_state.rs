@@ -224,7 +224,7 @@ impl ProviderState {
     pub fn first_wait(&self, identity: &str) -> Duration {
         let spread = self.policy.poll_interval / 10;
         let share = spread_of(identity);
-        self.policy.poll_interval - spread.mul_f64(share)
+        self.policy.poll_interval.saturating_sub(spread.mul_f64(share))
     }
 
     fn within_degraded_deadline(&self, now: Duration) -> bool {

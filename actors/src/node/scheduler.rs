@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::domain::buckets::{Buckets, bucket_count};
 use crate::domain::check_options::{CheckOptions, OptionError};
 use crate::domain::config::CheckConfig;
-use crate::domain::digest::{check_id, fast_digest};
+use crate::domain::digest::{check_ids, fast_digest};
 use crate::domain::ids::{CheckId, Digest};
 use crate::domain::provider_state::{ConfigSource, spread_of};
 use crate::domain::run_stats::{CheckIdentity, LoadFailure};
@@ -150,8 +150,8 @@ impl Scheduler {
             if !is_runnable(&config) {
                 continue;
             }
-            for index in 0..config.instances.len() {
-                let instance = CheckInstance { id: check_id(&config, index), config: Arc::clone(&config), index };
+            for (index, id) in check_ids(&config).into_iter().enumerate() {
+                let instance = CheckInstance { config: Arc::clone(&config), index, id };
                 self.pending.push_back(Pending { owner: (source, digest), instance });
             }
         }

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, oneshot};
 use tracing::{debug, warn};
 
 use crate::domain::check_options::CheckOptions;
+use crate::domain::digest::check_name;
 use crate::domain::ids::CheckId;
 use crate::domain::run_stats::{BusyMeter, CheckState, FinishedRun, UTILIZATION_WINDOW, dynamic_workers};
 use crate::domain::samples::{RunSamples, ServiceCheck, ServiceStatus};
@@ -401,7 +402,6 @@ impl Handler<Drain> for WorkerPool {
 
 /// Service check that tells how a run went. Source: node-runner 6.2.
 fn check_status(id: &CheckId, host: &str, failed: bool, warned: bool) -> ServiceCheck {
-    let name = id.as_str().split(':').next().unwrap_or_default();
     let status = match (failed, warned) {
         (true, _) => ServiceStatus::Critical,
         (false, true) => ServiceStatus::Warning,
@@ -410,7 +410,7 @@ fn check_status(id: &CheckId, host: &str, failed: bool, warned: bool) -> Service
     ServiceCheck {
         name: "datadog.agent.check_status".to_owned(),
         status,
-        tags: vec![format!("check:{name}"), "dd_enable_check_intake:true".to_owned()],
+        tags: vec![format!("check:{}", check_name(id)), "dd_enable_check_intake:true".to_owned()],
         host: Some(host.to_owned()),
         message: String::new(),
     }
