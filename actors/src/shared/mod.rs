@@ -1,3 +1,5 @@
 //! Actors that both roles use.
 
 pub mod output;
+//! Actors that both roles have.
+pub mod config_provider;
