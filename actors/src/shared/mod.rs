@@ -1,5 +1,4 @@
-//! Actors that both roles use.
-
-pub mod output;
 //! Actors that both roles have.
+
 pub mod config_provider;
+pub mod output;
