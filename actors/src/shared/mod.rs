@@ -1,1 +1,4 @@
-//! To be written.
+//! Actors that both roles have.
+
+pub mod config_provider;
+pub mod output;
