@@ -1,1 +1,3 @@
-//! To be written.
+//! Fakes of the ports and builders of test data.
+
+pub mod configs;

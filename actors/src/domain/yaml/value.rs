@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::yaml::scalar::float_text;
+
 /// One YAML node after anchors, merge keys and YAML 1.1 scalar types are resolved.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
@@ -43,6 +45,19 @@ impl Value {
         }
     }
 
+    /// What it is, with article, for messages.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) | Self::UInt(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a sequence",
+            Self::Map(_) => "a mapping",
+        }
+    }
+
     /// The same document as JSON: keys become text, numbers that JSON cannot hold become `null`.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
@@ -67,7 +82,7 @@ impl Value {
             Self::Bool(flag) => flag.to_string(),
             Self::Int(number) => number.to_string(),
             Self::UInt(number) => number.to_string(),
-            Self::Float(number) => number.to_string(),
+            Self::Float(number) => float_text(*number),
             Self::Text(text) => text.clone(),
             Self::List(_) | Self::Map(_) => self.to_json().to_string(),
         }
