@@ -97,15 +97,16 @@ fn classify(error: &reqwest::Error) -> SendErrorKind {
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
-    sources(error).any(|source| {
-        // A custom I/O error hides what it wraps from `source`.
-        let wrapped = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        source.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>())
-    })
+    sources(error).any(<dyn Error>::is::<rustls::Error>)
 }
 
+/// The error and everything it wraps.
 fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        // An I/O error hides what it wraps from `source`.
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    })
 }
 
 fn chain(error: &(dyn Error + 'static)) -> String {

@@ -69,7 +69,9 @@ impl<T> Recipe<'_, T> {
             return;
         }
         let mut contents = Contents::default();
-        chunk.iter().for_each(|item| contents += (self.contents)(item));
+        for item in chunk {
+            contents += (self.contents)(item);
+        }
         let Ok(compressed) = self.compressor.compress(body) else {
             into.invalid += contents;
             return;

@@ -69,7 +69,9 @@ impl BatchQueue {
     #[must_use]
     pub fn contents(&self) -> Contents {
         let mut all = Contents::default();
-        self.waiting.iter().for_each(|waiting| all += waiting.contents);
+        for waiting in &self.waiting {
+            all += waiting.contents;
+        }
         all
     }
 }

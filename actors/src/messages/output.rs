@@ -65,7 +65,9 @@ impl OutputStats {
     #[must_use]
     pub fn total_dropped(&self) -> Contents {
         let mut total = Contents::default();
-        self.dropped.values().for_each(|dropped| total += *dropped);
+        for dropped in self.dropped.values() {
+            total += *dropped;
+        }
         total
     }
 
