@@ -2,3 +2,4 @@
 
 pub mod config_provider;
 pub mod output;
+pub mod resolver;
