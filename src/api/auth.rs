@@ -7,7 +7,7 @@ use actix_http::header::{self, HeaderValue};
 use subtle::ConstantTimeEq as _;
 
 use crate::api::reply::{self, Reply};
-use crate::config::secret::Secret;
+use crate::config::Secret;
 use crate::config::tokens::MIN_LENGTH;
 
 /// Longest part of a refused scheme that is repeated to the caller.
