@@ -147,6 +147,11 @@ impl Connection {
         let _ = within(self.stream.flush()).await;
     }
 
+    /// Says that nothing more will be sent; answers can still be read.
+    pub async fn end(&mut self) {
+        within(self.stream.shutdown()).await.unwrap();
+    }
+
     pub async fn call(&mut self, call: &Call) -> Reply {
         self.send(&call.bytes()).await;
         self.reply(call.expects_body()).await.unwrap_or_else(|| panic!("no answer to {call:?}"))

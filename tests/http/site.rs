@@ -409,6 +409,7 @@ pub fn serve<A: Application>(setup: &Setup, application: A) -> BoundServer {
         head_timeout: setup.head_timeout,
         keep_alive: setup.keep_alive,
         handshake_timeout: setup.handshake_timeout,
+        farewell_timeout: Duration::from_millis(50),
         ..ListenerSettings::secure("test", ListenAddress::All(0), tls)
     };
     listen(settings, Arc::new(application)).unwrap()
