@@ -261,7 +261,7 @@ mod tests {
     }
 
     fn three() -> CollectAnswer {
-        CollectAnswer::Configs { last_change: 7, configs: vec![Arc::new(CheckConfig::default()); 3] }
+        CollectAnswer::Configs { last_change: 7, configs: [(); 3].map(|()| Arc::new(CheckConfig::default())).to_vec() }
     }
 
     fn cluster() -> ProviderState {
