@@ -57,6 +57,21 @@ impl Server {
         Self::listen(answer, Some(certificate.acceptor())).await
     }
 
+    /// A server on a Unix socket; its address means nothing.
+    #[cfg(unix)]
+    pub(crate) fn start_unix(answer: Answer, path: &std::path::Path) -> Self {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let task = tokio::spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                serve(stream, answer.clone(), &seen).await;
+            }
+        });
+        Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), requests, task, scheme: "unix" }
+    }
+
     async fn listen(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
