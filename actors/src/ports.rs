@@ -117,3 +117,14 @@ pub trait ClusterAgentClient: Send + Sync {
     /// Errors: [`ClusterAgentError`].
     fn fetch_endpoint_configs(&self, kubernetes_node: &str) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>>;
 }
+
+/// A provider of configs that runs outside the actors, for example the watcher of files.
+///
+/// It sends [`crate::messages::resolver::ProviderListing`] whenever something changed, and when it is asked.
+pub trait DiscoverySource: Send + Sync {
+    /// Provider name, as in its listings.
+    fn provider(&self) -> &'static str;
+
+    /// Asks for a full listing, also if nothing changed. Returns at once; the listing comes as a message.
+    fn request_listing(&self);
+}

@@ -7,21 +7,7 @@ use actix::{Actor, Handler, MailboxError, Message};
 
 use crate::kernel::mailbox::Handle;
 
-/// Why an ask got no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
-    /// The actor is between two incarnations, was never started, or died while it held the question.
-    #[error("ask {0}: actor is down")]
-    Down(&'static str),
-    /// No answer within the deadline; a full mailbox ends here too, because an ask waits for room.
-    #[error("ask {actor}: no answer within {deadline:?}")]
-    Timeout {
-        /// Name of the asked actor.
-        actor: &'static str,
-        /// The deadline that passed.
-        deadline: Duration,
-    },
-}
+pub use crate::kernel::mailbox::AskError;
 
 impl<A: Actor> Handle<A> {
     /// Sends a message and waits for its answer, at most `deadline`.

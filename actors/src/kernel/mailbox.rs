@@ -10,8 +10,6 @@ use actix::{Actor, Addr, Handler, Message};
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 
-use crate::kernel::ask::AskError;
-
 /// Mailbox capacity of actors that own state.
 ///
 /// Units: messages. Why: the framework default of 16 fills during any burst (style 4.4).
@@ -26,6 +24,22 @@ pub enum TellError {
     /// The mailbox holds as many messages as it may.
     #[error("tell {0}: mailbox is full")]
     Full(&'static str),
+}
+
+/// Why an ask got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The actor is between two incarnations, was never started, or died while it held the question.
+    #[error("ask {0}: actor is down")]
+    Down(&'static str),
+    /// No answer within the deadline; a full mailbox ends here too, because an ask waits for room.
+    #[error("ask {actor}: no answer within {deadline:?}")]
+    Timeout {
+        /// Name of the asked actor.
+        actor: &'static str,
+        /// The deadline that passed.
+        deadline: Duration,
+    },
 }
 
 struct Inner<A: Actor> {

@@ -3,9 +3,13 @@
 pub mod ask;
 pub mod clock;
 pub mod health;
+pub mod intensity;
+mod lifeline;
 pub mod mailbox;
 pub mod published;
 pub mod registry;
 pub mod rng;
+pub mod supervised;
 pub mod supervisor;
+mod tree;
 pub mod universe;

@@ -1,1 +1,3 @@
-//! To be written.
+//! Actors that both roles use.
+
+pub mod resolver;
