@@ -7,9 +7,10 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::config::CheckConfig;
+use crate::domain::delivery::{Encoded, KeyState, Payload, SendResult};
 use crate::domain::ids::CheckId;
 use crate::domain::lease::LeaseGrant;
-use crate::domain::samples::RunSamples;
+use crate::domain::samples::{Batch, RunSamples};
 
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]
@@ -118,6 +119,31 @@ pub trait ClusterAgentClient: Send + Sync {
     ///
     /// Errors: [`ClusterAgentError`].
     fn fetch_endpoint_configs(&self, kubernetes_node: &str) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>>;
+}
+
+/// A destination of samples: how a batch becomes payloads, and how one payload is sent.
+pub trait OutputTransport: Send + Sync {
+    /// Turns a batch into payloads of at most the size the destination takes. May take long: runs on the blocking pool.
+    fn encode(&self, batch: &Batch) -> Encoded;
+
+    /// Sends one payload. The future ends in bounded time; dropping it abandons the attempt.
+    fn send(&self, payload: &Payload) -> BoxFuture<'static, SendResult>;
+
+    /// Asks the destination whether it accepts the key; `None` where there is nothing to ask.
+    fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {
+        None
+    }
+}
+
+/// A provider of configs that runs outside the actors, for example the watcher of files.
+///
+/// It sends [`crate::messages::resolver::ProviderListing`] whenever something changed, and when it is asked.
+pub trait DiscoverySource: Send + Sync {
+    /// Provider name, as in its listings.
+    fn provider(&self) -> &'static str;
+
+    /// Asks for a full listing, also if nothing changed. Returns at once; the listing comes as a message.
+    fn request_listing(&self);
 }
 
 /// What a store held when it was read.
