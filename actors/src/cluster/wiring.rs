@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cluster::dispatcher::{DispatchPolicy, Dispatcher, DispatcherOutlets, DispatcherParts};
+use crate::cluster::dispatcher::Dispatcher;
+use crate::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use crate::cluster::journal::Journal;
 use crate::cluster::leader_election::LeaderElection;
 use crate::cluster::membership::{Membership, MembershipParts};

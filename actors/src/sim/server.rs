@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::dispatcher::DispatchPolicy;
+use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::wiring::{Dispatching, DispatchingParts};
 use crate::domain::discovery::DiscoveryReport;
 use crate::domain::patch::PatchOptions;
