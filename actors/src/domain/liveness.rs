@@ -96,6 +96,13 @@ impl NodeRecord {
         self.former_address = Some(FormerAddress { address: self.facts.address.clone(), left_at: at });
     }
 
+    /// Takes over what was saved of a node that has polled already: only what it did not tell again.
+    pub fn restore(&mut self, saved: &NodeFacts) {
+        if self.facts.address.is_empty() {
+            self.facts.address.clone_from(&saved.address);
+        }
+    }
+
     /// What the node told about itself.
     #[must_use]
     pub fn facts(&self) -> &NodeFacts {

@@ -1,1 +1,5 @@
-//! To be written.
+//! Actors that both roles have.
+
+pub mod config_provider;
+pub mod output;
+pub mod resolver;

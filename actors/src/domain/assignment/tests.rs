@@ -112,7 +112,8 @@ proptest! {
         }
         let dangling: Vec<_> = table.dangling().iter().copied().collect();
         prop_assert_eq!(place_batch(&table, dangling), vec![]);
-        for event in events.iter().filter(|event| matches!(event, Event::Discovered { .. } | Event::NodeSeen { .. })).last() {
+        let repeatable = events.iter().rfind(|event| matches!(event, Event::Discovered { .. } | Event::NodeSeen { .. }));
+        if let Some(event) = repeatable {
             let mut turn = Turn::begin(&mut table);
             happen(&mut turn, event);
             let _ = turn.finish(Epoch(1), 1);

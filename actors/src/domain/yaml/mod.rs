@@ -9,5 +9,6 @@ mod value;
 mod write;
 
 pub use document::{Document, MAX_DEPTH, MAX_EXPANSION, Position, YamlError, YamlWarning, parse, parse_document};
+pub(crate) use scalar::integer;
 pub use value::Value;
 pub use write::{write, write_indented};

@@ -45,6 +45,19 @@ impl Value {
         }
     }
 
+    /// What it is, with article, for messages.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) | Self::UInt(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a sequence",
+            Self::Map(_) => "a mapping",
+        }
+    }
+
     /// The same document as JSON: keys become text, numbers that JSON cannot hold become `null`.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
