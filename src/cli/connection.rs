@@ -140,3 +140,6 @@ async fn send(request: RequestBuilder) -> Result<String, QueryError> {
     let body = response.text().await.map_err(unreachable)?;
     if status == 200 { Ok(body) } else { Err(QueryError::Refused { status, body }) }
 }
+
+#[cfg(test)]
+mod tests;
