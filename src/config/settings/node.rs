@@ -147,7 +147,7 @@ impl NodeSettings {
     ///
     /// Errors: [`SettingsError`] for values that fit their keys and not each other, among them a missing cluster token.
     pub fn from_config(config: &Config) -> Result<Self, SettingsError> {
-        let common = CommonSettings::from_config(config)?;
+        let mut common = CommonSettings::from_config(config)?;
         let providers = providers(config);
         let runner_enabled: bool = read(config, "clc_runner_enabled");
         let runner_host = text(config, "clc_runner_host");
@@ -175,6 +175,8 @@ impl NodeSettings {
         let kind = if runner_enabled && only_cluster_checks { NodeKind::Runner } else { NodeKind::NodeAgent };
         let identifier = text(config, "clc_runner_id").filter(|_| runner_enabled).unwrap_or_else(|| common.hostname.clone());
         let intake = IntakeSettings::from_config(config);
+        let outputs = outputs(config, &intake)?;
+        common.log.on_stderr = outputs.contains(&OutputKind::Stdout);
         Ok(Self {
             cmd_port: read(config, "cmd_port"),
             identifier: NodeName::from(identifier),
@@ -184,7 +186,7 @@ impl NodeSettings {
             providers,
             node_expiration: read(config, "cluster_checks.node_expiration_timeout"),
             checks: checks(config),
-            outputs: outputs(config, &intake)?,
+            outputs,
             intake,
             common,
         })
