@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::config::CheckConfig;
+use crate::domain::delivery::{Encoded, KeyState, Payload, SendResult};
 use crate::domain::ids::CheckId;
-use crate::domain::samples::RunSamples;
+use crate::domain::lease::LeaseGrant;
+use crate::domain::samples::{Batch, RunSamples};
 
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]
@@ -118,6 +121,20 @@ pub trait ClusterAgentClient: Send + Sync {
     fn fetch_endpoint_configs(&self, kubernetes_node: &str) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>>;
 }
 
+/// A destination of samples: how a batch becomes payloads, and how one payload is sent.
+pub trait OutputTransport: Send + Sync {
+    /// Turns a batch into payloads of at most the size the destination takes. May take long: runs on the blocking pool.
+    fn encode(&self, batch: &Batch) -> Encoded;
+
+    /// Sends one payload. The future ends in bounded time; dropping it abandons the attempt.
+    fn send(&self, payload: &Payload) -> BoxFuture<'static, SendResult>;
+
+    /// Asks the destination whether it accepts the key; `None` where there is nothing to ask.
+    fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {
+        None
+    }
+}
+
 /// A provider of configs that runs outside the actors, for example the watcher of files.
 ///
 /// It sends [`crate::messages::resolver::ProviderListing`] whenever something changed, and when it is asked.
@@ -127,4 +144,68 @@ pub trait DiscoverySource: Send + Sync {
 
     /// Asks for a full listing, also if nothing changed. Returns at once; the listing comes as a message.
     fn request_listing(&self);
+}
+
+/// What a store held when it was read.
+#[derive(Debug, Clone, Default)]
+pub struct StoredTable {
+    /// The table; empty, but with the stamps going on, if it was lost.
+    pub table: AssignmentTable,
+    /// Whether a usable table was found.
+    pub restored: bool,
+    /// What was wrong with the files and what was done about it, for the operator.
+    pub findings: Vec<String>,
+    /// Size on disk.
+    pub size: StoreSize,
+}
+
+/// Size of a store. Units: bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreSize {
+    /// The snapshot.
+    pub snapshot: u64,
+    /// The log of changes after it.
+    pub log: u64,
+}
+
+/// Why the store did not do what it should. The text names the step, the place and the cause.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{step}")]
+pub struct StoreError {
+    /// What was to be done and where, for example `append to /run/x/assignment/log`.
+    pub step: String,
+    /// What the system said.
+    #[source]
+    pub source: Arc<dyn std::error::Error + Send + Sync>,
+}
+
+/// Keeps the assignment table over the end of the process.
+pub trait AssignmentStore: Send + Sync {
+    /// Reads everything. Damage is repaired and reported as a finding, not as an error.
+    ///
+    /// Errors: [`StoreError`] if nothing can be read or repaired.
+    fn load(&self) -> BoxFuture<'static, Result<StoredTable, StoreError>>;
+
+    /// Appends changes in order. When it is done, they survive the loss of power.
+    ///
+    /// Errors: [`StoreError`]; then only [`Self::replace`] makes the store usable again.
+    fn append(&self, deltas: Vec<Arc<TableDelta>>) -> BoxFuture<'static, Result<StoreSize, StoreError>>;
+
+    /// Replaces everything by a table, at once or not at all.
+    ///
+    /// Errors: [`StoreError`]; what was stored before is still there.
+    fn replace(&self, table: AssignmentTable) -> BoxFuture<'static, Result<StoreSize, StoreError>>;
+}
+
+/// Why the lease was not granted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("get the lease: {0}")]
+pub struct LeaseError(pub String);
+
+/// The lock by which replicas agree who decides.
+pub trait LeaseStore: Send + Sync {
+    /// Gets the lease, or confirms that it is still held.
+    ///
+    /// Errors: [`LeaseError`]; then nobody is known to lead.
+    fn acquire(&self) -> BoxFuture<'static, Result<LeaseGrant, LeaseError>>;
 }

@@ -13,6 +13,7 @@ use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::health::{HealthKind, HealthReport};
 use muster_actors::kernel::intensity::RestartIntensity;
 use muster_actors::kernel::mailbox::{Handle, TellError};
+use muster_actors::kernel::rng::Random;
 use muster_actors::kernel::supervised::Observed;
 use muster_actors::kernel::universe::{self, Universe, UniverseError};
 use muster_actors::supervised;
@@ -622,3 +623,72 @@ impl Observed for Ticker {
 }
 
 supervised!(Ticker);
+
+/// A token that wanders between walkers, by chance over chosen ways and delays.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Token(u32);
+
+struct Walker {
+    name: usize,
+    others: Vec<Handle<Walker>>,
+    random: Arc<dyn Random>,
+    trace: Rc<RefCell<Vec<(usize, u32)>>>,
+}
+
+impl Actor for Walker {
+    type Context = Context<Self>;
+
+    /// Lets a new token loose every second, because every panic loses some.
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(Duration::from_secs(1), |walker, context| context.notify(Token(walker.random.below(1_000) as u32)));
+    }
+}
+
+impl Observed for Walker {
+    fn observe(&self) -> serde_json::Value {
+        json!({})
+    }
+}
+
+supervised!(Walker);
+
+impl Handler<Token> for Walker {
+    type Result = ();
+
+    fn handle(&mut self, token: Token, context: &mut Context<Self>) {
+        self.trace.borrow_mut().push((self.name, token.0));
+        assert!(self.random.below(50) != 0, "a bug by chance");
+        context.run_later(Duration::from_millis(self.random.below(200)), move |walker, _| {
+            let next = &walker.others[walker.random.below(walker.others.len() as u64) as usize];
+            // A walker that is down loses the token, as a real message would be lost.
+            let _ = next.tell(token);
+        });
+    }
+}
+
+/// Five walkers for a minute; who saw which token, and how many died of it.
+fn walk(seed: u64) -> (Vec<(usize, u32)>, u64) {
+    universe::run(seed, |universe| async move {
+        let trace = Rc::new(RefCell::new(Vec::new()));
+        let walkers: Vec<Handle<Walker>> = ["v", "w", "x", "y", "z"].map(Handle::new).into();
+        let kernel = universe.kernel();
+        let group = kernel.one_for_one("walkers", None).with_intensity(RestartIntensity::new(100, Duration::from_secs(1)));
+        for (name, handle) in walkers.iter().enumerate() {
+            let (others, random, trace) = (walkers.clone(), universe.random(), Rc::clone(&trace));
+            group.child(handle, 16, move || Walker { name, others: others.clone(), random: Arc::clone(&random), trace: Rc::clone(&trace) });
+        }
+        universe.advance(Duration::from_secs(60)).await;
+        let panics = kernel.registry().statuses().iter().map(|status| status.panics).sum();
+        universe.expect_panics(panics);
+        (trace.take(), panics)
+    })
+}
+
+#[test]
+fn the_same_seed_replays_messages_timers_and_panics_identically() {
+    let first = walk(11);
+    assert!(first.0.len() > 500 && first.1 > 5, "too little happens to prove anything: {} messages, {} panics", first.0.len(), first.1);
+    assert_eq!(first, walk(11));
+    assert_ne!(first, walk(12));
+}

@@ -1,1 +1,29 @@
-//! To be written.
+//! Configuration: the key table, the sources, the effective values, and the settings made from them.
+
+mod duration;
+mod effective;
+mod env;
+mod file;
+pub mod keys;
+mod log_level;
+pub mod option;
+mod problem;
+mod runtime;
+mod scrub;
+mod secret;
+pub mod settings;
+mod source;
+pub mod tokens;
+mod value;
+
+pub use duration::{go_text, parse_go};
+pub use effective::{Config, DEFAULT_DIRECTORY, Request, Role};
+pub use env::Environment;
+pub use log_level::LogLevel;
+pub use problem::{ConfigError, Problem, Severity};
+pub use runtime::{ApplyLogLevel, RuntimeConfig, RuntimeError};
+pub use scrub::{names_a_secret, scrub};
+pub use secret::Secret;
+pub use settings::{ClusterSettings, CommonSettings, NodeSettings, SettingsError};
+pub use source::{Source, Sourced};
+pub use value::Value;

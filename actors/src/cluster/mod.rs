@@ -1,1 +1,9 @@
-//! To be written.
+//! Actors of the cluster role.
+
+mod discovery_inbox;
+pub mod dispatcher;
+pub mod journal;
+pub mod leader_election;
+pub mod membership;
+pub mod persistence;
+pub mod wiring;

@@ -1,1 +1,186 @@
-//! To be written.
+//! What must hold after every message (style 8), as pure functions.
+//!
+//! Called by the dispatcher after each change, by property tests and by the simulation. A violation is a value with its name and its
+//! data, so that each caller decides what to do about it. Invariants 8 and 10 belong to rooms that do not exist yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::domain::assignment::{AssignmentTable, NodeRow, Placement, Row};
+use crate::domain::exposure::Exposure;
+use crate::domain::ids::{ConfigKey, NodeName, Seq};
+use crate::domain::turn::Committed;
+use crate::domain::world::{DanglingReason, ServedTable, Standing};
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Name, usable as a metric label.
+    pub name: &'static str,
+    /// What was found.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.name, self.detail)
+    }
+}
+
+fn broken(name: &'static str, detail: String) -> Violation {
+    Violation { name, detail }
+}
+
+/// Invariants 1 and 2: each config has exactly one owner that is registered and may run it, or dangles with a true reason.
+#[must_use]
+pub fn check_table(table: &AssignmentTable) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (key, row) in table.rows() {
+        if row.config.key != *key {
+            violations.push(broken("row_key", format!("row {key} holds config {}", row.config.key)));
+        }
+        match &row.placement {
+            Placement::Owned(owner) => {
+                match table.nodes().get(owner) {
+                    None => violations.push(broken("owner_known", format!("config {key} is on {owner}, which is not registered"))),
+                    Some(node) if !node.facts.may_run(&row.config.config.name) => {
+                        violations.push(broken("owner_eligible", format!("config {key} is on {owner}, which does not run it")));
+                    }
+                    Some(_) => {}
+                }
+                if !table.set_of(owner).contains(key) || table.dangling().contains(key) {
+                    violations.push(broken("one_owner", format!("the set of {owner} does not agree with row {key}")));
+                }
+            }
+            Placement::Dangling(_) => {
+                if !table.dangling().contains(key) {
+                    violations.push(broken("one_owner", format!("config {key} has no owner and does not dangle")));
+                }
+            }
+        }
+    }
+    let owned = table.rows().values().filter(|row| row.placement.owner().is_some()).count();
+    let in_sets: usize = table.nodes().keys().map(|name| table.set_of(name).len()).sum();
+    if owned != in_sets || owned + table.dangling().len() != table.rows().len() {
+        violations.push(broken("one_owner", format!("{owned} configs have an owner, sets hold {in_sets}")));
+    }
+    for (name, node) in table.nodes() {
+        if node.stamp > table.highest_stamp() || node.stamp.0 < 0 {
+            violations.push(broken("stamp_bounds", format!("{name} has stamp {}, highest is {}", node.stamp, table.highest_stamp())));
+        }
+        if node.stamp.0 == 0 && !table.set_of(name).is_empty() {
+            violations.push(broken("stamp_bounds", format!("{name} has configs and stamp 0")));
+        }
+    }
+    violations
+}
+
+/// Invariant 5: while the replica dispatches, nothing dangles that could be placed, and the reason given is the true one.
+#[must_use]
+pub fn check_planned(table: &AssignmentTable) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for row in table.dangling().iter().filter_map(|key| table.rows().get(key)) {
+        let Placement::Dangling(reason) = row.placement else { continue };
+        let expected = if table.nodes().is_empty() { DanglingReason::NoNode } else { DanglingReason::NoEligibleNode };
+        let place = table.nodes().iter().find(|(_, node)| node.facts.may_run(&row.config.config.name));
+        if let Some((name, _)) = place {
+            violations.push(broken("nothing_left_to_plan", format!("config {} dangles, {name} could run it", row.config.key)));
+        } else if reason != expected {
+            violations.push(broken("dangling_reason", format!("config {} dangles for {reason:?}, not {expected:?}", row.config.key)));
+        }
+    }
+    violations
+}
+
+/// What was allowed to happen in a turn.
+#[derive(Debug, Clone, Default)]
+pub struct Permitted {
+    /// Keys that discovery named as gone.
+    pub removed: BTreeSet<ConfigKey>,
+}
+
+/// Invariants 3, 4, 6 and 7 for one change of the table.
+#[must_use]
+pub fn check_turn(table: &AssignmentTable, committed: &Committed, permitted: &Permitted) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let changed = changed_sets(table, &committed.rows_before);
+    for (name, before) in &committed.nodes_before {
+        let (Some(before), Some(after)) = (before, table.nodes().get(name)) else { continue };
+        check_stamp(name, before, after, changed.contains(name), &mut violations);
+    }
+    for name in &changed {
+        let known = table.nodes().contains_key(name);
+        if known && !committed.nodes_before.contains_key(name) {
+            violations.push(broken("stamp_follows_set", format!("the set of {name} changed, its stamp did not")));
+        }
+    }
+    for (key, before) in &committed.rows_before {
+        let Some(before) = before else { continue };
+        let Some(after) = table.rows().get(key) else {
+            if !permitted.removed.contains(key) {
+                violations.push(broken("removed_only_when_named", format!("config {key} was removed, discovery did not say so")));
+            }
+            continue;
+        };
+        if let Some(owner) = before.placement.owner()
+            && after.placement.owner() != Some(owner)
+            && table.nodes().get(owner).is_some_and(|node| node.facts.may_run(&before.config.config.name))
+        {
+            violations.push(broken("moves_only_orphans", format!("config {key} left {owner}, which lives and may run it")));
+        }
+    }
+    if committed.delta.epoch != table.epoch() || committed.delta.seq != table.seq() {
+        violations.push(broken("epoch_order", format!("delta {:?} is not the newest change", committed.delta.seq)));
+    }
+    violations
+}
+
+/// Nodes whose set changed in content or membership.
+fn changed_sets(table: &AssignmentTable, rows_before: &BTreeMap<ConfigKey, Option<Row>>) -> BTreeSet<NodeName> {
+    let mut changed = BTreeSet::new();
+    for (key, before) in rows_before {
+        let after = table.rows().get(key);
+        if before.as_ref() == after {
+            continue;
+        }
+        let owners = [before.as_ref(), after].into_iter().flatten().filter_map(|row| row.placement.owner());
+        changed.extend(owners.cloned());
+    }
+    changed
+}
+
+fn check_stamp(name: &NodeName, before: &NodeRow, after: &NodeRow, set_changed: bool, violations: &mut Vec<Violation>) {
+    if after.stamp < before.stamp {
+        violations.push(broken("stamp_monotonic", format!("{name} went from {} to {}", before.stamp, after.stamp)));
+    }
+    if set_changed != (after.stamp != before.stamp) {
+        violations
+            .push(broken("stamp_follows_set", format!("set of {name} changed: {set_changed}, stamp {}->{}", before.stamp, after.stamp)));
+    }
+}
+
+/// Invariant 9: agents see nothing that is neither saved nor known to have failed.
+#[must_use]
+pub fn check_exposure(exposure: &Exposure, settled: Seq) -> Vec<Violation> {
+    if exposure.shown() > settled {
+        return vec![broken("shown_is_saved", format!("change {} is shown, only {settled} is saved", exposure.shown()))];
+    }
+    Vec::new()
+}
+
+/// What is served agrees with itself; part of invariants 1 and 11.
+#[must_use]
+pub fn check_served(served: &ServedTable) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if served.standing == Standing::WarmingUp && served.nodes.values().any(|entry| !entry.view.configs.is_empty()) {
+        violations.push(broken("nothing_before_warm_up_ends", "a set is served during the warm-up".to_owned()));
+    }
+    let mut owners: BTreeMap<ConfigKey, usize> = BTreeMap::new();
+    for config in served.nodes.values().flat_map(|entry| entry.view.configs.iter()) {
+        *owners.entry(config.key).or_default() += 1;
+    }
+    for (key, count) in owners.into_iter().filter(|(_, count)| *count > 1) {
+        violations.push(broken("one_owner_shown", format!("config {key} is shown to {count} nodes")));
+    }
+    violations
+}

@@ -2,13 +2,15 @@
 //!
 //! The `Dispatcher` builds these values; HTTP threads read them as immutable snapshots and never wait for an actor.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::config::DispatchedConfig;
-use crate::domain::ids::{Epoch, KubernetesNodeName, NodeName, Stamp};
+use crate::domain::ids::{Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
+use crate::domain::journal::Cause;
+use crate::domain::stamp::is_up_to_date;
 
 /// What kind of agent polls. Source: cluster-checks 4.1 (`node_type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,6 +79,8 @@ pub enum DanglingReason {
     NoNode,
     /// Nodes report, none is eligible.
     NoEligibleNode,
+    /// Nothing is dispatched before the warm-up ends.
+    WarmingUp,
 }
 
 /// A config without an owner.
@@ -118,4 +122,51 @@ pub struct ServedTable {
     pub dangling: Vec<Dangling>,
     /// Whether advanced dispatching is on (cluster-checks 8.4).
     pub advanced_dispatching: bool,
+    /// The last change of the table that agents see.
+    pub shown: Seq,
+    /// Configs that discovery found and that cannot be dispatched, in key order.
+    pub rejected: Vec<Rejected>,
+    /// What happened so far, for the metrics page.
+    pub counters: DispatcherCounters,
+}
+
+impl ServedTable {
+    /// Answer to a status poll of a node in this table; `None` if it is not in there and `Membership` and `Dispatcher` have to be asked.
+    ///
+    /// Only counts if [`Self::standing`] is not [`Standing::Starting`]. Source: cluster-checks 7, `ProcessStatus`.
+    #[must_use]
+    pub fn is_up_to_date(&self, node: &NodeName, last_change: i64) -> Option<bool> {
+        let entry = self.nodes.get(node)?;
+        Some(self.standing == Standing::WarmingUp || is_up_to_date(last_change, entry.view.stamp))
+    }
+}
+
+/// A config that was found but cannot be dispatched. Other configs are not affected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rejected {
+    /// Check name.
+    pub check_name: String,
+    /// Where it came from.
+    pub source: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Counters of the dispatcher. They begin at 0 with each incarnation of the actor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DispatcherCounters {
+    /// Configs that got an owner and had none.
+    pub placements: u64,
+    /// Configs that went from one owner to another one.
+    pub moves: BTreeMap<Cause, u64>,
+    /// Nodes that expired.
+    pub expired_nodes: u64,
+    /// Discovered configs that could not be patched.
+    pub patch_failures: u64,
+    /// Messages of an older epoch that were dropped.
+    pub stale_epoch_dropped: u64,
+    /// Changes that were shown although the disk did not take them.
+    pub persistence_failures: u64,
+    /// Invariants found broken, by name.
+    pub invariant_violations: BTreeMap<&'static str, u64>,
 }

@@ -132,3 +132,44 @@ impl HealthCatalogue {
         self.components.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Seconds(AtomicU64);
+
+    impl Clock for Seconds {
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+
+        fn unix_nanos(&self) -> i64 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_component_is_healthy_up_to_and_including_thirty_seconds_after_its_beat() {
+        let clock = Arc::new(Seconds::default());
+        let catalogue = HealthCatalogue::new(Arc::<Seconds>::clone(&clock));
+        catalogue.beat(SELF_NAME);
+        clock.0.store(30, Ordering::Relaxed);
+        assert!(catalogue.report(HealthKind::Liveness).passes());
+        clock.0.store(31, Ordering::Relaxed);
+        assert_eq!(catalogue.report(HealthKind::Liveness).unhealthy, [SELF_NAME]);
+    }
+
+    #[test]
+    fn a_name_that_is_live_and_ready_needs_both_to_be_healthy() {
+        let catalogue = HealthCatalogue::new(Arc::new(Seconds::default()));
+        catalogue.beat(SELF_NAME);
+        let ready = catalogue.flag(HealthKind::Readiness, SELF_NAME);
+        assert_eq!(catalogue.report(HealthKind::Readiness).unhealthy, [SELF_NAME]);
+        ready.set(true);
+        assert!(catalogue.report(HealthKind::Readiness).passes());
+    }
+}

@@ -54,3 +54,23 @@ impl<T> Reader<T> {
         self.cell.load()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_sees_the_newest_snapshot_and_keeps_the_one_it_holds() {
+        let publisher = Publisher::new(1);
+        let reader = publisher.reader();
+        let held = reader.current();
+        publisher.publish(2);
+        assert_eq!((*held, *reader.current(), **reader.peek()), (1, 2, 2));
+    }
+
+    #[test]
+    fn a_reader_outlives_its_publisher() {
+        let reader = Publisher::new(7).reader();
+        assert_eq!(*reader.current(), 7);
+    }
+}

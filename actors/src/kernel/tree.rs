@@ -197,3 +197,96 @@ impl Tree {
         steps
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection, prop_assert, proptest};
+
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    /// A parent with child 0, below it group `first` with children 1 and 2, and group `second` (one for one) with 3 and 4.
+    fn family() -> Tree {
+        let mut tree = Tree::default();
+        let parent = tree.add_group(None, Strategy::Together);
+        let first = tree.add_group(Some(parent), Strategy::Together);
+        let second = tree.add_group(Some(parent), Strategy::OneForOne);
+        for group in [parent, first, first, second, second] {
+            tree.add_child(group);
+        }
+        tree
+    }
+
+    #[test]
+    fn the_others_of_a_group_stop_before_anyone_starts() {
+        let mut tree = family();
+        assert_eq!(tree.died(1, NOW), [Step::Stop(2)]);
+        assert_eq!(tree.died(2, NOW), [Step::Start(1), Step::Start(2)]);
+    }
+
+    #[test]
+    fn a_single_member_starts_at_once() {
+        assert_eq!(family().died(3, NOW), [Step::Start(3)]);
+    }
+
+    #[test]
+    fn an_escalation_during_a_restart_waits_for_everyone() {
+        let mut tree = family();
+        tree.set_intensity(2, RestartIntensity::new(0, Duration::from_secs(60)));
+        assert_eq!(tree.died(1, NOW), [Step::Stop(2)]);
+        assert_eq!(tree.died(3, NOW), [Step::Stop(4), Step::Stop(0)], "2 was told before");
+        assert_eq!(tree.died(2, NOW), []);
+        assert_eq!(tree.died(0, NOW), []);
+        assert_eq!(tree.died(4, NOW), [0, 1, 2, 3, 4].map(Step::Start));
+    }
+
+    #[test]
+    fn giving_up_stops_everyone_and_starts_nobody_again() {
+        let mut tree = family();
+        tree.set_intensity(0, RestartIntensity::new(0, Duration::from_secs(60)));
+        tree.set_intensity(1, RestartIntensity::new(0, Duration::from_secs(60)));
+        assert_eq!(tree.died(1, NOW), [Step::Stop(4), Step::Stop(3), Step::Stop(2), Step::Stop(0), Step::GiveUp(0)]);
+        assert_eq!(tree.died(3, NOW), []);
+        assert_eq!(tree.add_child(0).1, []);
+    }
+
+    proptest! {
+        /// Whoever dies in whatever order: nobody is started twice, nobody is forgotten, orders to stop are given once.
+        #[test]
+        fn after_all_deaths_are_heard_everyone_runs_or_the_root_gave_up(deaths in collection::vec((0_usize..5, 0_u64..30), 0..40)) {
+            let mut tree = family();
+            let mut alive = [true; 5];
+            let mut ordered = BTreeSet::new();
+            let mut gave_up = 0;
+            let mut now = 0;
+            let mut pending: Vec<(usize, u64)> = deaths;
+            pending.reverse();
+            while let Some((child, wait)) = pending.pop() {
+                if !alive[child] {
+                    continue;
+                }
+                now += wait;
+                alive[child] = false;
+                ordered.remove(&child);
+                for step in tree.died(child, Duration::from_secs(now)) {
+                    match step {
+                        Step::Start(id) => {
+                            prop_assert!(!alive[id]);
+                            alive[id] = true;
+                        }
+                        Step::Stop(id) => {
+                            prop_assert!(alive[id]);
+                            prop_assert!(ordered.insert(id));
+                            // It obeys after the deaths that are already on their way.
+                            pending.insert(0, (id, 0));
+                        }
+                        Step::GiveUp(_) => gave_up += 1,
+                    }
+                }
+            }
+            prop_assert!(gave_up <= 1);
+            prop_assert!(alive == [gave_up == 0; 5], "{alive:?}");
+        }
+    }
+}

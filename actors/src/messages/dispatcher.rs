@@ -1,11 +1,15 @@
 //! Messages to the `Dispatcher`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Message;
 
+use crate::domain::assignment::AssignmentTable;
 use crate::domain::config::CheckConfig;
-use crate::domain::ids::{ConfigKey, NodeName, Stamp};
+use crate::domain::ids::{ConfigKey, Epoch, NodeName, Seq, Stamp};
+use crate::domain::lease::Role;
+use crate::domain::node::NodeFacts;
 use crate::domain::world::Standing;
 
 /// An agent that is not in the published table asks whether its set is current.
@@ -31,19 +35,88 @@ pub struct PollReply {
     pub stamp: Stamp,
 }
 
+/// Discovery begins to tell everything it knows: the first message after a start of the `Resolver`, and its first answer to
+/// [`crate::messages::resolver::ReplayDiscovery`].
+///
+/// Why: only a listing that this dispatcher heard from its beginning proves that what was not named is gone.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct DiscoveryStarted;
+
 /// Discovery found configs, or lost some.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct ConfigsDiscovered {
     /// New configs, unpatched; one with a known key changes nothing.
     pub added: Vec<Arc<CheckConfig>>,
-    /// Keys of configs that are gone.
+    /// Keys of configs that are gone; a key that is also among the added ones stays.
     pub removed: Vec<ConfigKey>,
 }
 
-/// Discovery has told everything it knows since it started or since the last [`crate::messages::resolver::ReplayDiscovery`].
+/// Discovery has told everything it knows since the last [`DiscoveryStarted`].
 ///
-/// What the table holds and discovery did not name may be removed from now on.
-#[derive(Debug, Clone, Message)]
+/// What the table holds and discovery did not name in between is removed.
+#[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct DiscoverySynced;
+
+/// `Membership` saw nodes for the first time, learned new facts about them, or lost them.
+///
+/// Everything in one message is decided together, so that no orphan goes to a node that is lost in the same moment.
+#[derive(Debug, Clone, Default, Message)]
+#[rtype(result = "()")]
+pub struct NodesChanged {
+    /// Nodes that are new or have new facts.
+    pub seen: Vec<(NodeName, NodeFacts)>,
+    /// Nodes that expired.
+    pub lost: Vec<LostNode>,
+}
+
+/// A node that is taken for dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostNode {
+    /// Which node.
+    pub node: NodeName,
+    /// Time since its last heartbeat.
+    pub silent_for: Duration,
+}
+
+/// `Membership` just started and knows no node: tell it with [`crate::messages::membership::NodesRestored`].
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct NodesWanted;
+
+/// The lease says something else than before. Repeating it changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct LeadershipChanged {
+    /// What this replica may do.
+    pub role: Role,
+    /// The epoch; older ones are dropped.
+    pub epoch: Epoch,
+}
+
+/// `Persistence` just started: it forgot what it was told before and did not save.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct PersistenceStarted;
+
+/// Answer to [`crate::messages::persistence::LoadTable`].
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct TableLoaded {
+    /// The table; empty on a cold start.
+    pub table: Box<AssignmentTable>,
+    /// Whether a saved table was found, so that no warm-up is needed.
+    pub restored: bool,
+}
+
+/// What became of the changes up to and including `seq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct DeltaSaved {
+    /// The last of these changes.
+    pub seq: Seq,
+    /// Whether they are on disk; if not, they are saved as soon as the disk works again.
+    pub durable: bool,
+}

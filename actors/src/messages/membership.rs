@@ -3,11 +3,12 @@
 use actix::Message;
 
 use crate::domain::ids::NodeName;
+use crate::domain::node::{CheckCompatibility, NodeFacts};
 use crate::domain::world::NodeKind;
 
 /// An agent posted its status.
 ///
-/// Sent for every poll; may be lost, the agent repeats it.
+/// Sent for every poll; may be lost, the agent repeats it. When it is answered, the `Dispatcher` has been told about a new node.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Heartbeat {
@@ -17,4 +18,16 @@ pub struct Heartbeat {
     pub address: Option<String>,
     /// Kind as reported in this poll.
     pub kind: NodeKind,
+    /// What the agent declared it can run; the default when it declared nothing.
+    pub compatibility: CheckCompatibility,
+}
+
+/// The nodes of a table that the `Dispatcher` loaded. They count as just seen.
+///
+/// Answered with [`crate::messages::dispatcher::NodesChanged`] if `Membership` knows more.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct NodesRestored {
+    /// The nodes.
+    pub nodes: Vec<(NodeName, NodeFacts)>,
 }

@@ -1,1 +1,28 @@
-//! To be written.
+//! Messages to `Persistence`.
+
+use std::sync::Arc;
+
+use actix::Message;
+
+use crate::domain::assignment::{AssignmentTable, TableDelta};
+
+/// The dispatcher knows nothing: answer with [`crate::messages::dispatcher::TableLoaded`] as soon as the table is read.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct LoadTable;
+
+/// Append a change. Answered with [`crate::messages::dispatcher::DeltaSaved`], possibly together with later ones.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SaveDelta {
+    /// The change.
+    pub delta: Arc<TableDelta>,
+}
+
+/// Replace everything by this table: changes may have been lost on the way. Answered as [`SaveDelta`].
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SaveTable {
+    /// The table as decided so far.
+    pub table: Box<AssignmentTable>,
+}

@@ -8,7 +8,8 @@ use actix::Message;
 use crate::domain::config::CheckConfig;
 use crate::domain::discovery::ConfigError;
 
-/// The dispatcher knows nothing (it just started): tell everything again, then say synced.
+/// The dispatcher knows nothing (it just started): say [`crate::messages::dispatcher::DiscoveryStarted`], tell everything again,
+/// then say synced.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct ReplayDiscovery;

@@ -1,3 +1,5 @@
-//! Actors that both roles use.
+//! Actors that both roles have.
 
+pub mod config_provider;
+pub mod output;
 pub mod resolver;

@@ -14,7 +14,7 @@ use crate::domain::ids::ConfigKey;
 use crate::kernel::mailbox::{Outlet, TellError};
 use crate::kernel::published::Publisher;
 use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::{ConfigsDiscovered, DiscoverySynced};
+use crate::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced};
 use crate::messages::resolver::{ProviderListing, ReplayDiscovery};
 use crate::ports::DiscoverySource;
 use crate::supervised;
@@ -27,6 +27,8 @@ const MEND_INTERVAL: Duration = Duration::from_secs(1);
 /// Where to tell one subscriber.
 #[derive(Debug, Clone)]
 pub struct DiscoverySubscriber {
+    /// Takes the word that everything is told from here on.
+    pub started: Outlet<DiscoveryStarted>,
     /// Takes new and lost configs.
     pub configs: Outlet<ConfigsDiscovered>,
     /// Takes the word that everything was told.
@@ -105,11 +107,24 @@ impl Resolver {
             };
             let schedule = self.manager.scheduled();
             let unschedule = missed.iter().filter(|key| !self.manager.is_scheduled(key)).copied().collect();
-            match Self::tell_one(&subscription.subscriber, &Changes { unschedule, schedule }, synced) {
+            let told = subscription
+                .subscriber
+                .started
+                .tell(DiscoveryStarted)
+                .and_then(|()| Self::tell_one(&subscription.subscriber, &Changes { unschedule, schedule }, synced));
+            match told {
                 Ok(()) => subscription.missed = None,
                 Err(error) => debug!(%error, "subscriber of discovery not reached"),
             }
         }
+    }
+
+    /// Begins anew with every subscriber.
+    fn tell_all_again(&mut self) {
+        for subscription in &mut self.subscriptions {
+            subscription.missed.get_or_insert_default();
+        }
+        self.catch_up();
     }
 
     fn publish(&self) {
@@ -155,8 +170,8 @@ impl Actor for Resolver {
             source.request_listing();
         }
         context.run_interval(MEND_INTERVAL, Self::mend);
+        self.tell_all_again();
         if self.sources.is_empty() {
-            self.tell(&Changes::default(), true);
             self.publish();
         }
     }
@@ -187,10 +202,7 @@ impl Handler<ReplayDiscovery> for Resolver {
 
     /// Marks all subscribers: who knows everything already is not changed by hearing it again.
     fn handle(&mut self, _: ReplayDiscovery, _: &mut Self::Context) {
-        for subscription in &mut self.subscriptions {
-            subscription.missed.get_or_insert_default();
-        }
-        self.catch_up();
+        self.tell_all_again();
         if self.subscriptions.iter().any(|subscription| subscription.missed.is_some()) {
             warn!("replay of discovery is late, a subscriber is not reached");
         }
@@ -249,7 +261,8 @@ mod tests {
         let (configs_outlet, configs) = universe.recorder("configs");
         let (synced_outlet, synced) = universe.recorder("synced");
         let report = Arc::new(Publisher::new(DiscoveryReport::default()));
-        let subscriber = DiscoverySubscriber { configs: configs_outlet, synced: synced_outlet };
+        let started_outlet = universe.recorder("started").0;
+        let subscriber = DiscoverySubscriber { started: started_outlet, configs: configs_outlet, synced: synced_outlet };
         let (for_factory, published) = (sources.clone(), Arc::clone(&report));
         let resolver = universe.start("Resolver", move || {
             let sources = for_factory.iter().map(|source| Arc::clone(source) as Arc<dyn DiscoverySource>).collect();
@@ -360,7 +373,7 @@ mod tests {
             let (configs_outlet, configs) = universe.recorder::<ConfigsDiscovered>("configs");
             let late = Handle::<Relay>::new("Relay");
             let (synced_outlet, synced) = universe.recorder::<DiscoverySynced>("synced");
-            let subscriber = DiscoverySubscriber { configs: late.outlet(), synced: synced_outlet };
+            let subscriber = DiscoverySubscriber { started: universe.recorder("started").0, configs: late.outlet(), synced: synced_outlet };
             let report = Arc::new(Publisher::new(DiscoveryReport::default()));
             let resolver = universe.start("Resolver", move || {
                 let source: Arc<dyn DiscoverySource> = Arc::new(FakeSource { provider: "file", requests: AtomicUsize::new(0) });

@@ -1,1 +1,5 @@
-//! To be written.
+//! Fakes of the ports and builders of test data.
+
+pub mod assignment_store;
+pub mod configs;
+pub mod lease_store;

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "architecture/graph.rs"]
 mod graph;
+#[path = "architecture/source.rs"]
 mod source;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,582 @@
+//! Decides which node runs which config.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tracing::{debug, error, info, warn};
+
+use crate::balance::least_count::place_batch;
+use crate::cluster::discovery_inbox::{DiscoveryInbox, Portion};
+use crate::domain::advanced::AdvancedDispatching;
+use crate::domain::assignment::{AssignmentTable, Placement};
+use crate::domain::config::CheckConfig;
+use crate::domain::digest::config_key;
+use crate::domain::exposure::Exposure;
+use crate::domain::ids::{ConfigKey, Epoch, Seq};
+use crate::domain::invariants::{self, Permitted, Violation};
+use crate::domain::journal::Cause;
+use crate::domain::lease::{Role, counts};
+use crate::domain::patch::{Dispatchable, PatchOptions, dispatched};
+use crate::domain::stamp::is_up_to_date;
+use crate::domain::turn::{Committed, Turn};
+use crate::domain::unscheduled::UnscheduledWatch;
+use crate::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeKind, Rejected, ServedTable, Standing};
+use crate::kernel::clock::Clock;
+use crate::kernel::mailbox::Outlet;
+use crate::kernel::published::Publisher;
+use crate::kernel::supervised::Observed;
+use crate::messages::dispatcher::{
+    ConfigsDiscovered, DeltaSaved, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted, PersistenceStarted,
+    Poll, PollReply, TableLoaded,
+};
+use crate::messages::journal::RecordDecisions;
+use crate::messages::leader_election::AnnounceLeadership;
+use crate::messages::membership::NodesRestored;
+use crate::messages::persistence::{LoadTable, SaveDelta, SaveTable};
+use crate::messages::resolver::ReplayDiscovery;
+use crate::supervised;
+
+/// Time between two looks at what changes by waiting alone: unscheduled checks, advanced dispatching.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Rules of dispatching that come from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct DispatchPolicy {
+    /// `cluster_checks.warmup_duration`: nothing is dispatched so long after a cold start.
+    pub warmup: Duration,
+    /// `cluster_checks.unscheduled_check_threshold`.
+    pub unscheduled_threshold: Duration,
+    /// `cluster_checks.node_expiration_timeout`, the lower bound of the threshold.
+    pub node_expiration: Duration,
+    /// `cluster_checks.advanced_dispatching_enabled`.
+    pub advanced_dispatching: bool,
+}
+
+impl Default for DispatchPolicy {
+    /// The stock defaults. Source: cluster-checks 13.
+    fn default() -> Self {
+        Self {
+            warmup: Duration::from_secs(30),
+            unscheduled_threshold: Duration::from_secs(60),
+            node_expiration: Duration::from_secs(30),
+            advanced_dispatching: true,
+        }
+    }
+}
+
+/// Whom the [`Dispatcher`] talks to. It asks nobody: every answer is a message of its own.
+#[derive(Clone)]
+pub struct DispatcherOutlets {
+    /// To `Persistence`.
+    pub load: Outlet<LoadTable>,
+    /// To `Persistence`.
+    pub save: Outlet<SaveDelta>,
+    /// To `Persistence`.
+    pub save_all: Outlet<SaveTable>,
+    /// To the `Resolver`.
+    pub replay: Outlet<ReplayDiscovery>,
+    /// To `Membership`.
+    pub nodes: Outlet<NodesRestored>,
+    /// To `LeaderElection`.
+    pub leadership: Outlet<AnnounceLeadership>,
+    /// To the `Journal`.
+    pub journal: Outlet<RecordDecisions>,
+}
+
+/// What the [`Dispatcher`] needs.
+#[derive(Clone)]
+pub struct DispatcherParts {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// How discovered configs are patched.
+    pub patch: Arc<PatchOptions>,
+    /// Rules.
+    pub policy: DispatchPolicy,
+    /// Where agents are answered from. Outlives the actor, so that a restart does not interrupt anybody.
+    pub published: Arc<Publisher<ServedTable>>,
+    /// The others.
+    pub outlets: DispatcherOutlets,
+}
+
+/// Owns the assignment table. The only one that decides.
+///
+/// After a restart it waits for the table and the role, then asks `Membership` and discovery for what changed meanwhile; the
+/// published table of before keeps being served, because nothing was decided in between.
+pub struct Dispatcher {
+    parts: DispatcherParts,
+    /// `None` until it is loaded.
+    table: Option<AssignmentTable>,
+    /// Whether a warm-up has to come first.
+    cold_start: bool,
+    role: Role,
+    epoch: Epoch,
+    /// Whether decisions are made: table loaded and role is leader.
+    deciding: bool,
+    warming_up: bool,
+    exposure: Exposure,
+    settled: Seq,
+    inbox: DiscoveryInbox,
+    continuing: bool,
+    /// Keys that this incarnation patched already; patching again would yield the same.
+    patched: BTreeSet<ConfigKey>,
+    rejected: BTreeMap<ConfigKey, Rejected>,
+    discovery_synced: bool,
+    advanced: AdvancedDispatching,
+    unscheduled: UnscheduledWatch,
+    counters: DispatcherCounters,
+}
+
+impl Dispatcher {
+    /// A dispatcher that knows nothing.
+    #[must_use]
+    pub fn new(parts: DispatcherParts) -> Self {
+        let policy = parts.policy;
+        Self {
+            parts,
+            table: None,
+            cold_start: false,
+            role: Role::Unknown,
+            epoch: Epoch(0),
+            deciding: false,
+            warming_up: false,
+            exposure: Exposure::default(),
+            settled: Seq(0),
+            inbox: DiscoveryInbox::default(),
+            continuing: false,
+            patched: BTreeSet::new(),
+            rejected: BTreeMap::new(),
+            discovery_synced: false,
+            advanced: AdvancedDispatching::new(policy.advanced_dispatching),
+            unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
+            counters: DispatcherCounters::default(),
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        match (self.deciding, self.warming_up) {
+            (false, _) => Standing::Starting,
+            (true, true) => Standing::WarmingUp,
+            (true, false) => Standing::Active,
+        }
+    }
+
+    /// Begins to decide as soon as table and role are known.
+    fn begin(&mut self, context: &mut Context<Self>) {
+        let Some(table) = self.table.as_ref().filter(|_| self.role == Role::Leader && !self.deciding) else {
+            return;
+        };
+        if !counts(table.epoch(), self.epoch) {
+            error!(
+                saved = table.epoch().0,
+                granted = self.epoch.0,
+                "the saved assignment is of a later epoch than the lease: restore the epoch file, or move the assignment folder away"
+            );
+            self.counters.stale_epoch_dropped += 1;
+            return;
+        }
+        self.deciding = true;
+        let cold = std::mem::take(&mut self.cold_start);
+        info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), cold, "dispatching begins");
+        let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
+        self.parts.outlets.nodes.post(NodesRestored { nodes });
+        self.parts.outlets.replay.post(ReplayDiscovery);
+        if cold && !self.parts.policy.warmup.is_zero() {
+            self.warming_up = true;
+            context.run_later(self.parts.policy.warmup, |dispatcher, _| dispatcher.end_warm_up());
+        } else if !self.warming_up {
+            self.decide(Cause::WarmedUp, |_| Permitted::default());
+        }
+        self.follow_nodes();
+        self.publish();
+        self.work_off_discovery(context);
+    }
+
+    fn end_warm_up(&mut self) {
+        self.warming_up = false;
+        if !self.deciding {
+            return;
+        }
+        self.decide(Cause::WarmedUp, |_| Permitted::default());
+        info!(placed = self.counters.placements, "warm-up ended");
+        self.publish();
+    }
+
+    /// Changes the table in one turn and places whatever dangles then. `cause` is why a dangling config finds a place.
+    fn decide(&mut self, cause: Cause, change: impl FnOnce(&mut Turn<'_>) -> Permitted) {
+        let Some(table) = self.table.as_mut() else { return };
+        let mut turn = Turn::begin(table);
+        let permitted = change(&mut turn);
+        if !self.warming_up {
+            let dangling: Vec<_> = turn.table().dangling().iter().copied().collect();
+            for (key, placement) in place_batch(turn.table(), dangling) {
+                turn.place(key, placement, cause);
+            }
+        }
+        let committed = turn.finish(self.epoch, self.parts.clock.unix_nanos());
+        let Some(committed) = committed else { return };
+        let mut violations = invariants::check_turn(table, &committed, &permitted);
+        if cfg!(debug_assertions) {
+            violations.extend(invariants::check_table(table));
+            if !self.warming_up {
+                violations.extend(invariants::check_planned(table));
+            }
+        }
+        let shown_at_once = self.exposure.decide(table, &committed.delta);
+        if !self.warming_up {
+            self.unscheduled.follow(table.dangling(), self.parts.clock.monotonic());
+        }
+        self.report(violations);
+        self.hand_on(committed);
+        if shown_at_once {
+            self.publish();
+        }
+    }
+
+    /// Counts a decision, and sends it to the disk and to the journal.
+    fn hand_on(&mut self, committed: Committed) {
+        for decision in &committed.decisions {
+            if decision.is_move() {
+                *self.counters.moves.entry(decision.cause).or_default() += 1;
+            } else if decision.from.is_none() && decision.to.is_some() {
+                self.counters.placements += 1;
+            }
+            debug!(
+                key = %decision.key, check = decision.check_name, from = ?decision.from, to = ?decision.to,
+                cause = decision.cause.as_str(), "decided"
+            );
+        }
+        // Not to be lost: agents see this change only after it is saved.
+        self.parts.outlets.save.post(SaveDelta { delta: Arc::new(committed.delta) });
+        if !committed.decisions.is_empty() {
+            self.parts.outlets.journal.post(RecordDecisions { decisions: committed.decisions });
+        }
+    }
+
+    fn report(&mut self, violations: Vec<Violation>) {
+        for violation in violations {
+            error!(name = violation.name, detail = violation.detail, "invariant broken");
+            *self.counters.invariant_violations.entry(violation.name).or_default() += 1;
+            debug_assert!(false, "invariant broken: {violation}");
+        }
+    }
+
+    fn publish(&mut self) {
+        let Some(table) = &self.table else { return };
+        let dangling = table.dangling().iter().filter_map(|key| {
+            let row = table.rows().get(key)?;
+            let Placement::Dangling(reason) = row.placement else { return None };
+            Some(Dangling { config: Arc::clone(&row.config), reason, flagged: self.unscheduled.is_flagged(*key) })
+        });
+        let served = ServedTable {
+            standing: self.standing(),
+            epoch: self.epoch,
+            nodes: self.exposure.nodes().clone(),
+            endpoints: self.exposure.endpoints().clone(),
+            discovery_synced: self.discovery_synced,
+            dangling: dangling.collect(),
+            advanced_dispatching: self.advanced.on(),
+            shown: self.exposure.shown(),
+            rejected: self.rejected.values().cloned().collect(),
+            counters: self.counters.clone(),
+        };
+        let mut violations = invariants::check_exposure(&self.exposure, self.settled);
+        if cfg!(debug_assertions) {
+            violations.extend(invariants::check_served(&served));
+        }
+        self.parts.published.publish(served);
+        self.report(violations);
+    }
+
+    fn tick(&mut self) {
+        if !self.deciding {
+            return;
+        }
+        let was_on = self.advanced.on();
+        self.follow_nodes();
+        let flagged = self.unscheduled.scan(self.parts.clock.monotonic());
+        if let Some(table) = &self.table {
+            for config in flagged.iter().filter_map(|key| table.config(*key)) {
+                warn!(check = config.config.name, source = config.config.source, "config has no node for too long");
+            }
+        }
+        if !flagged.is_empty() || was_on != self.advanced.on() {
+            self.publish();
+        }
+    }
+
+    fn follow_nodes(&mut self) {
+        let Some(table) = &self.table else { return };
+        let was_on = self.advanced.on();
+        let node_agent_lives = table.nodes().values().any(|node| node.facts.kind == NodeKind::NodeAgent);
+        self.advanced.follow(node_agent_lives, self.parts.clock.monotonic());
+        if was_on != self.advanced.on() {
+            info!(on = self.advanced.on(), "advanced dispatching changed");
+        }
+    }
+
+    /// Works off one portion of what discovery said, and comes back for the rest.
+    fn work_off_discovery(&mut self, context: &mut Context<Self>) {
+        let Some(table) = self.table.as_ref().filter(|_| self.deciding) else { return };
+        let portion = self.inbox.next(|| table.keys());
+        self.take_in(portion);
+        if !self.inbox.is_empty() && !self.continuing {
+            self.continuing = true;
+            // A message to oneself would be handled before anybody else on this thread gets a turn.
+            let others_had_a_turn = tokio::task::yield_now().into_actor(self);
+            context.spawn(others_had_a_turn.map(|(), dispatcher, context| {
+                dispatcher.continuing = false;
+                dispatcher.work_off_discovery(context);
+            }));
+        }
+    }
+
+    fn take_in(&mut self, portion: Portion) {
+        let Portion { added, mut removed, vanished, synced } = portion;
+        let added: Vec<_> = added.into_iter().map(|config| (config_key(&config), config)).collect();
+        removed.extend(vanished);
+        removed.retain(|key| added.iter().all(|(added_key, _)| added_key != key));
+        let mut worth_publishing = synced && !self.discovery_synced;
+        for key in &removed {
+            self.patched.remove(key);
+            worth_publishing |= self.rejected.remove(key).is_some();
+        }
+        let failures_before = self.counters.patch_failures;
+        let dispatchable: Vec<_> = added.into_iter().filter_map(|(key, config)| self.patch(key, &config)).collect();
+        let reason = if self.warming_up { DanglingReason::WarmingUp } else { DanglingReason::NoNode };
+        self.decide(Cause::Discovered, |turn| {
+            for key in &removed {
+                turn.remove_config(*key);
+            }
+            for config in dispatchable {
+                match config {
+                    Dispatchable::Cluster(config) => {
+                        turn.put_config(Arc::new(config), reason);
+                    }
+                    Dispatchable::Endpoint(node, config) => {
+                        turn.put_endpoint(node, Arc::new(config));
+                    }
+                    Dispatchable::Ignored(_) => {}
+                }
+            }
+            Permitted { removed: removed.iter().copied().collect() }
+        });
+        if synced && !self.discovery_synced {
+            info!("discovery is complete");
+        }
+        self.discovery_synced |= synced;
+        if worth_publishing || self.counters.patch_failures != failures_before {
+            self.publish();
+        }
+    }
+
+    /// Patches a config, unless this incarnation did so already.
+    fn patch(&mut self, key: ConfigKey, config: &CheckConfig) -> Option<Dispatchable> {
+        if !self.patched.insert(key) {
+            self.inbox.named(key);
+            return None;
+        }
+        match dispatched(config, &self.parts.patch) {
+            Ok(Dispatchable::Ignored(because)) => {
+                // Not named: if the table holds it from before the options changed, it goes with the end of the listing.
+                debug!(check = config.name, %because, "config is not dispatched");
+                None
+            }
+            Ok(dispatchable) => {
+                self.inbox.named(key);
+                Some(dispatchable)
+            }
+            Err(failure) => {
+                warn!(error = %failure, "config cannot be dispatched");
+                self.counters.patch_failures += 1;
+                let reason = failure.to_string();
+                self.rejected.insert(key, Rejected { check_name: config.name.clone(), source: config.source.clone(), reason });
+                None
+            }
+        }
+    }
+}
+
+impl Actor for Dispatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(TICK, |dispatcher, _| dispatcher.tick());
+        self.parts.outlets.load.post(LoadTable);
+        self.parts.outlets.leadership.post(AnnounceLeadership);
+    }
+}
+
+supervised!(Dispatcher);
+
+impl Observed for Dispatcher {
+    fn observe(&self) -> serde_json::Value {
+        let table = self.table.as_ref();
+        serde_json::json!({
+            "standing": self.standing(),
+            "role": self.role,
+            "epoch": self.epoch,
+            "decided": table.map(AssignmentTable::seq),
+            "saved": self.settled,
+            "shown": self.exposure.shown(),
+            "waiting_for_disk": self.exposure.waiting(),
+            "configs": table.map(|table| table.rows().len()),
+            "dangling": table.map(|table| table.dangling().len()),
+            "unscheduled": self.unscheduled.flagged(),
+            "nodes": table.map(|table| table.nodes().len()),
+            "highest_stamp": table.map(AssignmentTable::highest_stamp),
+            "discovery_synced": self.discovery_synced,
+            "advanced_dispatching": self.advanced.on(),
+            "rejected": self.rejected.values().collect::<Vec<_>>(),
+            "counters": self.counters,
+        })
+    }
+}
+
+impl Handler<LeadershipChanged> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, change: LeadershipChanged, context: &mut Context<Self>) {
+        if !counts(self.epoch, change.epoch) {
+            self.counters.stale_epoch_dropped += 1;
+            return;
+        }
+        self.role = change.role;
+        self.epoch = change.epoch;
+        if self.deciding && self.role != Role::Leader {
+            warn!("this replica does not lead any more, nothing is dispatched");
+            self.deciding = false;
+            self.publish();
+        }
+        self.begin(context);
+    }
+}
+
+impl Handler<TableLoaded> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, loaded: TableLoaded, context: &mut Context<Self>) {
+        // A second answer can only be older than what was decided since the first one.
+        if self.table.is_some() {
+            return;
+        }
+        let table = *loaded.table;
+        let interrupted_warm_up = table.rows().values().any(|row| row.placement == Placement::Dangling(DanglingReason::WarmingUp));
+        self.cold_start = !loaded.restored || interrupted_warm_up;
+        self.exposure = Exposure::of(&table);
+        self.settled = table.seq();
+        // Whoever was served endpoint checks a moment ago by an earlier incarnation is served on.
+        self.discovery_synced = self.parts.published.reader().peek().discovery_synced;
+        self.table = Some(table);
+        self.begin(context);
+    }
+}
+
+impl Handler<PersistenceStarted> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: PersistenceStarted, _: &mut Context<Self>) {
+        match &self.table {
+            None => self.parts.outlets.load.post(LoadTable),
+            Some(table) => self.parts.outlets.save_all.post(SaveTable { table: Box::new(table.clone()) }),
+        }
+    }
+}
+
+impl Handler<DeltaSaved> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, saved: DeltaSaved, _: &mut Context<Self>) {
+        let waiting_before = self.exposure.waiting();
+        self.settled = self.settled.max(saved.seq);
+        if self.exposure.saved(saved.seq) {
+            if !saved.durable {
+                self.counters.persistence_failures += (waiting_before - self.exposure.waiting()) as u64;
+            }
+            self.publish();
+        }
+    }
+}
+
+impl Handler<NodesChanged> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, change: NodesChanged, _: &mut Context<Self>) {
+        if !self.deciding {
+            // `Membership` tells again what differs when dispatching begins.
+            return;
+        }
+        self.counters.expired_nodes += change.lost.len() as u64;
+        self.decide(Cause::NodeJoined, |turn| {
+            for lost in &change.lost {
+                turn.remove_node(&lost.node, Cause::NodeExpired);
+            }
+            for (node, facts) in change.seen {
+                turn.put_node(&node, facts);
+                for key in turn.refused_by(&node) {
+                    turn.place(key, Placement::Dangling(DanglingReason::NoEligibleNode), Cause::NotEligible);
+                }
+            }
+            Permitted::default()
+        });
+        let was_on = self.advanced.on();
+        self.follow_nodes();
+        if was_on != self.advanced.on() {
+            self.publish();
+        }
+    }
+}
+
+impl Handler<NodesWanted> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: NodesWanted, _: &mut Context<Self>) {
+        if let Some(table) = self.table.as_ref().filter(|_| self.deciding) {
+            let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
+            self.parts.outlets.nodes.post(NodesRestored { nodes });
+        }
+    }
+}
+
+impl Handler<DiscoveryStarted> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: DiscoveryStarted, context: &mut Context<Self>) {
+        self.inbox.started();
+        self.work_off_discovery(context);
+    }
+}
+
+impl Handler<ConfigsDiscovered> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, discovered: ConfigsDiscovered, context: &mut Context<Self>) {
+        self.inbox.changed(discovered.added, discovered.removed);
+        self.work_off_discovery(context);
+    }
+}
+
+impl Handler<DiscoverySynced> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: DiscoverySynced, context: &mut Context<Self>) {
+        self.inbox.synced();
+        self.work_off_discovery(context);
+    }
+}
+
+impl Handler<Poll> for Dispatcher {
+    type Result = MessageResult<Poll>;
+
+    fn handle(&mut self, poll: Poll, _: &mut Context<Self>) -> Self::Result {
+        let standing = self.standing();
+        let stamp = self.exposure.stamp(&poll.node);
+        let up_to_date = match standing {
+            Standing::Starting => false,
+            Standing::WarmingUp => true,
+            Standing::Active => is_up_to_date(poll.last_change, stamp),
+        };
+        MessageResult(PollReply { standing, up_to_date, stamp })
+    }
+}

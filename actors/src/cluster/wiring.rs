@@ -1,0 +1,106 @@
+//! Starts the actors of the cluster role and introduces them to each other.
+
+use std::sync::Arc;
+
+use crate::cluster::dispatcher::{DispatchPolicy, Dispatcher, DispatcherOutlets, DispatcherParts};
+use crate::cluster::journal::Journal;
+use crate::cluster::leader_election::LeaderElection;
+use crate::cluster::membership::{Membership, MembershipParts};
+use crate::cluster::persistence::{Persistence, PersistenceParts};
+use crate::domain::liveness::LivenessPolicy;
+use crate::domain::patch::PatchOptions;
+use crate::domain::world::ServedTable;
+use crate::kernel::clock::Clock;
+use crate::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
+use crate::kernel::published::Publisher;
+use crate::kernel::supervisor::Kernel;
+use crate::messages::resolver::ReplayDiscovery;
+use crate::ports::{AssignmentStore, LeaseStore};
+
+/// What dispatching needs from outside.
+#[derive(Clone)]
+pub struct DispatchingParts {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// How discovered configs are patched.
+    pub patch: Arc<PatchOptions>,
+    /// Rules, among them the expiration of nodes.
+    pub policy: DispatchPolicy,
+    /// The disk.
+    pub store: Arc<dyn AssignmentStore>,
+    /// The lock.
+    pub lease: Arc<dyn LeaseStore>,
+    /// Where agents are answered from.
+    pub published: Arc<Publisher<ServedTable>>,
+    /// To the `Resolver`.
+    pub replay: Outlet<ReplayDiscovery>,
+}
+
+/// Handles of the dispatching actors. Made first, so that others can hold them before anything runs.
+#[derive(Clone, Debug)]
+pub struct Dispatching {
+    /// Decides.
+    pub dispatcher: Handle<Dispatcher>,
+    /// Knows who lives.
+    pub membership: Handle<Membership>,
+    /// Knows whether this replica leads.
+    pub leader_election: Handle<LeaderElection>,
+    /// Keeps the assignment.
+    pub persistence: Handle<Persistence>,
+    /// Remembers why.
+    pub journal: Handle<Journal>,
+}
+
+impl Default for Dispatching {
+    fn default() -> Self {
+        Self {
+            dispatcher: Handle::new("dispatcher"),
+            membership: Handle::new("membership"),
+            leader_election: Handle::new("leader-election"),
+            persistence: Handle::new("persistence"),
+            journal: Handle::new("journal"),
+        }
+    }
+}
+
+impl Dispatching {
+    /// Starts the actors: storage one by one, the deciding three as a group that restarts together (style 4.7).
+    pub fn start(&self, kernel: &Kernel, parts: DispatchingParts) {
+        let storage = kernel.one_for_one("assignment-storage", None);
+        storage.child(&self.journal, STATE_OWNER_CAPACITY, Journal::default);
+        let persistence = PersistenceParts {
+            store: parts.store,
+            loaded: self.dispatcher.outlet(),
+            saved: self.dispatcher.outlet(),
+            started: self.dispatcher.outlet(),
+        };
+        storage.child(&self.persistence, STATE_OWNER_CAPACITY, move || Persistence::new(persistence.clone()));
+
+        let assignment = kernel.group("assignment", None);
+        let dispatcher = DispatcherParts {
+            clock: Arc::clone(&parts.clock),
+            patch: parts.patch,
+            policy: parts.policy,
+            published: parts.published,
+            outlets: DispatcherOutlets {
+                load: self.persistence.outlet(),
+                save: self.persistence.outlet(),
+                save_all: self.persistence.outlet(),
+                replay: parts.replay,
+                nodes: self.membership.outlet(),
+                leadership: self.leader_election.outlet(),
+                journal: self.journal.outlet(),
+            },
+        };
+        assignment.child(&self.dispatcher, STATE_OWNER_CAPACITY, move || Dispatcher::new(dispatcher.clone()));
+        let membership = MembershipParts {
+            clock: parts.clock,
+            policy: LivenessPolicy { expiration: parts.policy.node_expiration },
+            changes: self.dispatcher.outlet(),
+            restored: self.dispatcher.outlet(),
+        };
+        assignment.child(&self.membership, STATE_OWNER_CAPACITY, move || Membership::new(membership.clone()));
+        let (lease, leadership) = (parts.lease, self.dispatcher.outlet());
+        assignment.child(&self.leader_election, STATE_OWNER_CAPACITY, move || LeaderElection::new(Arc::clone(&lease), leadership.clone()));
+    }
+}

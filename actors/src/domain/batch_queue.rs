@@ -1,0 +1,100 @@
+//! Batches that wait to be encoded: bounded by bytes, the oldest goes first when it is full.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::domain::delivery::Contents;
+use crate::domain::samples::Batch;
+
+/// What a series, sketch, service check or event takes in memory, roughly: texts, tags, allocations.
+///
+/// Units: bytes. Why a constant: measuring every text costs more than the bound is worth.
+const BYTES_PER_ITEM: u64 = 256;
+
+/// What a point takes in memory, in bytes.
+const BYTES_PER_POINT: u64 = 16;
+
+struct Waiting {
+    batch: Arc<Batch>,
+    contents: Contents,
+    bytes: u64,
+}
+
+/// Batches in order of arrival.
+pub struct BatchQueue {
+    max_bytes: u64,
+    bytes: u64,
+    waiting: VecDeque<Waiting>,
+}
+
+impl BatchQueue {
+    /// An empty queue for about `max_bytes` of memory.
+    #[must_use]
+    pub fn new(max_bytes: u64) -> Self {
+        Self { max_bytes, bytes: 0, waiting: VecDeque::new() }
+    }
+
+    /// Adds a batch and returns what had to go for it.
+    ///
+    /// The newest batch stays whatever its size: it is in memory anyway, and encoded it may be a tenth of it.
+    pub fn push(&mut self, batch: Arc<Batch>) -> Contents {
+        let contents = Contents::of_batch(&batch);
+        let items = batch.series.len() + batch.sketches.len() + batch.check_runs.len() + batch.events.len();
+        let bytes = items as u64 * BYTES_PER_ITEM + contents.points * BYTES_PER_POINT;
+        self.bytes += bytes;
+        self.waiting.push_back(Waiting { batch, contents, bytes });
+        let mut dropped = Contents::default();
+        while self.bytes > self.max_bytes && self.waiting.len() > 1 {
+            let Some(oldest) = self.waiting.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+            dropped += oldest.contents;
+        }
+        dropped
+    }
+
+    /// Takes the oldest.
+    pub fn pop(&mut self) -> Option<(Arc<Batch>, Contents)> {
+        let oldest = self.waiting.pop_front()?;
+        self.bytes -= oldest.bytes;
+        Some((oldest.batch, oldest.contents))
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// What waits; no payloads and no bytes, because nothing is encoded yet.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        let mut all = Contents::default();
+        for waiting in &self.waiting {
+            all += waiting.contents;
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::Event;
+
+    fn batch(events: usize) -> Arc<Batch> {
+        Arc::new(Batch { events: vec![Event::default(); events], ..Batch::default() })
+    }
+
+    #[test]
+    fn the_oldest_batches_go_and_are_counted() {
+        let mut queue = BatchQueue::new(BYTES_PER_ITEM * 5);
+        assert!(queue.push(batch(2)).is_empty());
+        assert!(queue.push(batch(3)).is_empty());
+        assert_eq!(queue.push(batch(1)).events, 2);
+        assert_eq!(queue.contents().events, 4);
+        assert_eq!(queue.pop().map(|(_, contents)| contents.events), Some(3));
+        assert_eq!(queue.push(batch(9)).events, 1, "a batch larger than the bound pushes all others out and stays");
+        assert_eq!(queue.pop().map(|(_, contents)| contents.events), Some(9));
+        assert!(queue.is_empty() && queue.bytes == 0);
+    }
+}

@@ -1,0 +1,52 @@
+//! What is known about an agent that polls.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::world::NodeKind;
+
+/// Checks that an agent declares it can or cannot run; the default accepts every check.
+///
+/// Source: cluster-checks 4.1 (`check_compatibility`) and 8.1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckCompatibility {
+    /// Names it runs; empty = all.
+    pub include: BTreeSet<String>,
+    /// Names it refuses.
+    pub exclude: BTreeSet<String>,
+}
+
+impl CheckCompatibility {
+    /// Whether a check of this name may go there.
+    #[must_use]
+    pub fn accepts(&self, check_name: &str) -> bool {
+        (self.include.is_empty() || self.include.contains(check_name)) && !self.exclude.contains(check_name)
+    }
+
+    /// Whether the agent declared anything; those that did take precedence for what they accept.
+    #[must_use]
+    pub fn is_declared(&self) -> bool {
+        !self.include.is_empty() || !self.exclude.is_empty()
+    }
+}
+
+/// Facts about a registered node, as its last polls told them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Kind of agent.
+    pub kind: NodeKind,
+    /// Address from `X-Real-Ip`; empty when never told.
+    pub address: String,
+    /// What it declared it can run.
+    pub compatibility: CheckCompatibility,
+}
+
+impl NodeFacts {
+    /// Whether a check of this name may be placed on the node.
+    #[must_use]
+    pub fn may_run(&self, check_name: &str) -> bool {
+        self.compatibility.accepts(check_name)
+    }
+}

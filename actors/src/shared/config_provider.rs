@@ -1,0 +1,259 @@
+//! Polls the cluster agent for the configs of this node and keeps them through its outages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, WrapFuture as _};
+use serde::Serialize;
+use serde_json::json;
+use tracing::{info, warn};
+
+use crate::domain::provider_state::{CollectAnswer, ConfigOrigin, ConfigSource, ProviderPolicy, ProviderState, StatusAnswer, Verdict};
+use crate::kernel::clock::Clock;
+use crate::kernel::health::HealthFlag;
+use crate::kernel::mailbox::Outlet;
+use crate::kernel::published::Publisher;
+use crate::kernel::supervised::Observed;
+use crate::messages::config_provider::{PollNow, ResendConfigs};
+use crate::messages::scheduler::ApplyConfigs;
+use crate::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
+use crate::supervised;
+
+/// Limit of a status post. Source: cluster-agent-kubernetes 1.4.
+const STATUS_DEADLINE: Duration = Duration::from_secs(10);
+/// Limit of an extra heartbeat. Source: cluster-checks 9.1.
+const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(5);
+/// Time between two looks at whether an extra heartbeat is due.
+const HEARTBEAT_TICK: Duration = Duration::from_secs(1);
+/// `last_change` of an extra heartbeat.
+const HEARTBEAT_CHANGE: i64 = -1;
+/// Limit of one call whatever the client does, so that a hung one cannot end the polling.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+
+/// State of a provider for status output.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ProviderView {
+    /// `cluster-checks` or `endpoints-checks`.
+    pub source: &'static str,
+    /// Whether the first poll is over.
+    pub polled_once: bool,
+    /// Whether the cluster agent answered within the grace period.
+    pub in_contact: bool,
+    /// Version of the set.
+    pub last_change: i64,
+    /// Configs that are to run.
+    pub configs: usize,
+    /// Why the last call failed, `None` when it did not.
+    pub last_error: Option<String>,
+}
+
+/// Whom the [`ConfigProvider`] asks and tells.
+#[derive(Clone)]
+pub struct ProviderLinks {
+    /// The cluster agent.
+    pub client: Arc<dyn ClusterAgentClient>,
+    /// Who runs the configs.
+    pub scheduler: Outlet<ApplyConfigs>,
+    /// Where the state is shown.
+    pub view: Arc<Publisher<ProviderView>>,
+    /// Set when the first poll is over.
+    pub ready: HealthFlag,
+}
+
+/// Owns the set of configs of one source.
+///
+/// After a restart it knows nothing until its first poll; the scheduler keeps the set meanwhile.
+pub struct ConfigProvider {
+    state: ProviderState,
+    /// Name under which this node polls, or the Kubernetes node for endpoint checks.
+    identity: String,
+    links: ProviderLinks,
+    clock: Arc<dyn Clock>,
+    polling: bool,
+    beating: bool,
+    /// Whether the scheduler has not been told about the set yet.
+    unsent: bool,
+    last_error: Option<String>,
+}
+
+impl ConfigProvider {
+    /// Starts without configs. `identity` is the Kubernetes node for endpoint checks, the polling name otherwise.
+    #[must_use]
+    pub fn new(source: ConfigSource, policy: ProviderPolicy, identity: String, links: ProviderLinks, clock: Arc<dyn Clock>) -> Self {
+        let state = ProviderState::new(source, policy);
+        Self { state, identity, links, clock, polling: false, beating: false, unsent: false, last_error: None }
+    }
+
+    fn poll(&mut self, context: &mut Context<Self>) {
+        if self.polling {
+            return;
+        }
+        self.polling = true;
+        if self.state.posts_status() {
+            let post = self.links.client.post_status(self.state.last_change(), STATUS_DEADLINE);
+            let post = async move { tokio::time::timeout(CALL_LIMIT, post).await.unwrap_or_else(|_| Err(no_answer())) };
+            context.spawn(post.into_actor(self).map(|answer, provider, context| provider.on_status(answer, context)));
+        } else {
+            self.collect(context);
+        }
+    }
+
+    fn on_status(&mut self, answer: Result<UpToDate, ClusterAgentError>, context: &mut Context<Self>) {
+        let answer = match answer {
+            Ok(UpToDate(true)) => StatusAnswer::UpToDate,
+            Ok(UpToDate(false)) => StatusAnswer::Outdated,
+            Err(error) => {
+                self.note_error(error);
+                StatusAnswer::Failed
+            }
+        };
+        if answer != StatusAnswer::Failed {
+            self.note_success();
+        }
+        if self.state.on_status(self.clock.monotonic(), answer) {
+            self.collect(context);
+        } else {
+            self.state.on_no_collect();
+            self.end_poll();
+        }
+    }
+
+    fn collect(&mut self, context: &mut Context<Self>) {
+        let fetch = match self.state.source() {
+            ConfigSource::ClusterChecks => self.links.client.fetch_configs(),
+            ConfigSource::EndpointChecks => self.links.client.fetch_endpoint_configs(&self.identity),
+        };
+        let fetch = async move { tokio::time::timeout(CALL_LIMIT, fetch).await.unwrap_or_else(|_| Err(no_answer())) };
+        context.spawn(fetch.into_actor(self).map(|answer, provider, _| provider.on_collect(answer)));
+    }
+
+    fn on_collect(&mut self, answer: Result<FetchedConfigs, ClusterAgentError>) {
+        let answer = match answer {
+            Ok(FetchedConfigs { last_change, configs }) => {
+                self.note_success();
+                CollectAnswer::Configs { last_change, configs }
+            }
+            Err(error) => {
+                let unreadable = matches!(error, ClusterAgentError::Unexpected(_));
+                self.note_error(error);
+                if unreadable { CollectAnswer::Unreadable } else { CollectAnswer::Unavailable }
+            }
+        };
+        match self.state.on_collect(self.clock.monotonic(), answer) {
+            Verdict::Keep => {}
+            Verdict::Replace => self.send(),
+            Verdict::Drop => {
+                warn!(source = self.state.source().name(), "all configs dropped");
+                self.send();
+            }
+        }
+        self.end_poll();
+    }
+
+    fn end_poll(&mut self) {
+        self.polling = false;
+        self.links.ready.set(true);
+        self.show();
+    }
+
+    /// Tells the scheduler what is to run; if it cannot be told now, the next tick tries again.
+    fn send(&mut self) {
+        let configs = self.state.configs().to_vec();
+        self.unsent = self.links.scheduler.tell(ApplyConfigs { source: ConfigOrigin::Polled(self.state.source()), configs }).is_err();
+    }
+
+    fn tick(&mut self, context: &mut Context<Self>) {
+        if self.unsent {
+            self.send();
+        }
+        if self.beating || !self.state.heartbeat_due(self.clock.monotonic()) {
+            return;
+        }
+        self.beating = true;
+        let beat = self.links.client.post_status(HEARTBEAT_CHANGE, HEARTBEAT_DEADLINE);
+        let beat = async move { tokio::time::timeout(CALL_LIMIT, beat).await.unwrap_or_else(|_| Err(no_answer())) };
+        context.spawn(beat.into_actor(self).map(|answer, provider, context| {
+            provider.beating = false;
+            if answer.is_ok() {
+                provider.state.on_heartbeat(provider.clock.monotonic());
+                // The cluster agent is back: do not wait for the turn.
+                provider.poll(context);
+            }
+        }));
+    }
+
+    fn note_success(&mut self) {
+        if self.last_error.take().is_some() {
+            info!(source = self.state.source().name(), "cluster agent answers again");
+        }
+    }
+
+    /// Keeps the error and logs it when it is new; the same one comes with every poll.
+    fn note_error(&mut self, error: ClusterAgentError) {
+        let text = error.to_string();
+        if self.last_error.as_ref() != Some(&text) {
+            warn!(source = self.state.source().name(), error = text, "cluster agent did not answer");
+        }
+        self.last_error = Some(text);
+    }
+
+    fn view(&self) -> ProviderView {
+        ProviderView {
+            source: self.state.source().name(),
+            polled_once: self.state.polled_once(),
+            in_contact: self.state.in_contact(self.clock.monotonic()),
+            last_change: self.state.last_change(),
+            configs: self.state.configs().len(),
+            last_error: self.last_error.clone(),
+        }
+    }
+
+    fn show(&self) {
+        self.links.view.publish(self.view());
+    }
+}
+
+impl Actor for ConfigProvider {
+    type Context = Context<Self>;
+
+    /// Polls at once, then once per interval; the first wait is a little shorter, so that nodes started together spread out.
+    fn started(&mut self, context: &mut Context<Self>) {
+        self.poll(context);
+        context.run_later(self.state.first_wait(&self.identity), |provider, context| {
+            provider.poll(context);
+            context.run_interval(provider.state.policy().poll_interval, Self::poll);
+        });
+        context.run_interval(HEARTBEAT_TICK, Self::tick);
+    }
+}
+
+impl Observed for ConfigProvider {
+    fn observe(&self) -> serde_json::Value {
+        json!(self.view())
+    }
+}
+
+supervised!(ConfigProvider);
+
+impl Handler<ResendConfigs> for ConfigProvider {
+    type Result = ();
+
+    fn handle(&mut self, _: ResendConfigs, _: &mut Context<Self>) {
+        // Before the first answer there is nothing to tell: an empty set would stop what a scheduler still runs.
+        if self.state.has_set() {
+            self.send();
+        }
+    }
+}
+
+impl Handler<PollNow> for ConfigProvider {
+    type Result = ();
+
+    fn handle(&mut self, _: PollNow, context: &mut Context<Self>) {
+        self.poll(context);
+    }
+}
+
+fn no_answer() -> ClusterAgentError {
+    ClusterAgentError::Remote(format!("no answer within {CALL_LIMIT:?}"))
+}

@@ -1,0 +1,49 @@
+//! Builders of configs.
+
+use std::sync::Arc;
+
+use crate::domain::config::{CheckConfig, Data, DispatchedConfig};
+use crate::domain::ids::{CheckId, ConfigKey, Digest};
+
+/// A dispatched `http_check` with this key and digest.
+#[must_use]
+pub fn config(number: u64) -> Arc<DispatchedConfig> {
+    named_config(number, "http_check")
+}
+
+/// A dispatched config of a check with this key and digest.
+#[must_use]
+pub fn named_config(number: u64, check_name: &str) -> Arc<DispatchedConfig> {
+    Arc::new(DispatchedConfig {
+        key: ConfigKey(u128::from(number)),
+        digest: Digest(number),
+        config: CheckConfig {
+            name: check_name.to_owned(),
+            instances: vec![Data::from(format!("empty_default_hostname: true\nname: c{number}\n"))],
+            ..CheckConfig::default()
+        },
+        check_ids: vec![CheckId::from(format!("{check_name}:c{number}:{number:x}"))],
+    })
+}
+
+/// A discovered cluster check, not patched yet.
+#[must_use]
+pub fn discovered(check_name: &str, instance: &str) -> Arc<CheckConfig> {
+    Arc::new(CheckConfig {
+        name: check_name.to_owned(),
+        instances: vec![Data::from(instance)],
+        init_config: Some(Data::from("{}\n")),
+        provider: "file".to_owned(),
+        source: format!("file:{check_name}.yaml"),
+        cluster_check: true,
+        ..CheckConfig::default()
+    })
+}
+
+/// A discovered endpoint check of a Kubernetes node, not patched yet.
+#[must_use]
+pub fn discovered_endpoint(check_name: &str, instance: &str, kubernetes_node: &str) -> Arc<CheckConfig> {
+    let mut config = (*discovered(check_name, instance)).clone();
+    kubernetes_node.clone_into(&mut config.node_name);
+    Arc::new(config)
+}

@@ -1,0 +1,153 @@
+//! The command port of the cluster role: token, route, answer, telemetry, in one pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::header::HeaderName;
+use actix_http::{HttpMessage as _, Method, Payload, Request, StatusCode};
+use bytes::Bytes;
+use muster_actors::domain::ids::NodeName;
+use muster_actors::kernel::clock::Clock;
+
+use crate::api::admin::{self, AdminApi, AdminRequest, AdminRoute};
+use crate::api::auth::{self, Tokens};
+use crate::api::body::{self, BodyLimits};
+use crate::api::cluster_checks::ClusterChecks;
+use crate::api::gate;
+use crate::api::listener::{Answer, Application};
+use crate::api::observer::RequestObserver;
+use crate::api::reply::{self, Reply};
+use crate::api::routes::Route;
+
+/// Header in which agents send the address of their runner API.
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// The server of port 5005 in the cluster role.
+pub struct ClusterApi {
+    /// Accepted tokens.
+    pub tokens: Tokens,
+    /// Check routes; `None` when `cluster_checks.enabled` is false.
+    pub checks: Option<ClusterChecks>,
+    /// Routes about the process.
+    pub admin: AdminApi,
+    /// Request telemetry.
+    pub observer: Arc<dyn RequestObserver>,
+    /// For request durations.
+    pub clock: Arc<dyn Clock>,
+    /// Bounds of request bodies.
+    pub body_limits: BodyLimits,
+}
+
+impl Application for ClusterApi {
+    fn answer(self: &Arc<Self>, mut request: Request) -> Answer {
+        let started = self.clock.monotonic();
+        let payload = gate::take_body(&mut request);
+        match self.dispatch(&request) {
+            Ok(Next::Reply(route, reply)) => {
+                self.observe(route, &reply, started);
+                gate::after_body(reply, payload, self.body_limits)
+            }
+            Ok(Next::Status { node, real_ip }) => self.status(node, real_ip, payload, started),
+            Ok(Next::Document(document)) => self.document(document, &request, payload),
+            Err(reply) => gate::after_body(reply, payload, self.body_limits),
+        }
+    }
+}
+
+/// What is left to do once the route is known.
+enum Next {
+    /// The answer, and the handler it counts for.
+    Reply(Option<&'static str>, Reply),
+    /// Read the body of a status, then answer.
+    Status { node: NodeName, real_ip: Option<Bytes> },
+    /// Ask another room for a document.
+    Document(DocumentRoute),
+}
+
+/// Documents that may take time.
+enum DocumentRoute {
+    Journal,
+    Diagnostics,
+    Admin(AdminRoute),
+}
+
+impl ClusterApi {
+    /// Token, route, method, and every answer that is there at once.
+    ///
+    /// Errors: the refusal.
+    fn dispatch(&self, request: &Request) -> Result<Next, Reply> {
+        let path = gate::admit(request, &self.tokens, auth::cluster_class)?;
+        let segments = path.segments();
+        let route = Route::find(segments.as_slice()).filter(|route| self.checks.is_some() || !route.needs_cluster_checks());
+        let route = route.ok_or_else(reply::not_found)?;
+        gate::check_method(route.methods(), request.method())?;
+        self.begin(route, request)
+    }
+
+    fn begin(&self, route: Route<'_>, request: &Request) -> Result<Next, Reply> {
+        let scrub = |config: &_| self.admin.admin.scrub(config);
+        let handler = route.handler();
+        let reply = match (route, &self.checks) {
+            (Route::PostStatus(node), _) => {
+                let real_ip = request.headers().get(&REAL_IP).map(|value| Bytes::copy_from_slice(value.as_bytes()));
+                return Ok(Next::Status { node: NodeName::from(node), real_ip });
+            }
+            (Route::Admin(route), _) => return Ok(Next::Document(DocumentRoute::Admin(route))),
+            (Route::Journal, _) => return Ok(Next::Document(DocumentRoute::Journal)),
+            (Route::Diagnostics, _) => return Ok(Next::Document(DocumentRoute::Diagnostics)),
+            (Route::Configs(node), Some(checks)) => checks.get_configs(node),
+            (Route::EndpointConfigs(node), Some(checks)) => checks.get_endpoint_configs(node),
+            (Route::AllEndpointConfigs, Some(checks)) => checks.get_all_endpoint_configs(),
+            (Route::State, Some(checks)) => checks.get_state(&scrub),
+            (Route::Assignments, Some(checks)) => checks.get_assignments(&scrub),
+            (Route::Kubernetes(_), _) => unavailable("no Kubernetes in stand-alone mode"),
+            (Route::EksIdentity, _) => unavailable("EKS cluster identity is not available"),
+            (Route::LanguageDetection, _) => unavailable("Language detection feature is disabled on the cluster agent"),
+            (Route::LocalSeries, _) => unavailable("Autoscaling workload failover store is disabled on the cluster agent"),
+            (Route::AutoscalerList, _) => reply::empty(StatusCode::NO_CONTENT),
+            (_, None) => return Err(reply::not_found()),
+        };
+        Ok(Next::Reply(handler, reply))
+    }
+
+    fn status(self: &Arc<Self>, node: NodeName, real_ip: Option<Bytes>, payload: Payload, started: Duration) -> Answer {
+        let api = Arc::clone(self);
+        Answer::Later(Box::pin(async move {
+            let reply = match (body::read(payload, api.body_limits).await, &api.checks) {
+                (Ok(body), Some(checks)) => checks.post_status(node, real_ip.as_deref(), &body).await,
+                (Ok(_), None) => reply::not_found(),
+                (Err(error), _) => error.reply(),
+            };
+            api.observe(Route::PostStatus("").handler(), &reply, started);
+            reply
+        }))
+    }
+
+    fn document(self: &Arc<Self>, route: DocumentRoute, request: &Request, payload: Payload) -> Answer {
+        let api = Arc::clone(self);
+        let post = request.method() == Method::POST;
+        let query = request.uri().query().map(str::to_owned);
+        Answer::Later(Box::pin(async move {
+            let body = match body::read(payload, api.body_limits).await {
+                Ok(body) => body,
+                Err(error) => return error.reply(),
+            };
+            match route {
+                DocumentRoute::Admin(route) => api.admin.answer(route, AdminRequest { post, query, body }).await,
+                DocumentRoute::Journal => admin::document(api.admin.admin.journal().await),
+                DocumentRoute::Diagnostics => admin::document(api.admin.admin.diagnostics().await),
+            }
+        }))
+    }
+
+    fn observe(&self, handler: Option<&'static str>, reply: &Reply, started: Duration) {
+        if let Some(handler) = handler {
+            let elapsed = self.clock.monotonic().saturating_sub(started);
+            self.observer.observed(handler, reply.status(), false, elapsed);
+        }
+    }
+}
+
+fn unavailable(text: &str) -> Reply {
+    reply::text(StatusCode::SERVICE_UNAVAILABLE, text)
+}

@@ -1,0 +1,3 @@
+//! Wires the roles.
+
+pub mod shutdown;

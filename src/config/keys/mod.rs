@@ -1,0 +1,10 @@
+//! The key table: the only place that knows which configuration keys exist.
+
+mod accepted;
+mod cluster;
+mod core;
+mod find;
+mod intake;
+mod node;
+
+pub use find::{all, enclosing_tree, find, groups, nearest};

@@ -1,0 +1,138 @@
+//! Settings of the cluster role.
+
+use std::time::Duration;
+
+use super::common::CommonSettings;
+use super::error::SettingsError;
+use super::read::{read, text};
+use crate::config::effective::Config;
+use crate::config::secret::Secret;
+
+/// What the dispatcher is told. Source: cluster-checks 13.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterChecksSettings {
+    /// Whether anything is dispatched.
+    pub enabled: bool,
+    /// Time without a poll after which a node is dead.
+    pub node_expiration: Duration,
+    /// Time after a cold start in which nothing is dispatched.
+    pub warmup: Duration,
+    /// Time without an owner after which a config is flagged.
+    pub unscheduled_threshold: Duration,
+    /// Whether dedicated runners are preferred.
+    pub advanced_dispatching: bool,
+    /// Names of checks that are never dispatched.
+    pub exclude_checks: Vec<String>,
+    /// Name of the tag for the cluster name.
+    pub cluster_tag_name: String,
+    /// Tags for every cluster check, without those of the cluster name.
+    pub extra_tags: Vec<String>,
+    /// Leave out the tag `cluster_name`.
+    pub disable_cluster_name_tag_key: bool,
+}
+
+/// Settings of the cluster role.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterSettings {
+    /// Those of both roles.
+    pub common: CommonSettings,
+    /// Port of the API.
+    pub cmd_port: u16,
+    /// Runs without Kubernetes.
+    pub stand_alone: bool,
+    /// Dispatching.
+    pub cluster_checks: ClusterChecksSettings,
+    /// Name of the cluster, empty when unknown.
+    pub cluster_name: String,
+    /// The cluster name as tags carry it: `_` as `-` unless switched off.
+    pub cluster_name_tag: String,
+    /// The cluster name is not valid and not used; what was found.
+    pub invalid_cluster_name: Option<String>,
+    /// Key of the intake; `None` only in stand-alone mode, which sends nothing.
+    pub api_key: Option<Secret<String>>,
+    /// Sources of check configurations besides files.
+    pub extra_config_providers: Vec<String>,
+}
+
+impl ClusterSettings {
+    /// Takes what the cluster role needs.
+    ///
+    /// Errors: [`SettingsError`] for values that fit their keys and not each other.
+    pub fn from_config(config: &Config) -> Result<Self, SettingsError> {
+        let common = CommonSettings::from_config(config)?;
+        let stand_alone = config.stand_alone();
+        let api_key = text(config, "api_key").map(Secret::new);
+        if api_key.is_none() && !stand_alone {
+            return Err(SettingsError::NoApiKey);
+        }
+        let configured_name = text(config, "cluster_name");
+        let valid = configured_name.as_deref().is_some_and(|name| cluster_name_is_valid(name, &common.hostname));
+        let (cluster_name, invalid_cluster_name) = match configured_name {
+            Some(name) if valid => (name, None),
+            Some(name) => (String::new(), Some(name)),
+            None => (String::new(), None),
+        };
+        let compliant: bool = read(config, "enabled_rfc1123_compliant_cluster_name_tag");
+        Ok(Self {
+            common,
+            cmd_port: read(config, "cluster_agent.cmd_port"),
+            stand_alone,
+            cluster_checks: ClusterChecksSettings {
+                enabled: read(config, "cluster_checks.enabled"),
+                node_expiration: read(config, "cluster_checks.node_expiration_timeout"),
+                warmup: read(config, "cluster_checks.warmup_duration"),
+                unscheduled_threshold: read(config, "cluster_checks.unscheduled_check_threshold"),
+                advanced_dispatching: read(config, "cluster_checks.advanced_dispatching_enabled"),
+                exclude_checks: read(config, "cluster_checks.exclude_checks"),
+                cluster_tag_name: read(config, "cluster_checks.cluster_tag_name"),
+                extra_tags: read(config, "cluster_checks.extra_tags"),
+                disable_cluster_name_tag_key: read(config, "disable_cluster_name_tag_key"),
+            },
+            cluster_name_tag: if compliant { cluster_name.replace('_', "-") } else { cluster_name.clone() },
+            cluster_name,
+            invalid_cluster_name,
+            api_key,
+            extra_config_providers: read(config, "extra_config_providers"),
+        })
+    }
+}
+
+/// Labels of lower-case letters, digits, `-` and `_`, joined by dots, each beginning and ending with a letter or digit.
+///
+/// Source: cluster-agent-kubernetes 5.2 (the wider pattern).
+fn cluster_name_is_valid(name: &str, hostname: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let label = |label: &str| {
+        label.starts_with(alphanumeric) && label.ends_with(alphanumeric) && label.chars().all(|c| alphanumeric(c) || c == '-' || c == '_')
+    };
+    name.split('.').all(label) && hostname.len() + 1 + name.len() <= 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ca_i1_a_dotted_name_is_valid() {
+        assert!(cluster_name_is_valid("prod.eu-1", "n1"));
+    }
+
+    #[test]
+    fn ca_i2_names_that_are_no_labels_are_not_valid() {
+        for name in ["Prod", "prod-", "a..b", "-a"] {
+            assert!(!cluster_name_is_valid(name, "n1"), "{name}");
+        }
+    }
+
+    #[test]
+    fn ca_i3_digits_first_and_underscores_are_accepted() {
+        assert!(cluster_name_is_valid("1prod", "n1"));
+        assert!(cluster_name_is_valid("my_cluster", "n1"));
+    }
+
+    #[test]
+    fn ca_i4_a_name_too_long_with_the_host_is_not_valid() {
+        assert!(cluster_name_is_valid(&"a".repeat(252), "n1"));
+        assert!(!cluster_name_is_valid(&"a".repeat(253), "n1"));
+    }
+}

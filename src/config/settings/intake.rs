@@ -1,0 +1,196 @@
+//! Settings of sending to the intake. Source: cluster-agent-kubernetes 6.1 to 6.5 and 7.6, node-runner 14.1.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::read::{read, text};
+use crate::config::effective::Config;
+use crate::config::env::Environment;
+use crate::config::secret::Secret;
+
+/// Compression of payloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Zstandard of this level.
+    Zstd {
+        /// 1 to 22.
+        level: i32,
+    },
+    /// zlib framing, `Content-Encoding: deflate`.
+    Deflate,
+    /// gzip.
+    Gzip,
+    /// None.
+    None,
+}
+
+/// Proxies by request scheme.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// For http requests.
+    pub http: Option<Secret<String>>,
+    /// For https requests.
+    pub https: Option<Secret<String>>,
+    /// Hosts reached directly.
+    pub no_proxy: Vec<String>,
+    /// Whether `no_proxy` entries match domains, networks and `*`, not only the exact host.
+    pub nonexact_match: bool,
+}
+
+/// Retrying and queueing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForwarderSettings {
+    /// Longest time of one request.
+    pub timeout: Duration,
+    /// Requests in flight per intake: workers times requests per worker.
+    pub concurrency: usize,
+    /// Time for sending what is left when stopping.
+    pub stop_timeout: Duration,
+    /// Delay after n errors is random in [d / factor, d], d = base x 2^n seconds, at most max.
+    pub backoff_factor: f64,
+    /// Seconds.
+    pub backoff_base: f64,
+    /// Seconds.
+    pub backoff_max: f64,
+    /// Errors forgotten with every success.
+    pub recovery_interval: u32,
+    /// A success forgets all errors.
+    pub recovery_reset: bool,
+    /// Bytes of payloads that may wait.
+    pub queue_max_bytes: usize,
+    /// Time between two checks of the API key.
+    pub api_key_validation_interval: Duration,
+}
+
+/// Largest payloads, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadLimits {
+    /// Compressed, all but series.
+    pub compressed: usize,
+    /// Uncompressed, all but series.
+    pub uncompressed: usize,
+    /// Compressed series.
+    pub series_compressed: usize,
+    /// Uncompressed series.
+    pub series_uncompressed: usize,
+    /// Points in one series payload.
+    pub series_points: usize,
+}
+
+/// Settings of the `datadog` output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntakeSettings {
+    /// Key of the main intake.
+    pub api_key: Option<Secret<String>>,
+    /// Site of the intake, `datadoghq.com`.
+    pub site: String,
+    /// Full URL, used unchanged unless it is a Datadog host.
+    pub url: Option<String>,
+    /// Further intakes: URL -> keys.
+    pub additional_endpoints: BTreeMap<String, Vec<Secret<String>>>,
+    /// Proxies.
+    pub proxy: ProxySettings,
+    /// Do not verify certificates.
+    pub skip_ssl_validation: bool,
+    /// Accept TLS 1.3 only.
+    pub tls13_only: bool,
+    /// Retrying and queueing.
+    pub forwarder: ForwarderSettings,
+    /// Compression.
+    pub compression: Compression,
+    /// Payload sizes.
+    pub limits: PayloadLimits,
+    /// Series in the second format.
+    pub series_v2: bool,
+    /// Send series.
+    pub send_series: bool,
+    /// Send events.
+    pub send_events: bool,
+    /// Send service checks.
+    pub send_service_checks: bool,
+    /// Send sketches.
+    pub send_sketches: bool,
+}
+
+impl IntakeSettings {
+    pub(super) fn from_config(config: &Config) -> Self {
+        let workers: usize = read(config, "forwarder_num_workers");
+        let compression = match read::<String>(config, "serializer_compressor_kind").as_str() {
+            "zlib" => Compression::Deflate,
+            "gzip" => Compression::Gzip,
+            "none" => Compression::None,
+            _ => Compression::Zstd { level: i32::try_from(read::<i64>(config, "serializer_zstd_compressor_level")).unwrap_or(1) },
+        };
+        Self {
+            api_key: text(config, "api_key").map(|key| Secret::new(key.trim().to_owned())),
+            site: read(config, "site"),
+            url: text(config, "dd_url"),
+            additional_endpoints: endpoints(&read(config, "additional_endpoints")),
+            proxy: proxies(config),
+            skip_ssl_validation: read(config, "skip_ssl_validation"),
+            tls13_only: read::<String>(config, "min_tls_version") == "tlsv1.3",
+            forwarder: ForwarderSettings {
+                timeout: read(config, "forwarder_timeout"),
+                concurrency: workers.saturating_mul(read(config, "forwarder_max_concurrent_requests")),
+                stop_timeout: read(config, "forwarder_stop_timeout"),
+                backoff_factor: read(config, "forwarder_backoff_factor"),
+                backoff_base: read(config, "forwarder_backoff_base"),
+                backoff_max: read(config, "forwarder_backoff_max"),
+                recovery_interval: read(config, "forwarder_recovery_interval"),
+                recovery_reset: read(config, "forwarder_recovery_reset"),
+                queue_max_bytes: read(config, "forwarder_retry_queue_payloads_max_size"),
+                api_key_validation_interval: read(config, "forwarder_apikey_validation_interval"),
+            },
+            compression,
+            limits: PayloadLimits {
+                compressed: read(config, "serializer_max_payload_size"),
+                uncompressed: read(config, "serializer_max_uncompressed_payload_size"),
+                series_compressed: read(config, "serializer_max_series_payload_size"),
+                series_uncompressed: read(config, "serializer_max_series_uncompressed_payload_size"),
+                series_points: read(config, "serializer_max_series_points_per_payload"),
+            },
+            series_v2: read(config, "use_v2_api.series"),
+            send_series: read(config, "enable_payloads.series"),
+            send_events: read(config, "enable_payloads.events"),
+            send_service_checks: read(config, "enable_payloads.service_checks"),
+            send_sketches: read(config, "enable_payloads.sketches"),
+        }
+    }
+}
+
+fn endpoints(map: &JsonMap<String, Json>) -> BTreeMap<String, Vec<Secret<String>>> {
+    let keys = |value: &Json| match value {
+        Json::String(key) => vec![Secret::new(key.clone())],
+        Json::Array(keys) => keys.iter().filter_map(Json::as_str).map(|key| Secret::new(key.to_owned())).collect(),
+        _ => Vec::new(),
+    };
+    map.iter().map(|(url, value)| (url.clone(), keys(value))).collect()
+}
+
+/// `proxy.*`, else the usual variables; cloud metadata addresses are reached directly.
+///
+/// Source: cluster-agent-kubernetes 6.5.
+fn proxies(config: &Config) -> ProxySettings {
+    let environment = config.environment();
+    let proxy = |key: &str, names: [&str; 2]| text(config, key).or_else(|| first(environment, names)).map(Secret::new);
+    let mut no_proxy: Vec<String> = read(config, "proxy.no_proxy");
+    if no_proxy.is_empty() {
+        let usual = first(environment, ["NO_PROXY", "no_proxy"]).unwrap_or_default();
+        no_proxy = usual.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
+    }
+    if !read::<bool>(config, "use_proxy_for_cloud_metadata") {
+        no_proxy.extend(["169.254.169.254", "100.100.100.200"].map(str::to_owned));
+    }
+    ProxySettings {
+        http: proxy("proxy.http", ["HTTP_PROXY", "http_proxy"]),
+        https: proxy("proxy.https", ["HTTPS_PROXY", "https_proxy"]),
+        no_proxy,
+        nonexact_match: read(config, "no_proxy_nonexact_match"),
+    }
+}
+
+fn first(environment: &Environment, names: [&str; 2]) -> Option<String> {
+    names.iter().find_map(|name| environment.get(name)).map(str::to_owned)
+}

@@ -1,0 +1,16 @@
+//! What each consumer needs, as plain types, built once from the configuration.
+
+mod cluster;
+mod common;
+mod endpoint;
+mod error;
+mod intake;
+mod node;
+mod read;
+
+pub use cluster::{ClusterChecksSettings, ClusterSettings};
+pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettings, TlsVersion, TrustChain};
+pub use endpoint::{EndpointError, cluster_agent_url};
+pub use error::SettingsError;
+pub use intake::{Compression, ForwarderSettings, IntakeSettings, PayloadLimits, ProxySettings};
+pub use node::{CheckSettings, ClusterAgentSettings, IncludePending, NodeSettings, OutputKind, ProviderSettings, RunnerApiSettings};

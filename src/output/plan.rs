@@ -1,0 +1,154 @@
+//! Which outputs there are: from settings to transports.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use muster_actors::kernel::clock::Clock;
+use muster_actors::kernel::published::Publisher;
+use muster_actors::kernel::rng::Random;
+use muster_actors::messages::output::OutputStats;
+use muster_actors::ports::OutputTransport;
+use muster_actors::shared::output::{OutputParts, OutputPolicy};
+
+use crate::config::settings::OutputKind;
+use crate::output::datadog::DatadogTransport;
+use crate::output::error::OutputError;
+use crate::output::key::ApiKey;
+use crate::output::settings::{IntakeSettings, OutputSettings};
+use crate::output::stdout::LineTransport;
+
+/// One output to start: one actor.
+#[derive(Clone)]
+pub struct OutputPlan {
+    /// Name of the actor.
+    pub name: &'static str,
+    /// `stdout` or a base URL, without secrets.
+    pub destination: String,
+    /// Last five characters of the API key, where there is one.
+    pub key_ending: Option<String>,
+    /// How to send.
+    pub transport: Arc<dyn OutputTransport>,
+    /// Numbers.
+    pub policy: OutputPolicy,
+}
+
+impl OutputPlan {
+    /// What the actor needs; its counts are read from `parts.publisher.reader()`.
+    #[must_use]
+    pub fn parts(&self, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> OutputParts {
+        let stats = OutputStats { destination: self.destination.clone(), key_ending: self.key_ending.clone(), ..OutputStats::default() };
+        OutputParts {
+            transport: Arc::clone(&self.transport),
+            policy: self.policy,
+            publisher: Arc::new(Publisher::new(stats)),
+            clock,
+            random,
+        }
+    }
+}
+
+/// Turns `muster.outputs` into plans, in the order given.
+///
+/// Errors: [`OutputError`], for settings that cannot work.
+pub fn build(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> {
+    let mut plans = Vec::new();
+    for output in &settings.outputs {
+        match output {
+            OutputKind::Datadog => plans.extend(datadog(settings)?),
+            OutputKind::Stdout => plans.push(OutputPlan {
+                name: "output_stdout",
+                destination: "stdout".to_owned(),
+                key_ending: None,
+                transport: Arc::new(LineTransport::stdout()?),
+                policy: OutputPolicy { key_check_interval: None, ..settings.policy },
+            }),
+        }
+    }
+    Ok(plans)
+}
+
+/// One plan per intake and key: each has its own queue and backoff.
+fn datadog(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> {
+    let mut plans = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (url, key) in endpoints(&settings.intake)? {
+        let transport = DatadogTransport::try_new(&settings.intake, url, key.clone())?;
+        let destination = transport.destination().to_owned();
+        if seen.insert((destination.clone(), key.clone())) {
+            plans.push(OutputPlan {
+                name: "output_datadog",
+                destination,
+                key_ending: Some(key.ending()),
+                transport: Arc::new(transport),
+                policy: settings.policy,
+            });
+        }
+    }
+    Ok(plans)
+}
+
+fn endpoints(intake: &IntakeSettings) -> Result<Vec<(Option<&str>, &ApiKey)>, OutputError> {
+    let main = intake.api_key.as_ref().filter(|key| !key.is_empty()).ok_or(OutputError::NoApiKey)?;
+    let mut all = vec![(intake.url.as_deref(), main)];
+    for (url, keys) in &intake.additional_endpoints {
+        all.extend(keys.iter().filter(|key| !key.is_empty()).map(|key| (Some(url.as_str()), key)));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn settings(outputs: &[OutputKind], key: Option<&str>) -> OutputSettings {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        OutputSettings {
+            outputs: outputs.to_vec(),
+            intake: IntakeSettings {
+                api_key: key.map(ApiKey::new),
+                url: Some("http://intake.invalid".to_owned()),
+                ..IntakeSettings::default()
+            },
+            policy: OutputPolicy::default(),
+        }
+    }
+
+    fn destinations(settings: &OutputSettings) -> Vec<String> {
+        let plans = build(settings).unwrap();
+        plans.iter().map(|plan| format!("{} {}", plan.destination, plan.key_ending.as_deref().unwrap_or("-"))).collect()
+    }
+
+    #[test]
+    fn a_choice_is_followed_in_its_order() {
+        let both = settings(&[OutputKind::Stdout, OutputKind::Datadog], Some("0123456789"));
+        assert_eq!(destinations(&both), ["stdout -", "http://intake.invalid 56789"]);
+    }
+
+    #[test]
+    fn ca_f9_datadog_needs_a_key() {
+        assert_eq!(build(&settings(&[OutputKind::Datadog], None)).err().unwrap().to_string(), "no API key configured, exiting");
+    }
+
+    #[test]
+    fn every_pair_of_url_and_key_is_an_output_of_its_own() {
+        let mut settings = settings(&[OutputKind::Datadog], Some("main-key"));
+        settings.intake.additional_endpoints = BTreeMap::from([
+            ("http://other.invalid".to_owned(), vec![ApiKey::new("other-key-1"), ApiKey::new("other-key-2"), ApiKey::new("")]),
+            ("http://intake.invalid/".to_owned(), vec![ApiKey::new("main-key")]),
+        ]);
+        assert_eq!(
+            destinations(&settings),
+            ["http://intake.invalid n-key", "http://other.invalid key-1", "http://other.invalid key-2"],
+            "the main intake with the same key counts once"
+        );
+    }
+
+    #[test]
+    fn the_policy_has_the_documented_defaults() {
+        let policy = settings(&[], None).policy;
+        assert_eq!(policy.max_queue_bytes, 15 * 1024 * 1024);
+        assert_eq!(policy.key_check_interval, Some(std::time::Duration::from_secs(3600)));
+    }
+}

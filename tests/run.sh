@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The one test command: format, lints, every test, and the demo on the real binary. Needs Rust and a C compiler.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+# A machine without Rust gets it from its package manager; nothing else is needed.
+if ! command -v cargo >/dev/null; then
+  echo "cargo not found: install Rust 1.89 or newer (https://www.rust-lang.org/tools/install), then run this again" >&2
+  exit 1
+fi
+if ! command -v cc >/dev/null; then
+  say "installing a C compiler"
+  apt-get update && apt-get install -y --no-install-recommends build-essential
+fi
+
+say "format";  cargo fmt --all --check
+say "lints";   cargo clippy --workspace --all-targets --locked -- -D warnings
+say "tests";   cargo test --workspace --locked
+say "demo on the real binary"
+cargo build --locked
+./target/debug/muster demo --json > target/demo.json
+tail -n 1 target/demo.json
