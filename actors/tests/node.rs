@@ -205,6 +205,7 @@ impl World {
             loader: Arc::new(ScriptedLoader { clock: universe.clock(), runs: Arc::clone(&runs) }),
             runtime: tokio::runtime::Handle::current(),
             outputs: vec![output],
+            replay: universe.recorder("replay").0,
         };
         let plan = |source: &ConfigSource| ProviderPlan {
             source: *source,

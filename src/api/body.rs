@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::{Payload, StatusCode};
+use actix_http::{ConnectionType, Payload, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream as _;
 use tokio::time::{Sleep, sleep};
@@ -56,7 +56,9 @@ impl BodyError {
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Broken => StatusCode::BAD_REQUEST,
         };
-        reply::text(status, &self.to_string())
+        let mut reply = reply::text(status, &self.to_string());
+        reply.head_mut().set_connection_type(ConnectionType::Close);
+        reply
     }
 }
 

@@ -41,7 +41,7 @@ pub struct ClusterApi {
 impl Application for ClusterApi {
     fn answer(self: &Arc<Self>, mut request: Request) -> Answer {
         let started = self.clock.monotonic();
-        let payload = request.take_payload();
+        let payload = gate::take_body(&mut request);
         match self.dispatch(&request) {
             Ok(Next::Reply(route, reply)) => {
                 self.observe(route, &reply, started);

@@ -16,9 +16,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-/// Time for the last words (TLS close, the rest of an answer) after the server gave a connection up.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// How long a client may keep a connection without making progress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
@@ -26,6 +23,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// Between two requests.
     pub(crate) keep_alive: Duration,
+    /// For the last words (TLS close, the rest of an answer) after the server gave the connection up.
+    pub(crate) farewell: Duration,
 }
 
 /// What the three parts of a connection (stream, handler, watch) tell each other.
@@ -37,13 +36,21 @@ pub(crate) struct Pulse {
     unread: Cell<bool>,
     /// When the last request ended, or the connection began.
     idle_since: Cell<Instant>,
+    /// The last answer ends the connection, although more of the request may come.
+    last_answer: Cell<bool>,
     /// The watch gave up: the stream ends.
     given_up: Cell<bool>,
 }
 
 impl Pulse {
     pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { in_work: Cell::new(0), unread: Cell::new(false), idle_since: Cell::new(Instant::now()), given_up: Cell::new(false) })
+        Rc::new(Self {
+            in_work: Cell::new(0),
+            unread: Cell::new(false),
+            idle_since: Cell::new(Instant::now()),
+            last_answer: Cell::new(false),
+            given_up: Cell::new(false),
+        })
     }
 
     /// A handler took a request; the guard marks its end.
@@ -56,6 +63,13 @@ impl Pulse {
 
 /// A request in work; dropped when its answer is ready or its connection gone.
 pub(crate) struct InWork(Rc<Pulse>);
+
+impl InWork {
+    /// The answer of this request ends the connection.
+    pub(crate) fn ends_connection(&self) {
+        self.0.last_answer.set(true);
+    }
+}
 
 impl Drop for InWork {
     fn drop(&mut self) {
@@ -149,7 +163,9 @@ impl<F> Watched<F> {
 
     /// When patience ends if nothing happens.
     fn deadline(&mut self) -> Instant {
-        if self.pulse.unread.get() {
+        if self.pulse.last_answer.get() {
+            self.pulse.idle_since.get() + self.patience.farewell
+        } else if self.pulse.unread.get() {
             *self.head_since.get_or_insert_with(Instant::now) + self.patience.head
         } else {
             self.head_since = None;
@@ -188,7 +204,7 @@ where
                     continue;
                 }
                 this.pulse.given_up.set(true);
-                this.alarm.as_mut().reset(Instant::now() + FAREWELL);
+                this.alarm.as_mut().reset(Instant::now() + this.patience.farewell);
             }
             if !this.pulse.given_up.get() {
                 return Poll::Pending;

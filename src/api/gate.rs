@@ -9,6 +9,14 @@ use crate::api::listener::Answer;
 use crate::api::path::Path;
 use crate::api::reply::{self, Reply};
 
+/// Takes the body out of a request. A stream without an announced length (CONNECT, an upgrade) is not a body.
+pub(crate) fn take_body(request: &mut Request) -> Payload {
+    let payload = request.take_payload();
+    let announced =
+        |headers: &header::HeaderMap| headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
+    if matches!(payload, Payload::None) || announced(request.headers()) { payload } else { Payload::None }
+}
+
 /// Answers at once when no body is to come, else after it was read away.
 ///
 /// Why: an answer before the body would close the connection, and an agent with a wrong token would pay a handshake per poll.

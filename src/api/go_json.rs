@@ -5,17 +5,20 @@
 
 use std::fmt;
 
+use muster_actors::domain::node::CheckCompatibility;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// What an agent posts.
 ///
-/// Early 6.x agents also send `events`; `check_compatibility` is a developer option of upstream. Both are skipped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Early 6.x agents also send `events`, which is skipped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Version of its set; 0 at start, -1 = heartbeat only.
     pub last_change: i64,
     /// 1 = runner, 2 = node agent, 0 or absent = older than about 7.68.
     pub node_type: u8,
+    /// Checks the agent declares it can or cannot run; absent = all.
+    pub check_compatibility: CheckCompatibility,
 }
 
 /// A body that is not a node status; the text says what was found and what is expected.
@@ -70,6 +73,9 @@ impl<'de> Visitor<'de> for StatusVisitor {
             match key {
                 Key::LastChange => status.last_change = map.next_value::<Option<i64>>()?.unwrap_or(status.last_change),
                 Key::NodeType => status.node_type = map.next_value::<Option<u8>>()?.unwrap_or(status.node_type),
+                Key::Compatibility => {
+                    status.check_compatibility = map.next_value::<Option<CheckCompatibility>>()?.unwrap_or_default();
+                }
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -82,6 +88,7 @@ impl<'de> Visitor<'de> for StatusVisitor {
 enum Key {
     LastChange,
     NodeType,
+    Compatibility,
     Other,
 }
 
@@ -106,6 +113,8 @@ impl Visitor<'_> for KeyVisitor {
             Key::LastChange
         } else if key.eq_ignore_ascii_case(b"node_type") {
             Key::NodeType
+        } else if key.eq_ignore_ascii_case(b"check_compatibility") {
+            Key::Compatibility
         } else {
             Key::Other
         })

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::{HttpService, KeepAlive, Request, StatusCode};
+use actix_http::{ConnectionType, HttpService, KeepAlive, Request, StatusCode};
 use actix_server::{Server, ServerHandle};
 use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
 use futures_util::FutureExt as _;
@@ -80,6 +80,8 @@ pub struct ListenerSettings {
     pub head_timeout: Duration,
     /// Time for a TLS handshake. Stock agents give up after 5 s themselves.
     pub handshake_timeout: Duration,
+    /// Time for the last words on a connection that the server gave up.
+    pub farewell_timeout: Duration,
     /// Threads that serve. Connections are spread over them.
     pub workers: usize,
     /// Time open requests get when the server stops.
@@ -98,6 +100,7 @@ impl ListenerSettings {
             keep_alive: Duration::from_secs(75),
             head_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
+            farewell_timeout: Duration::from_secs(2),
             workers: 1,
             stop_timeout_seconds: 5,
         }
@@ -174,7 +177,8 @@ pub fn listen<A: Application>(settings: ListenerSettings, application: Arc<A>) -
             let handshake_errors = Arc::clone(&handshake_errors);
             let stopping = stopping.clone();
             fn_factory(move || {
-                let patience = Patience { head: settings.head_timeout, keep_alive: settings.keep_alive };
+                let patience =
+                    Patience { head: settings.head_timeout, keep_alive: settings.keep_alive, farewell: settings.farewell_timeout };
                 let acceptor = settings.tls.clone().map(TlsAcceptor::from);
                 let handshake = Handshake { name, acceptor, timeout: settings.handshake_timeout, errors: Arc::clone(&handshake_errors) };
                 let application = Arc::clone(&application);
@@ -182,7 +186,7 @@ pub fn listen<A: Application>(settings: ListenerSettings, application: Arc<A>) -
                 let http = HttpService::build()
                     .keep_alive(KeepAlive::Os)
                     .client_request_timeout(settings.head_timeout)
-                    .client_disconnect_timeout(Duration::from_secs(2))
+                    .client_disconnect_timeout(settings.farewell_timeout)
                     .graceful_shutdown_signal(move || {
                         let stopping = stopping.clone();
                         async move { stopping.notified().await }
@@ -285,9 +289,9 @@ fn respond<A: Application>(application: &Arc<A>, request: Request) -> Responding
     let in_work = request.conn_data::<Rc<Pulse>>().map(Pulse::begin);
     let path = request.path().to_owned();
     match catch_unwind(AssertUnwindSafe(|| application.answer(request))) {
-        Ok(Answer::Now(reply)) => Responding { state: State::Now(Some(reply)), _in_work: in_work },
-        Ok(Answer::Later(answer)) => Responding { state: State::Later(AssertUnwindSafe(answer).catch_unwind(), path), _in_work: in_work },
-        Err(_) => Responding { state: State::Now(Some(panicked(&path))), _in_work: in_work },
+        Ok(Answer::Now(reply)) => Responding { state: State::Now(Some(reply)), in_work },
+        Ok(Answer::Later(answer)) => Responding { state: State::Later(AssertUnwindSafe(answer).catch_unwind(), path), in_work },
+        Err(_) => Responding { state: State::Now(Some(panicked(&path))), in_work },
     }
 }
 
@@ -299,17 +303,26 @@ enum State {
 /// The answer of one request on its way.
 struct Responding {
     state: State,
-    _in_work: Option<InWork>,
+    in_work: Option<InWork>,
 }
 
 impl Future for Responding {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.state {
-            State::Now(reply) => Poll::Ready(Ok(reply.take().unwrap_or_else(|| reply::empty(StatusCode::INTERNAL_SERVER_ERROR)))),
-            State::Later(answer, path) => answer.poll_unpin(context).map(|outcome| Ok(outcome.unwrap_or_else(|_| panicked(path)))),
+        let reply = match &mut self.state {
+            State::Now(reply) => reply.take().unwrap_or_else(|| reply::empty(StatusCode::INTERNAL_SERVER_ERROR)),
+            State::Later(answer, path) => match answer.poll_unpin(context) {
+                Poll::Ready(outcome) => outcome.unwrap_or_else(|_| panicked(path)),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        if let Some(in_work) = &self.in_work
+            && reply.head().connection_type() == ConnectionType::Close
+        {
+            in_work.ends_connection();
         }
+        Poll::Ready(Ok(reply))
     }
 }
 

@@ -25,7 +25,7 @@ pub struct NodeApi {
 
 impl Application for NodeApi {
     fn answer(self: &Arc<Self>, mut request: Request) -> Answer {
-        let payload = request.take_payload();
+        let payload = gate::take_body(&mut request);
         let route = match self.route(&request) {
             Ok(route) => route,
             Err(reply) => return gate::after_body(reply, payload, self.body_limits),

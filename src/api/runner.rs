@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use actix_http::header;
-use actix_http::{HttpMessage as _, Method, Payload, Request, StatusCode};
+use actix_http::{HttpMessage as _, Method, Request, StatusCode};
 use bytes::Bytes;
 use muster_actors::domain::ids::CheckId;
 
@@ -121,7 +121,7 @@ fn class(segments: &[&str]) -> PathClass {
 
 impl Application for RunnerApi {
     fn answer(self: &Arc<Self>, mut request: Request) -> Answer {
-        let payload: Payload = request.take_payload();
+        let payload = gate::take_body(&mut request);
         let reply = self.reply(&request).unwrap_or_else(|refusal| refusal);
         gate::after_body(reply, payload, self.body_limits)
     }

@@ -183,11 +183,6 @@ impl HttpClient {
         Self { options: Arc::new(options), target, client: None }
     }
 
-    /// How this client talks.
-    pub(crate) fn options(&self) -> &Arc<HttpOptions> {
-        &self.options
-    }
-
     /// Sends a request and waits for the headers of the answer.
     pub(crate) async fn send(&mut self, request: HttpRequest) -> Result<Response, HttpFailure> {
         let sent = self.try_send(request).await;
@@ -282,19 +277,23 @@ impl Resolve for Alias {
 async fn read_token(token: &TokenHeader) -> Result<HeaderValue, HttpFailure> {
     let text = tokio::fs::read_to_string(&token.path)
         .await
-        .map_err(|problem| HttpFailure::other(format!("read token file {:?}: {problem}", token.path)))?;
+        .map_err(|problem| HttpFailure::other(format!("read token file {}: {problem}", token.path.display())))?;
     let secret = match &token.pattern {
         None => text.trim().to_owned(),
         Some(pattern) => {
             let captures = pattern.captures(&text).ok().flatten();
             let group = captures.as_ref().and_then(|captures| captures.get(1).or_else(|| captures.get(0)));
             group.map(|group| group.as_str().to_owned()).ok_or_else(|| {
-                HttpFailure::other(format!("the pattern {:?} does not match anything in token file {:?}", pattern.as_str(), token.path))
+                HttpFailure::other(format!(
+                    "the pattern {:?} does not match anything in token file {}",
+                    pattern.as_str(),
+                    token.path.display()
+                ))
             })?
         }
     };
     let mut value = HeaderValue::try_from(token.value.replace(&token.placeholder, &secret))
-        .map_err(|_| HttpFailure::other(format!("the token in {:?} cannot be sent in a header", token.path)))?;
+        .map_err(|_| HttpFailure::other(format!("the token in {} cannot be sent in a header", token.path.display())))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::common::Trust;
 use super::http_check::HttpCheck;
+use super::openmetrics::OpenMetricsCheck;
 use super::options::Options;
 use super::settings::CheckSettings;
 use super::tcp_check::TcpCheck;
@@ -22,8 +23,11 @@ struct Parts<'a> {
 type Constructor = fn(&Parts<'_>) -> Result<Box<dyn Check>, LoadError>;
 
 /// The checks of this build, sorted by name.
-const CHECKS: [(&str, Constructor); 2] = [
+const CHECKS: [(&str, Constructor); 3] = [
     ("http_check", |parts| Ok(Box::new(HttpCheck::load(parts.instance, parts.init, parts.trust, parts.settings)?))),
+    ("openmetrics", |parts| {
+        Ok(Box::new(OpenMetricsCheck::load(Options::new(parts.instance, ""), parts.init, parts.trust, parts.settings)?))
+    }),
     ("tcp_check", |parts| Ok(Box::new(TcpCheck::load(Options::new(parts.instance, ""), parts.init, parts.settings)?))),
 ];
 

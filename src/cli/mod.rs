@@ -1,1 +1,26 @@
-//! To be written.
+//! The command line. One file per command; `render` for layout, `connection` for talking to the process of this machine.
+
+mod arguments;
+mod clusterchecks;
+mod completions;
+mod configcheck;
+mod connection;
+mod context;
+mod demo;
+mod docs;
+mod failure;
+mod health;
+mod metric_text;
+mod render;
+mod run;
+mod settings;
+mod start;
+mod status;
+mod stop;
+mod telemetry;
+mod trust;
+mod version;
+
+pub use demo::DemoOptions;
+pub use run::{Command, run};
+pub use start::{StartCluster, StartNode};

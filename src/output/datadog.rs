@@ -75,9 +75,6 @@ impl DatadogTransport {
         if let Ok(version) = HeaderValue::from_str(&settings.version) {
             headers.insert(HeaderName::from_static("dd-agent-version"), version);
         }
-        if settings.allow_arbitrary_tags {
-            headers.insert(HeaderName::from_static("allow-arbitrary-tag-value"), HeaderValue::from_static("true"));
-        }
         Ok(Self {
             client: http::client(settings, &parsed, &shown)?,
             validation_url: address::validation_url(url, &settings.site),

@@ -5,14 +5,6 @@ use std::io;
 /// A mistake in the settings, or a machine that lacks something.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// `muster.outputs` names something else.
-    #[error("muster.outputs: unknown output {found:?}, allowed: {allowed}")]
-    Unknown {
-        /// What was found.
-        found: String,
-        /// Names that work.
-        allowed: &'static str,
-    },
     /// The `datadog` output without a key. Source: cluster-agent-kubernetes F9.
     #[error("no API key configured, exiting")]
     NoApiKey,

@@ -10,14 +10,12 @@ use muster_actors::messages::output::OutputStats;
 use muster_actors::ports::OutputTransport;
 use muster_actors::shared::output::{OutputParts, OutputPolicy};
 
+use crate::config::settings::OutputKind;
 use crate::output::datadog::DatadogTransport;
 use crate::output::error::OutputError;
 use crate::output::key::ApiKey;
 use crate::output::settings::{IntakeSettings, OutputSettings};
 use crate::output::stdout::LineTransport;
-
-/// Names that `muster.outputs` may hold.
-pub const ALLOWED_OUTPUTS: &str = "datadog, stdout";
 
 /// One output to start: one actor.
 #[derive(Clone)]
@@ -49,38 +47,24 @@ impl OutputPlan {
     }
 }
 
-/// Turns `muster.outputs` into plans, in the order given; a name twice counts once.
+/// Turns `muster.outputs` into plans, in the order given.
 ///
-/// Errors: [`OutputError`], for unknown names and settings that cannot work.
+/// Errors: [`OutputError`], for settings that cannot work.
 pub fn build(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> {
     let mut plans = Vec::new();
-    let mut seen = BTreeSet::new();
-    for name in chosen(settings) {
-        if !seen.insert(name) {
-            continue;
-        }
-        match name {
-            "datadog" => plans.extend(datadog(settings)?),
-            "stdout" => plans.push(OutputPlan {
+    for output in &settings.outputs {
+        match output {
+            OutputKind::Datadog => plans.extend(datadog(settings)?),
+            OutputKind::Stdout => plans.push(OutputPlan {
                 name: "output_stdout",
                 destination: "stdout".to_owned(),
                 key_ending: None,
                 transport: Arc::new(LineTransport::stdout()?),
                 policy: OutputPolicy { key_check_interval: None, ..settings.policy },
             }),
-            other => return Err(OutputError::Unknown { found: other.to_owned(), allowed: ALLOWED_OUTPUTS }),
         }
     }
     Ok(plans)
-}
-
-/// The names that count. Source: node-runner 2, `muster.outputs`.
-fn chosen(settings: &OutputSettings) -> Vec<&str> {
-    if !settings.outputs.is_empty() {
-        return settings.outputs.iter().map(|name| name.trim()).collect();
-    }
-    let has_key = settings.intake.api_key.as_ref().is_some_and(|key| !key.is_empty());
-    vec![if has_key { "datadog" } else { "stdout" }]
 }
 
 /// One plan per intake and key: each has its own queue and backoff.
@@ -118,10 +102,10 @@ mod tests {
 
     use super::*;
 
-    fn settings(outputs: &[&str], key: Option<&str>) -> OutputSettings {
+    fn settings(outputs: &[OutputKind], key: Option<&str>) -> OutputSettings {
         rustls::crypto::ring::default_provider().install_default().ok();
         OutputSettings {
-            outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),
+            outputs: outputs.to_vec(),
             intake: IntakeSettings {
                 api_key: key.map(ApiKey::new),
                 url: Some("http://intake.invalid".to_owned()),
@@ -137,32 +121,19 @@ mod tests {
     }
 
     #[test]
-    fn without_a_choice_the_key_decides() {
-        assert_eq!(destinations(&settings(&[], Some("0123456789"))), ["http://intake.invalid 56789"]);
-        assert_eq!(destinations(&settings(&[], None)), ["stdout -"]);
-        assert_eq!(destinations(&settings(&[], Some(" "))), ["stdout -"]);
-    }
-
-    #[test]
     fn a_choice_is_followed_in_its_order() {
-        let both = settings(&["stdout", " datadog", "stdout"], Some("0123456789"));
+        let both = settings(&[OutputKind::Stdout, OutputKind::Datadog], Some("0123456789"));
         assert_eq!(destinations(&both), ["stdout -", "http://intake.invalid 56789"]);
     }
 
     #[test]
-    fn an_unknown_name_is_an_error_that_names_the_allowed_ones() {
-        let error = build(&settings(&["stdout", "kafka"], None)).err().unwrap();
-        assert_eq!(error.to_string(), "muster.outputs: unknown output \"kafka\", allowed: datadog, stdout");
-    }
-
-    #[test]
     fn ca_f9_datadog_needs_a_key() {
-        assert_eq!(build(&settings(&["datadog"], None)).err().unwrap().to_string(), "no API key configured, exiting");
+        assert_eq!(build(&settings(&[OutputKind::Datadog], None)).err().unwrap().to_string(), "no API key configured, exiting");
     }
 
     #[test]
     fn every_pair_of_url_and_key_is_an_output_of_its_own() {
-        let mut settings = settings(&["datadog"], Some("main-key"));
+        let mut settings = settings(&[OutputKind::Datadog], Some("main-key"));
         settings.intake.additional_endpoints = BTreeMap::from([
             ("http://other.invalid".to_owned(), vec![ApiKey::new("other-key-1"), ApiKey::new("other-key-2"), ApiKey::new("")]),
             ("http://intake.invalid/".to_owned(), vec![ApiKey::new("main-key")]),

@@ -2,11 +2,13 @@
 
 use std::io::Write as _;
 
+use muster::checks::{AgentProxy, CheckSettings};
 use muster_actors::domain::samples::ServiceStatus;
+use muster_actors::kernel::clock::SystemClock;
 use muster_actors::ports::RunReport;
 use serde_json::json;
 
-use crate::harness::{given, metrics, service_check, values};
+use crate::harness::{Given, given, metrics, service_check, values};
 use crate::server::{Answer, Certificate, Server, closed_port, ok, response};
 
 const DAY: i64 = 86_400;
@@ -230,8 +232,9 @@ async fn silence_garbage_resets_and_broken_bodies_are_down() {
         (Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec()), "socket_error"),
     ];
     for (number, (answer, outcome)) in vectors.into_iter().enumerate() {
+        let patience = if matches!(answer, Answer::Stall(_)) { 0.2 } else { 10.0 };
         let server = Server::start(answer).await;
-        let instance = json!({"name": "a", "url": server.url("/"), "timeout": 0.2, "enable_http_outcome_tag": true});
+        let instance = json!({"name": "a", "url": server.url("/"), "timeout": patience, "enable_http_outcome_tag": true});
         let report = given("http_check", &instance).run().await;
         assert_eq!(state(&report).0, ServiceStatus::Critical, "case {number}");
         assert!(state(&report).1.contains("Connection failed after"), "case {number}");
@@ -346,4 +349,48 @@ async fn common_keys_apply_to_everything() {
     assert_eq!(*tags, ["http_check_env:x", "url:mine", "instance:a", "service:shop"]);
     let report = given("http_check", &json!({"name": "a", "url": server.url("/"), "tags": null})).run().await;
     assert_eq!(service_check(&report, "http.can_connect").tags.len(), 2);
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_and_read_again_when_it_is_replaced() {
+    let (certificate, client) = (Certificate::lasting(30 * DAY), Certificate::lasting(DAY));
+    let server = Server::start_tls_for(ok("fine"), &certificate, &client).await;
+    let base = json!({"name": "a", "url": server.url("/"), "tls_ca_cert": certificate.file()});
+    assert_eq!(state(&given("http_check", &base).run().await).0, ServiceStatus::Critical);
+    let mut instance = base;
+    instance["tls_cert"] = json!(client.file());
+    instance["tls_private_key"] = json!(client.key_file());
+    let mut check = given("http_check", &instance).load().unwrap();
+    let report = check.run().await;
+    assert_eq!(state(&report), (ServiceStatus::Ok, ""));
+    assert_eq!(service_check(&report, "http.ssl_cert").status, ServiceStatus::Ok);
+    std::fs::write(client.file(), "gone").unwrap();
+    let report = check.run().await;
+    assert!(state(&report).1.contains("find certificate in"), "{report:?}");
+}
+
+#[tokio::test]
+async fn the_proxy_of_the_agent_is_used_unless_told_otherwise() {
+    let proxy = Server::start(ok("from the proxy")).await;
+    let mut settings = CheckSettings::new("7.81.0", SystemClock::shared());
+    settings.proxy = AgentProxy { http: Some(proxy.url("")), https: None, no_proxy: vec!["direct.invalid".to_owned()] };
+    let web = json!({"name": "a", "url": "http://web.invalid/"});
+    let run = async |given: Given| given.load_with(settings.clone()).unwrap().run().await;
+    assert_eq!(state(&run(given("http_check", &web)).await), (ServiceStatus::Ok, ""));
+    let without = given("http_check", &web).init(&json!({"use_agent_proxy": false}));
+    assert_eq!(state(&run(without).await).0, ServiceStatus::Critical);
+    let direct = given("http_check", &json!({"name": "a", "url": "http://direct.invalid/"}));
+    assert_eq!(state(&run(direct).await).0, ServiceStatus::Critical);
+    assert_eq!(proxy.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn instances_are_yaml() {
+    let server = Server::start(ok("fine")).await;
+    let mut config = given("http_check", &json!({}));
+    config.instance = format!("name: My-Web\nurl: {}\ncollect_response_time: no\ntags:\n- env:x\n- build:010\n", server.url("/"));
+    config.init = "# nothing\n".to_owned();
+    let report = config.run().await;
+    assert!(metrics(&report, "network.http.response_time").is_empty());
+    assert_eq!(metrics(&report, "network.http.can_connect")[0].tags[..2], ["env:x", "build:010"]);
 }

@@ -12,6 +12,11 @@ fn a_mistake_names_key_found_and_allowed() {
         instance.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         instance
     };
+    let scrape = |extra: serde_json::Value| {
+        let mut instance = json!({"openmetrics_endpoint": "http://a/metrics", "metrics": ["a"]});
+        instance.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        instance
+    };
     let vectors = [
         ("http_check", json!({"url": "http://a/"}), "name", "nothing", "a name for this instance"),
         ("http_check", json!({"name": "a"}), "url", "nothing", "http:// or https://"),
@@ -56,6 +61,39 @@ fn a_mistake_names_key_found_and_allowed() {
         ("tcp_check", json!({"name": "a", "host": "a", "port": "http"}), "port", "\"http\"", "from 1 to 65535"),
         ("tcp_check", json!({"name": "a", "host": "a", "port": 65_536}), "port", "65536", "from 1 to 65535"),
         ("tcp_check", json!({"name": "a", "host": "a", "port": 1, "ip_cache_duration": "x"}), "ip_cache_duration", "\"x\"", "0 or more"),
+        ("openmetrics", json!({"metrics": ["a"]}), "openmetrics_endpoint", "nothing", "the URL of the metrics"),
+        ("openmetrics", json!({"prometheus_url": "http://a/"}), "openmetrics_endpoint", "nothing", "legacy engine, which is not available"),
+        ("openmetrics", json!({"openmetrics_endpoint": "http://a/"}), "metrics", "nothing", "a list of names"),
+        ("openmetrics", json!({"openmetrics_endpoint": "a:b:c", "metrics": []}), "openmetrics_endpoint", "\"a:b:c\"", "a URL"),
+        ("openmetrics", scrape(json!({"metrics": "a"})), "metrics", "\"a\"", "a list of names"),
+        ("openmetrics", scrape(json!({"metrics": [["a"]]})), "metrics", "a list", "a list of names"),
+        ("openmetrics", scrape(json!({"metrics": [{"a": 1}]})), "metrics.a", "1", "a name, or a mapping"),
+        ("openmetrics", scrape(json!({"metrics": ["a("]})), "metrics.a(", "\"a(\"", "regular expression"),
+        ("openmetrics", scrape(json!({"metrics": [{"a": {"type": "meter"}}]})), "metrics.a.type", "\"meter\"", "counter_gauge"),
+        ("openmetrics", scrape(json!({"metrics": [{"a": {"type": "service_check"}}]})), "metrics.a.status_map", "nothing", "ok, warning"),
+        (
+            "openmetrics",
+            scrape(json!({"metrics": [{"a": {"type": "temporal_percent", "scale": "hour"}}]})),
+            "metrics.a.scale",
+            "\"hour\"",
+            "millisecond",
+        ),
+        ("openmetrics", scrape(json!({"metrics": [{"a": {"type": "metadata"}}]})), "metrics.a.label", "nothing", "the label"),
+        ("openmetrics", scrape(json!({"hostname_label": "h", "hostname_format": "x"})), "hostname_format", "\"x\"", "<HOSTNAME>"),
+        ("openmetrics", scrape(json!({"exclude_metrics": ["("]})), "exclude_metrics", "a list", "regular expressions"),
+        (
+            "openmetrics",
+            scrape(json!({"exclude_metrics_by_labels": {"a": "b"}})),
+            "exclude_metrics_by_labels.a",
+            "\"b\"",
+            "true, or a list",
+        ),
+        ("openmetrics", scrape(json!({"rename_labels": ["a"]})), "rename_labels", "a list", "a mapping"),
+        ("openmetrics", scrape(json!({"share_labels": {"a": "b"}})), "share_labels.a", "\"b\"", "labels, match and values"),
+        ("openmetrics", scrape(json!({"share_labels": {"a": {"values": ["x"]}}})), "share_labels.a.values", "a list", "whole numbers"),
+        ("openmetrics", scrape(json!({"raw_line_filters": "a"})), "raw_line_filters", "\"a\"", "a list of texts"),
+        ("openmetrics", scrape(json!({"telemetry": "perhaps"})), "telemetry", "\"perhaps\"", "true or false"),
+        ("openmetrics", scrape(json!({"max_returned_metrics": "many"})), "max_returned_metrics", "\"many\"", "a whole number"),
     ];
     for (check, instance, key, found, allowed) in vectors {
         let error = given(check, &instance).load().err().unwrap_or_else(|| panic!("{instance} was loaded"));
@@ -70,7 +108,7 @@ fn a_mistake_names_key_found_and_allowed() {
 #[test]
 fn an_unknown_check_is_told_which_ones_there_are() {
     let error = given("redisdb", &json!({})).load().err().unwrap();
-    assert!(error.to_string().starts_with("no loader for check \"redisdb\", known checks: http_check"), "{error}");
+    assert!(error.to_string().starts_with("no loader for check \"redisdb\", known checks: http_check, openmetrics, tcp_check"), "{error}");
 }
 
 #[test]

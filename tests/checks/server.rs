@@ -54,7 +54,27 @@ impl Server {
     }
 
     pub(crate) async fn start_tls(answer: Answer, certificate: &Certificate) -> Self {
-        Self::listen(answer, Some(certificate.acceptor())).await
+        Self::listen(answer, Some(certificate.acceptor_for(None))).await
+    }
+
+    /// A server on a Unix socket; its address means nothing.
+    #[cfg(unix)]
+    pub(crate) fn start_unix(answer: Answer, path: &std::path::Path) -> Self {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let task = tokio::spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                serve(stream, answer.clone(), &seen).await;
+            }
+        });
+        Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), requests, task, scheme: "unix" }
+    }
+
+    /// A TLS server that wants to see a certificate made by `client`.
+    pub(crate) async fn start_tls_for(answer: Answer, certificate: &Certificate, client: &Certificate) -> Self {
+        Self::listen(answer, Some(certificate.acceptor_for(Some(client)))).await
     }
 
     async fn listen(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
@@ -197,17 +217,25 @@ impl Certificate {
         self.directory.path().join("ca.pem")
     }
 
-    fn acceptor(&self) -> TlsAcceptor {
+    /// File with the key.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.directory.path().join("key.pem")
+    }
+
+    fn acceptor_for(&self, client: Option<&Self>) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()],
-                PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap(),
-            )
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
+        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let builder = match client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let mut roots = rustls::RootCertStore::empty();
+                roots.add(der(&client.pem)).unwrap();
+                let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![der(&self.pem)], key).unwrap()))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::System;
+use muster::config::settings::OutputKind;
 use muster::output::key::ApiKey;
 use muster::output::plan::build;
 use muster::output::settings::{IntakeSettings, OutputSettings};
@@ -34,7 +35,7 @@ impl Running {
         let backoff = BackoffPolicy { base: Duration::from_millis(1), max: Duration::from_millis(8), ..BackoffPolicy::default() };
         let intake = IntakeSettings { api_key: Some(ApiKey::new(KEY)), url: Some(url.to_owned()), timeout, ..IntakeSettings::default() };
         let policy = OutputPolicy { backoff, key_check_interval: None, ..OutputPolicy::default() };
-        let plan = build(&OutputSettings { outputs: vec![], intake, policy }).unwrap().remove(0);
+        let plan = build(&OutputSettings { outputs: vec![OutputKind::Datadog], intake, policy }).unwrap().remove(0);
         let parts = plan.parts(SystemClock::shared(), Arc::new(SeededRandom::new(1)));
         let stats = parts.publisher.reader();
         let kernel = Kernel::start(SystemClock::shared(), |_| {});

@@ -47,7 +47,6 @@ async fn routes_headers_and_bodies_are_those_of_a_stock_agent() {
         assert_eq!(request.header("dd-agent-version"), Some("7.81.1"));
         assert_eq!(request.header("user-agent"), Some("datadog-agent/7.81.1"));
         assert_eq!(request.header("content-encoding"), Some("zstd"));
-        assert_eq!(request.header("allow-arbitrary-tag-value"), None);
         assert!(!request.target.contains(KEY));
     }
     let [series, check_run, events] = requests.as_slice() else { panic!("three requests") };
@@ -84,10 +83,9 @@ async fn every_compression_arrives_readable() {
         (Compressor::default(), Some("zstd")),
     ] {
         let mut server = Server::start(&[], Reply::Status(202)).await;
-        let settings = IntakeSettings { compressor, series_v2: false, allow_arbitrary_tags: true, ..IntakeSettings::default() };
+        let settings = IntakeSettings { compressor, series_v2: false, ..IntakeSettings::default() };
         let requests = send_all(&settings, &mut server).await;
         assert_eq!(requests[0].header("content-encoding"), encoding);
-        assert_eq!(requests[0].header("allow-arbitrary-tag-value"), Some("true"));
         assert_eq!(requests[0].target, "/api/v1/series");
         assert_eq!(
             String::from_utf8(decompress(&requests[0])).unwrap(),

@@ -30,6 +30,26 @@ impl ConfigSource {
     }
 }
 
+/// Whose set of configs the scheduler is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigOrigin {
+    /// A source that is polled.
+    Polled(ConfigSource),
+    /// Files of this machine, told by the `Resolver`.
+    Files,
+}
+
+impl ConfigOrigin {
+    /// The provider's name in status output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Polled(source) => source.name(),
+            Self::Files => "file",
+        }
+    }
+}
+
 /// Timings of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderPolicy {

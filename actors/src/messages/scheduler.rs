@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 
 use crate::domain::config::CheckConfig;
-use crate::domain::provider_state::ConfigSource;
+use crate::domain::provider_state::ConfigOrigin;
 
 /// Exactly these configs of a source are to run; the scheduler finds the difference itself.
 ///
@@ -14,7 +14,7 @@ use crate::domain::provider_state::ConfigSource;
 #[rtype(result = "()")]
 pub struct ApplyConfigs {
     /// Whose set.
-    pub source: ConfigSource,
+    pub source: ConfigOrigin,
     /// The set.
     pub configs: Vec<Arc<CheckConfig>>,
 }

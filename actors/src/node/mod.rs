@@ -1,6 +1,7 @@
 //! Actors of the node role: run checks, keep statistics, aggregate what they submit. Source: node-runner 15.
 
 mod aggregator;
+mod local_configs;
 mod run_stats;
 mod running;
 mod scheduler;

@@ -13,7 +13,7 @@ use crate::domain::check_options::{CheckOptions, OptionError};
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::{check_ids, fast_digest};
 use crate::domain::ids::{CheckId, Digest};
-use crate::domain::provider_state::{ConfigSource, spread_of};
+use crate::domain::provider_state::{ConfigOrigin, spread_of};
 use crate::domain::run_stats::{CheckIdentity, LoadFailure};
 use crate::domain::yaml::{self, Value};
 use crate::kernel::clock::Clock;
@@ -77,7 +77,7 @@ pub struct SchedulerLinks {
 }
 
 /// A config of a source.
-type ConfigRef = (ConfigSource, Digest);
+type ConfigRef = (ConfigOrigin, Digest);
 
 /// Why a check runs here. Several configs may name the same check; it runs once, as long as one of them is left.
 struct Claim {
@@ -102,7 +102,7 @@ pub struct Scheduler {
     loader: Arc<dyn CheckLoader>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    sets: BTreeMap<ConfigSource, BTreeMap<Digest, Arc<CheckConfig>>>,
+    sets: BTreeMap<ConfigOrigin, BTreeMap<Digest, Arc<CheckConfig>>>,
     claims: HashMap<CheckId, Claim>,
     rings: BTreeMap<Duration, Buckets<CheckId>>,
     /// Instances that wait to be loaded, in the order in which they came.

@@ -16,13 +16,16 @@ use crate::kernel::rng::Random;
 use crate::kernel::supervisor::Kernel;
 use crate::messages::aggregator::FlushNow;
 use crate::messages::output::Enqueue;
+use crate::messages::resolver::ReplayDiscovery;
 use crate::messages::worker_pool::{Drain, RunNow};
 use crate::node::aggregator::{Aggregator, AggregatorPolicy};
+use crate::node::local_configs::LocalConfigs;
 use crate::node::run_stats::RunStats;
 use crate::node::scheduler::{Scheduler, SchedulerLinks, SchedulerPolicy};
 use crate::node::worker_pool::{PoolLinks, PoolPolicy, WorkerPool};
 use crate::ports::{CheckLoader, ClusterAgentClient};
 use crate::shared::config_provider::{ConfigProvider, ProviderLinks, ProviderView};
+use crate::shared::resolver::DiscoverySubscriber;
 
 /// Time in which the aggregator has to take a question during shutdown.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
@@ -64,6 +67,8 @@ pub struct NodePorts {
     pub runtime: runtime::Handle,
     /// Destinations of samples.
     pub outputs: Vec<Outlet<Enqueue>>,
+    /// To the `Resolver` that reads this machine's files.
+    pub replay: Outlet<ReplayDiscovery>,
 }
 
 /// The running node role. Cheap to clone.
@@ -75,6 +80,8 @@ pub struct Node {
     pub providers: Vec<Reader<ProviderView>>,
     /// Runs a check now.
     pub run_now: Outlet<RunNow>,
+    /// What the `Resolver` of this machine's files tells.
+    pub local: DiscoverySubscriber,
     pool: Handle<WorkerPool>,
     aggregator: Handle<Aggregator>,
 }
@@ -85,11 +92,12 @@ pub struct Node {
 #[must_use]
 pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<ProviderPlan>) -> Node {
     let NodePolicy { scheduler: scheduler_policy, pool: pool_policy, aggregator: aggregator_policy } = policy;
-    let NodePorts { clock, random, loader, runtime, outputs } = ports;
+    let NodePorts { clock, random, loader, runtime, outputs, replay } = ports;
     let stats = Handle::<RunStats>::new("RunStats");
     let aggregator = Handle::<Aggregator>::new("Aggregator");
     let pool = Handle::<WorkerPool>::new("WorkerPool");
     let scheduler = Handle::<Scheduler>::new("Scheduler");
+    let local = Handle::<LocalConfigs>::new("LocalConfigs");
     let providers: Vec<(Handle<ConfigProvider>, ProviderPlan)> =
         plans.into_iter().map(|plan| (Handle::new(provider_name(plan.source)), plan)).collect();
 
@@ -113,7 +121,7 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
         retain: stats.outlet(),
         failures: stats.outlet(),
         next_run: stats.outlet(),
-        sources: providers.iter().map(|(handle, _)| handle.outlet()).collect(),
+        sources: providers.iter().map(|(handle, _)| handle.outlet()).chain([local.outlet()]).collect(),
     };
     let running = kernel.group("running", None);
     running.child(&aggregator, STATE_OWNER_CAPACITY, move || Aggregator::new(aggregator_policy.clone(), outputs.clone()));
@@ -128,6 +136,8 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
     });
 
     let polling = kernel.one_for_one("polling", None);
+    let apply = scheduler.outlet();
+    polling.child(&local, STATE_OWNER_CAPACITY, move || LocalConfigs::new(apply.clone(), replay.clone()));
     let mut views = Vec::new();
     for (handle, plan) in providers {
         let view = Arc::new(Publisher::new(ProviderView { source: plan.source.name(), ..ProviderView::default() }));
@@ -139,7 +149,8 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
             ConfigProvider::new(plan.source, plan.policy.clone(), plan.identity.clone(), links.clone(), Arc::clone(&clock))
         });
     }
-    Node { stats: reader, providers: views, run_now: pool.outlet(), pool, aggregator }
+    let local = DiscoverySubscriber { started: local.outlet(), configs: local.outlet(), synced: local.outlet() };
+    Node { stats: reader, providers: views, run_now: pool.outlet(), local, pool, aggregator }
 }
 
 impl Node {

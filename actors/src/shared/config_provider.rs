@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::domain::provider_state::{CollectAnswer, ConfigSource, ProviderPolicy, ProviderState, StatusAnswer, Verdict};
+use crate::domain::provider_state::{CollectAnswer, ConfigOrigin, ConfigSource, ProviderPolicy, ProviderState, StatusAnswer, Verdict};
 use crate::kernel::clock::Clock;
 use crate::kernel::health::HealthFlag;
 use crate::kernel::mailbox::Outlet;
@@ -159,7 +159,7 @@ impl ConfigProvider {
     /// Tells the scheduler what is to run; if it cannot be told now, the next tick tries again.
     fn send(&mut self) {
         let configs = self.state.configs().to_vec();
-        self.unsent = self.links.scheduler.tell(ApplyConfigs { source: self.state.source(), configs }).is_err();
+        self.unsent = self.links.scheduler.tell(ApplyConfigs { source: ConfigOrigin::Polled(self.state.source()), configs }).is_err();
     }
 
     fn tick(&mut self, context: &mut Context<Self>) {

@@ -98,13 +98,13 @@ impl HttpCheck {
         let request = HttpRequest { method: self.options.method.clone(), headers: HeaderMap::new(), body: self.options.body.clone() };
         let answer = match self.client.send(request).await {
             Ok(mut response) => {
-                let response_time = (self.clock.monotonic() - started).as_secs_f64();
+                let response_time = self.clock.monotonic().saturating_sub(started).as_secs_f64();
                 self.judge(&mut response, response_time).await
             }
             Err(failure) => Err(failure),
         };
         answer.unwrap_or_else(|failure| {
-            let milliseconds = (self.clock.monotonic() - started).as_millis();
+            let milliseconds = self.clock.monotonic().saturating_sub(started).as_millis();
             let (tag, prefix) = match failure.kind {
                 FailureKind::Tls => ("ssl_error", ""),
                 FailureKind::Timeout => ("timeout", ""),

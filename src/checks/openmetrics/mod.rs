@@ -1,0 +1,12 @@
+//! `openmetrics` (V2): scrapes an endpoint in Prometheus or OpenMetrics text format. Source: node-runner 10.6.
+
+mod labels;
+mod names;
+mod options;
+mod parser;
+mod scrape;
+mod transform;
+#[cfg(test)]
+mod vectors;
+
+pub(crate) use scrape::OpenMetricsCheck;

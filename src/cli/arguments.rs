@@ -1,0 +1,291 @@
+//! Commands, options and help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::demo::DemoOptions;
+
+/// Drop-in Datadog Cluster Agent and its node side.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, about, max_term_width = 120, subcommand_required = true, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// For every command.
+    #[command(flatten)]
+    pub(super) global: GlobalOptions,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: TopCommand,
+}
+
+const EXAMPLES: &str = "Examples:
+  muster demo                                show it all on this machine
+  muster cluster start -c ./etc              start the cluster role with ./etc/datadog-cluster.yaml
+  muster node run -c ./etc                   start the node role with ./etc/datadog.yaml
+  muster cluster clusterchecks               which check runs where
+  muster status --json                       state of the process of this machine";
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct GlobalOptions {
+    /// Configuration directory, or file [default: /etc/datadog-agent]
+    #[arg(short = 'c', long = "cfgpath", global = true, value_name = "PATH")]
+    pub(super) cfgpath: Option<PathBuf>,
+    /// No colours
+    #[arg(short = 'n', long = "no-color", global = true)]
+    pub(super) no_color: bool,
+}
+
+/// Commands without a role go to the process of this machine.
+#[derive(Debug, Subcommand)]
+pub(super) enum TopCommand {
+    /// The cluster role: start it, or ask it
+    #[command(subcommand, after_help = "Examples:\n  muster cluster start\n  muster cluster status\n  muster cluster clusterchecks --check http_check")]
+    Cluster(ClusterCommand),
+    /// The node role: run it, or ask it
+    #[command(subcommand, after_help = "Examples:\n  muster node run\n  muster node status\n  muster node config get log_level")]
+    Node(NodeCommand),
+    /// Show the whole thing on this machine: a server, three runners, a target and an intake
+    #[command(after_help = "Examples:\n  muster demo\n  muster demo --seconds 20 --json | jq .invariants\n  muster demo --pause")]
+    Demo(DemoOptions),
+    /// Print the script that completes commands in a shell
+    #[command(after_help = "Examples:\n  muster completions bash > /etc/bash_completion.d/muster\n  muster completions zsh > ~/.zfunc/_muster")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print generated documentation
+    #[command(hide = true)]
+    Docs {
+        /// Which part
+        part: DocsPart,
+    },
+    /// Which check runs where (cluster role)
+    #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
+    Clusterchecks(ClusterChecksOptions),
+    /// Commands of both roles.
+    #[command(flatten)]
+    Shared(SharedCommand),
+}
+
+const CLUSTERCHECKS_EXAMPLES: &str =
+    "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'";
+
+/// Commands of the cluster role.
+#[derive(Debug, Subcommand)]
+pub(super) enum ClusterCommand {
+    /// Start the cluster role in the foreground
+    #[command(
+        after_help = "Examples:\n  muster cluster start\n  muster cluster start -c ./etc --set cluster_agent.cmd_port=15005\n  DD_CLUSTER_AGENT_AUTH_TOKEN=... muster cluster start"
+    )]
+    Start(StartOptions),
+    /// Which check runs where
+    #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
+    Clusterchecks(ClusterChecksOptions),
+    /// Commands of both roles.
+    #[command(flatten)]
+    Shared(SharedCommand),
+}
+
+/// Commands of the node role.
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Run the node role in the foreground
+    #[command(
+        alias = "start",
+        after_help = "Examples:\n  muster node run\n  muster node run -c ./etc --set cluster_agent.url=https://localhost:5005\n  DD_CLC_RUNNER_ENABLED=true DD_CLC_RUNNER_HOST=127.0.0.11 muster node run"
+    )]
+    Run(StartOptions),
+    /// Commands of both roles.
+    #[command(flatten)]
+    Shared(SharedCommand),
+}
+
+/// Commands of both roles.
+#[derive(Debug, Subcommand)]
+pub(super) enum SharedCommand {
+    /// State of the process
+    #[command(after_help = "Examples:\n  muster status\n  muster status collector\n  muster status --json\n  muster status -o status.txt")]
+    Status(StatusOptions),
+    /// Which parts are well; exit code 1 if one is not
+    #[command(after_help = "Examples:\n  muster health\n  muster health --json")]
+    Health(JsonOption),
+    /// Check configurations found, and what is wrong with others
+    #[command(alias = "checkconfig", after_help = "Examples:\n  muster configcheck\n  muster configcheck -v\n  muster configcheck --json")]
+    Configcheck(ConfigCheckOptions),
+    /// Effective configuration; settings that change while running
+    #[command(
+        after_help = "Examples:\n  muster config\n  muster config list-runtime\n  muster config get log_level --sources\n  muster config set log_level debug"
+    )]
+    Config(ConfigOptions),
+    /// Metrics of the process
+    #[command(after_help = "Examples:\n  muster telemetry\n  muster cluster telemetry | grep cluster_checks")]
+    Telemetry(JsonOption),
+    /// Stop the process in good order
+    #[command(after_help = "Examples:\n  muster cluster stop\n  muster node stop")]
+    Stop(JsonOption),
+    /// Version of this program and the version it tells others
+    #[command(after_help = "Examples:\n  muster version\n  muster version --json")]
+    Version(JsonOption),
+}
+
+/// Options of `start` and `run`.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct StartOptions {
+    /// Set a configuration key, stronger than file and environment; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) set: Vec<(String, String)>,
+    /// Accepted: it always runs in the foreground
+    #[arg(short = 'f', long = "foreground", hide = true)]
+    pub(super) foreground: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, for example log_level=debug".to_owned()),
+    }
+}
+
+/// `--json` and nothing else.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(super) struct JsonOption {
+    /// Print JSON
+    #[arg(short = 'j', long)]
+    pub(super) json: bool,
+}
+
+/// Options of `status`.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct StatusOptions {
+    /// Only this section, by its title or the beginning of it
+    pub(super) section: Option<String>,
+    /// Print JSON
+    #[arg(short = 'j', long)]
+    pub(super) json: bool,
+    /// Print indented JSON
+    #[arg(short = 'p', long = "pretty-json")]
+    pub(super) pretty_json: bool,
+    /// Write to this file instead
+    #[arg(short = 'o', long, value_name = "PATH")]
+    pub(super) file: Option<PathBuf>,
+    /// Tell more
+    #[arg(short = 'v', long)]
+    pub(super) verbose: bool,
+}
+
+/// Options of `configcheck`.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(super) struct ConfigCheckOptions {
+    /// With warnings of templates, and configs before they are resolved
+    #[arg(short = 'v', long)]
+    pub(super) verbose: bool,
+    /// Print JSON
+    #[arg(short = 'j', long)]
+    pub(super) json: bool,
+}
+
+/// Options of `clusterchecks`.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct ClusterChecksOptions {
+    /// Only this check
+    #[arg(long, value_name = "NAME")]
+    pub(super) check: Option<String>,
+    /// Print JSON
+    #[arg(short = 'j', long)]
+    pub(super) json: bool,
+}
+
+/// Options of `config`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ConfigOptions {
+    /// What to do; nothing = print the effective configuration.
+    #[command(subcommand)]
+    pub(super) command: Option<ConfigCommand>,
+    /// Print JSON
+    #[arg(short = 'j', long, global = true)]
+    pub(super) json: bool,
+}
+
+/// Commands below `config`.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Settings that can be changed while running
+    #[command(after_help = "Example:\n  muster config list-runtime")]
+    ListRuntime,
+    /// One value
+    #[command(after_help = "Examples:\n  muster config get log_level\n  muster config get cluster_checks.node_expiration_timeout --sources")]
+    Get {
+        /// Key
+        setting: String,
+        /// With the values of all sources
+        #[arg(short = 's', long, visible_alias = "source")]
+        sources: bool,
+    },
+    /// Change a value until the process stops
+    #[command(after_help = "Example:\n  muster config set log_level debug")]
+    Set {
+        /// Key
+        setting: String,
+        /// New value
+        value: String,
+    },
+}
+
+/// Generated documents.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum DocsPart {
+    /// docs/CONFIG.md
+    Config,
+    /// docs/METRICS.md
+    Metrics,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_command_has_examples() {
+        fn without(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+            for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+                let path = format!("{path} {}", inner.get_name());
+                if !inner.get_after_help().is_some_and(|text| text.to_string().contains("muster ")) {
+                    found.push(path.clone());
+                }
+                without(inner, &path, found);
+            }
+        }
+        let mut found = Vec::new();
+        without(&Arguments::command(), "muster", &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn stock_spellings_are_understood() {
+        for line in [
+            "muster cluster status -j",
+            "muster cluster -c /etc/x status -p -v -o out.json collector",
+            "muster cluster checkconfig -v",
+            "muster node start -f",
+            "muster node run --cfgpath /etc/x -n",
+            "muster config get log_level --source",
+            "muster cluster clusterchecks --check http_check",
+            "muster cluster start --set log_level=debug --set check_runners=8",
+        ] {
+            let parsed = Arguments::try_parse_from(line.split_whitespace());
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+        }
+        for line in ["muster", "muster cluster rebalance", "muster node clusterchecks", "muster cluster start --set nothing"] {
+            assert!(Arguments::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What every command that asks a process has at hand.
+
+use super::arguments::GlobalOptions;
+use super::connection::LocalApi;
+use super::failure::Failure;
+use super::render::Paint;
+use crate::config::{Config, Environment, Request, Role};
+use crate::roles;
+use crate::telemetry::errors;
+
+/// Options of every command, and where it runs.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    /// `-c`, `-n`.
+    pub(super) global: GlobalOptions,
+    /// Variables.
+    pub(super) environment: Environment,
+    /// Role told by name or variable.
+    pub(super) told: Option<Role>,
+    /// Colours.
+    pub(super) paint: Paint,
+}
+
+impl Context {
+    /// Loads the configuration of a role.
+    ///
+    /// Errors: it cannot be used; exit code 2.
+    pub(super) fn config(&self, role: Role, overrides: Vec<(String, String)>) -> Result<Config, Failure> {
+        let request = Request { role, path: self.global.cfgpath.clone(), environment: self.environment.clone(), overrides };
+        Config::load(request).map_err(|error| Failure::unusable(format!("failed to {}", errors::chain(&error))))
+    }
+
+    /// The configuration of the role a command is for: `role` if it names one, else the role of this machine.
+    pub(super) fn config_of(&self, role: Option<Role>) -> Result<Config, Failure> {
+        self.config(role.unwrap_or_else(|| self.local_role()), Vec::new())
+    }
+
+    /// The local API of that role.
+    pub(super) fn api(&self, role: Option<Role>) -> Result<(Config, LocalApi), Failure> {
+        let config = self.config_of(role)?;
+        let api = LocalApi::new(&config)?;
+        Ok((config, api))
+    }
+
+    /// Told, or read from the file a running process leaves, which is where its configuration says.
+    fn local_role(&self) -> Role {
+        let left_by = |role: Role| {
+            let config = self.config(role, Vec::new()).ok()?;
+            roles::read_role_file(&crate::config::settings::Paths::from_config(&config).run)
+        };
+        roles::local_role(self.told, left_by(Role::Cluster).or_else(|| left_by(Role::Node)))
+    }
+}

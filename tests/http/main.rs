@@ -1,0 +1,15 @@
+//! The HTTP servers on real listeners: free ports, TLS on, tokens on.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests panic as tests do")]
+
+mod client;
+mod site;
+
+mod admin;
+mod checks;
+mod hangs;
+mod malformed;
+mod ports;
+mod runner;
+mod tls;
+mod tokens;
