@@ -20,6 +20,7 @@ use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::Handle;
 use muster_actors::kernel::universe::{self, Recorded, Universe};
+use muster_actors::messages::dispatcher::DiscoverySynced;
 use muster_actors::messages::output::Enqueue;
 use muster_actors::messages::run_stats::RunFinished;
 use muster_actors::messages::worker_pool::{Install, RunDue, RunNow, RunNowReply};
@@ -214,6 +215,8 @@ impl World {
             client: Arc::<ScriptedAgent>::clone(&agent),
         };
         let node = node::start(&universe.kernel(), policy, ports, sources.iter().map(plan).collect());
+        // This machine has no files of its own.
+        node.local.synced.post(DiscoverySynced);
         Self { universe: universe.clone(), agent, node, runs, sent }
     }
 

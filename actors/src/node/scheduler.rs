@@ -271,9 +271,9 @@ impl Scheduler {
         }
     }
 
-    /// Once after the start, when all sources told their sets: what statistics hold of other checks is from before.
+    /// Once after the start, when all sources told their sets and all is loaded: statistics of other checks are from before.
     fn forget_others(&mut self) {
-        if !self.forgot_others && self.sets.len() == self.links.sources.len() {
+        if !self.forgot_others && self.pending.is_empty() && self.sets.len() == self.links.sources.len() {
             self.forgot_others = true;
             self.links.retain.post(RetainChecks { ids: self.claims.keys().cloned().collect() });
         }
