@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use muster_actors::cluster::{DispatchPolicy, Dispatching, DispatchingParts};
+use muster_actors::cluster::dispatcher::DispatchPolicy;
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::{ServedTable, Standing};

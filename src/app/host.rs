@@ -19,7 +19,7 @@ use crate::api::metrics::MetricsServer;
 use crate::api::tls::{MinTls, server_config};
 use crate::app::shutdown::StopRequest;
 use crate::config::settings::TlsVersion;
-use crate::config::{CommonSettings, Config, RuntimeConfig, Severity};
+use crate::config::{CommonSettings, Config, RuntimeConfig};
 use crate::telemetry::logs;
 use crate::telemetry::{Metrics, build};
 
@@ -50,7 +50,7 @@ impl Host {
     /// Errors: a log file or a port cannot be opened; the text names it.
     pub(super) fn open(config: Config, settings: &CommonSettings) -> anyhow::Result<Self> {
         let log = logs::init(&settings.log, settings.role)?;
-        report_problems(&config);
+        logs::report_problems(&config);
         let apply_log_level = Arc::new(move |level| log.set_level(level));
         let runtime = RuntimeConfig::new(config, apply_log_level);
         let clock = SystemClock::shared();
@@ -107,8 +107,8 @@ impl Host {
         let certificate =
             server_certificate(&CertificateSettings { file: settings.paths.ipc_certificate.clone(), trust, extra_host }, &*self.clock)?;
         let minimum = match settings.tls.min_version {
-            TlsVersion::V1_2 => MinTls::V1_2,
-            TlsVersion::V1_3 => MinTls::V1_3,
+            TlsVersion::V1_2 => MinTls::V12,
+            TlsVersion::V1_3 => MinTls::V13,
         };
         Ok(server_config(certificate, minimum)?)
     }
@@ -129,16 +129,5 @@ impl Host {
             return ExitCode::from(u8::try_from(EXIT_CODE_EXHAUSTED).unwrap_or(u8::MAX));
         }
         ExitCode::SUCCESS
-    }
-}
-
-/// Says in the log what is wrong with the configuration; what stops a role did so before.
-fn report_problems(config: &Config) {
-    for problem in config.problems() {
-        match problem.severity() {
-            Severity::Error => error!(%problem, "configuration"),
-            Severity::Warning => warn!(%problem, "configuration"),
-            Severity::Note => info!(%problem, "configuration"),
-        }
     }
 }

@@ -12,8 +12,10 @@ mod runner_stats;
 mod shutdown;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::cli::{StartCluster, StartNode};
+use crate::cli::{self, StartCluster, StartNode};
+use crate::demo;
 use crate::telemetry::errors;
 
 /// Runs the cluster role until it is told to stop.
@@ -26,6 +28,20 @@ pub fn run_cluster(start: StartCluster) -> ExitCode {
 #[must_use]
 pub fn run_node(start: StartNode) -> ExitCode {
     in_system(node::serve(start))
+}
+
+/// Plays the demo; fails unless every invariant held.
+#[must_use]
+pub fn run_demo(options: &cli::DemoOptions) -> ExitCode {
+    let acts = demo::ACTS as u32;
+    let options = demo::DemoOptions {
+        act_takes: Duration::from_secs(options.seconds.unwrap_or(0)) / acts,
+        pause: options.pause,
+        json: options.json,
+        no_colour: false,
+        keep: options.keep,
+    };
+    in_system(async { Ok(if demo::run(options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }) })
 }
 
 /// Runs on this thread, which is the one of all actors.

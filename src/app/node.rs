@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::provider_state::{ConfigSource, ProviderPolicy};
-use muster_actors::domain::sampler::HistogramPolicy;
+use muster_actors::domain::sample_state::HistogramPolicy;
 use muster_actors::kernel::clock::Clock as _;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
@@ -17,6 +18,7 @@ use muster_actors::node::{AggregatorPolicy, Node, NodePolicy, NodePorts, PoolPol
 use muster_actors::ports::ClusterAgentClient;
 use muster_actors::shared::output::Output;
 use muster_actors::shared::resolver::Resolver;
+use serde_json::json;
 use tracing::{info, warn};
 
 use crate::api::admin::AdminApi;
@@ -31,8 +33,7 @@ use crate::app::admin::{FillStatus, RoleAdmin};
 use crate::app::discovery::file_source;
 use crate::app::host::Host;
 use crate::app::runner_stats::PublishedStats;
-use crate::checks::settings::{AgentProxy, CheckSettings};
-use crate::checks::NativeLoader;
+use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
 use crate::cli::StartNode;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::tokens::read_or_create_local_token;
@@ -117,7 +118,7 @@ fn start_outputs(host: &Host, settings: &NodeSettings) -> anyhow::Result<Outputs
 async fn drain_outputs(outputs: &Outputs, deadline: Duration) {
     let drains = outputs.handles.iter().map(|output| async move {
         match output.ask(Drain { deadline }, deadline + Duration::from_secs(1)).await {
-            Ok(report) if report.lost > 0 => warn!(output = output.name(), lost = report.lost, "payloads lost at the end"),
+            Ok(report) if report.lost != Contents::default() => warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end"),
             Ok(_) => {}
             Err(error) => warn!(%error, "output did not drain"),
         }
@@ -277,7 +278,7 @@ fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
         });
         document.runner_stats = Some(status::runner_stats(checks));
         let current: Vec<_> = outputs.iter().map(Reader::current).collect();
-        document.forwarder_stats = Some(status::forwarder_stats(current.iter().map(|stats| &**stats)));
+        document.forwarder_stats = Some(json!({"Outputs": current.iter().map(|stats| &**stats).collect::<Vec<_>>()}));
         for stats in &current {
             if let Some(ending) = &stats.key_ending {
                 document.endpoints.entry(stats.destination.clone()).or_default().push(ending.clone());
@@ -290,9 +291,5 @@ fn add_metrics(host: &Host, node: &Node, report: &Publisher<DiscoveryReport>, ou
     let (stats, report, outputs) = (node.stats.clone(), report.reader(), outputs.stats.clone());
     host.metrics.add_source(move |scrape| {
         sources::discovery(&report.peek(), scrape);
-        sources::running_checks(&stats.peek(), scrape);
-        for output in &outputs {
-            sources::output(&output.peek(), scrape);
-        }
     });
 }

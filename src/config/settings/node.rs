@@ -113,6 +113,8 @@ pub struct CheckSettings {
     pub histogram_aggregates: Vec<String>,
     /// Percentiles of histogram samples, 0 to 1.
     pub histogram_percentiles: Vec<f64>,
+    /// Time between two flushes to the outputs.
+    pub flush_interval: Duration,
 }
 
 /// Settings of the node role.
@@ -269,6 +271,7 @@ fn checks(config: &Config) -> CheckSettings {
         utilization_cooldown: read(config, "check_runner_utilization_warning_cooldown"),
         send_check_status: read(config, "integration_check_status_enabled"),
         histogram_aggregates: read(config, "histogram_aggregates"),
+        flush_interval: read::<Duration>(config, "muster.flush_interval").max(Duration::from_secs(1)),
         histogram_percentiles: percentiles.iter().filter_map(|text| text.parse().ok()).filter(|part| (0.0..=1.0).contains(part)).collect(),
     }
 }
