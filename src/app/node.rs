@@ -9,7 +9,6 @@ use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::provider_state::{ConfigSource, ProviderPolicy};
 use muster_actors::domain::sample_state::HistogramPolicy;
-use muster_actors::kernel::clock::Clock as _;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::{Publisher, Reader};
