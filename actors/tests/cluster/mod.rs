@@ -142,7 +142,7 @@ impl Cluster {
         change(&mut patch);
         // The warm-up of a real server: a restart must not need it.
         let policy = DispatchPolicy { warmup: Duration::from_secs(30), ..self.policy };
-        let next = Self::run(&self.universe, Setup { patch, policy, epoch: self.epoch + 1, store: self.store.clone() });
+        let next = Self::run(&self.universe, Setup { patch, policy, epoch: self.epoch + 1, store: self.store.after_restart() });
         self.universe.settle().await;
         next
     }
