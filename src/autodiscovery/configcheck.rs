@@ -1,57 +1,39 @@
 //! What `/config-check` answers. Source: autodiscovery 11.4.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use muster_actors::domain::config::CheckConfig;
-use muster_actors::domain::config_scrub::scrubbed;
+pub use muster_actors::domain::config_scrub::scrubbed;
 use muster_actors::domain::digest::check_ids;
 use muster_actors::domain::discovery::DiscoveryReport;
-use muster_actors::domain::ids::CheckId;
-use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
 
-/// The JSON document. Serialise it off the actor threads: all instances are parsed.
-#[derive(Debug, Serialize)]
-pub struct ConfigCheck<'a> {
-    configs: Vec<ShownConfig<'a>>,
-    resolve_warnings: &'a BTreeMap<String, Vec<String>>,
-    config_errors: &'a BTreeMap<String, String>,
-    unresolved: BTreeMap<&'a str, Shown<'a>>,
-}
-
-/// A config with the ids of its instances, computed before anything is scrubbed or patched.
-#[derive(Debug, Serialize)]
-struct ShownConfig<'a> {
-    instance_ids: Vec<CheckId>,
-    config: Shown<'a>,
-}
-
-/// A config as it is, or scrubbed.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Shown<'a> {
-    Raw(&'a CheckConfig),
-    Scrubbed(Box<CheckConfig>),
-}
-
-impl<'a> ConfigCheck<'a> {
-    /// Makes the document. `raw` leaves passwords in.
-    #[must_use]
-    pub fn new(report: &'a DiscoveryReport, raw: bool) -> Self {
-        let show = |config: &'a Arc<CheckConfig>| if raw { Shown::Raw(config) } else { Shown::Scrubbed(Box::new(scrubbed(config))) };
-        Self {
-            configs: report.configs.iter().map(|config| ShownConfig { instance_ids: check_ids(config), config: show(config) }).collect(),
-            resolve_warnings: &report.resolve_warnings,
-            config_errors: &report.config_errors,
-            unresolved: report.unresolved.iter().map(|(digest, config)| (digest.as_str(), show(config))).collect(),
-        }
-    }
+/// The JSON document: scheduled configs with the ids of their instances, mistakes, and all configs in unresolved form.
+///
+/// Ids are those of the real bytes, before anything is scrubbed or patched. `raw` leaves passwords in.
+#[must_use]
+pub fn json(report: &DiscoveryReport, raw: bool) -> Json {
+    let show = |config: &CheckConfig| -> Json {
+        let shown = if raw { Cow::Borrowed(config) } else { Cow::Owned(scrubbed(config)) };
+        json!(shown)
+    };
+    let configs: Vec<Json> =
+        report.configs.iter().map(|config| json!({ "instance_ids": check_ids(config), "config": show(config) })).collect();
+    let unresolved: Map<String, Json> = report.unresolved.iter().map(|(digest, config)| (digest.clone(), show(config))).collect();
+    json!({
+        "configs": configs,
+        "resolve_warnings": report.resolve_warnings,
+        "config_errors": report.config_errors,
+        "unresolved": unresolved,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
     use muster_actors::domain::config::Data;
-    use serde_json::{Value as Json, json};
 
     use super::*;
 
@@ -73,7 +55,7 @@ mod tests {
     }
 
     fn document(raw: bool) -> Json {
-        serde_json::to_value(ConfigCheck::new(&report(), raw)).unwrap()
+        json(&report(), raw)
     }
 
     #[test]
@@ -94,6 +76,6 @@ mod tests {
         assert_eq!(shown["resolve_warnings"], json!({"redisdb": ["no host"]}));
         assert_eq!(shown["config_errors"], json!({"a": "not valid YAML"}));
         assert_eq!(shown["unresolved"]["abc"]["check_name"], json!("uptime"));
-        assert_eq!(serde_json::to_value(ConfigCheck::new(&DiscoveryReport::default(), false)).unwrap()["configs"], json!([]));
+        assert_eq!(json(&DiscoveryReport::default(), false)["configs"], json!([]));
     }
 }

@@ -1,6 +1,6 @@
 //! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, and the views of what was found.
 
-mod configcheck;
+pub mod configcheck;
 mod file_config;
 mod file_provider;
 #[cfg(test)]
@@ -10,7 +10,6 @@ mod watch;
 #[cfg(test)]
 mod watch_tests;
 
-pub use configcheck::ConfigCheck;
 pub use file_config::MAX_FILE_BYTES;
 pub use file_provider::{EMPTY_GRACE, EnvironmentLookup, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
 pub use watch::{FileWatch, WatchOptions};

@@ -50,8 +50,8 @@ pub struct Play<'a> {
     server: Option<Actor>,
     runners: BTreeMap<usize, Actor>,
     clock: SystemClock,
-    /// Extra time each act is watched.
-    linger: Duration,
+    /// Each act takes at least this long.
+    act_takes: Duration,
     picture: Picture,
     names: BTreeMap<String, String>,
     last_decision: u64,
@@ -67,7 +67,7 @@ impl<'a> Play<'a> {
     /// Prepares the play; nothing runs yet.
     ///
     /// Errors: [`ActError::Look`].
-    pub fn new(stage: &'a Stage, intake: &'a Intake, screen: &'a Screen, target: String, linger: Duration) -> Result<Self, ActError> {
+    pub fn new(stage: &'a Stage, intake: &'a Intake, screen: &'a Screen, target: String, act_takes: Duration) -> Result<Self, ActError> {
         Ok(Self {
             stage,
             intake,
@@ -77,7 +77,7 @@ impl<'a> Play<'a> {
             server: None,
             runners: BTreeMap::new(),
             clock: SystemClock::new(),
-            linger,
+            act_takes,
             picture: Picture::default(),
             names: BTreeMap::new(),
             last_decision: 0,
@@ -343,7 +343,8 @@ impl<'a> Play<'a> {
 
     /// Looks at the result of an act: what moved and why, the gap, and the invariants that hold in every act.
     async fn finish(&mut self, opening: Opening, act: &str) -> Result<ActReport, ActError> {
-        tokio::time::sleep(self.linger).await;
+        let taken = self.clock.monotonic().saturating_sub(opening.began);
+        tokio::time::sleep(self.act_takes.saturating_sub(taken)).await;
         let after = self.view.picture().await?;
         for (name, digest) in self.view.digests().await? {
             self.names.insert(digest, name);

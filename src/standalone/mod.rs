@@ -1,1 +1,5 @@
-//! To be written.
+//! Stand-alone mode: what a cluster role needs without Kubernetes (cluster-agent-kubernetes 6.9).
+
+pub mod assignment_store;
+pub mod epoch_counter;
+pub mod state_folder;
