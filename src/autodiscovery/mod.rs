@@ -1,5 +1,6 @@
 //! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, and the views of what was found.
 
+pub mod configcheck;
 mod file_config;
 mod file_provider;
 #[cfg(test)]
@@ -12,4 +13,3 @@ mod watch_tests;
 pub use file_config::MAX_FILE_BYTES;
 pub use file_provider::{EMPTY_GRACE, EnvironmentLookup, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
 pub use watch::{FileWatch, WatchOptions};
-pub mod configcheck;
