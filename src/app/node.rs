@@ -117,7 +117,9 @@ fn start_outputs(host: &Host, settings: &NodeSettings) -> anyhow::Result<Outputs
 async fn drain_outputs(outputs: &Outputs, deadline: Duration) {
     let drains = outputs.handles.iter().map(|output| async move {
         match output.ask(Drain { deadline }, deadline + Duration::from_secs(1)).await {
-            Ok(report) if report.lost != Contents::default() => warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end"),
+            Ok(report) if report.lost != Contents::default() => {
+                warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end")
+            }
             Ok(_) => {}
             Err(error) => warn!(%error, "output did not drain"),
         }
