@@ -408,6 +408,16 @@ fn a_persistence_that_panics_loses_nothing() {
 }
 
 #[test]
+fn a_node_that_registers_while_the_table_is_read_is_not_forgotten() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::reading_for(&universe, seconds(3)).await;
+        assert_eq!(cluster.poll("n1", 0).await.standing, Standing::Starting);
+        universe.advance(seconds(4)).await;
+        assert!(cluster.served().nodes.contains_key("n1"));
+    });
+}
+
+#[test]
 fn the_journal_says_what_moved_and_why() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::active(&universe, &["n1", "n2"]).await;

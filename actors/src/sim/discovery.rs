@@ -13,7 +13,7 @@ use crate::testing::configs::discovered;
 const PROVIDER: &str = "file";
 
 /// Time to read the files.
-const LISTING_TIME: Duration = Duration::from_millis(20);
+pub(super) const LISTING_TIME: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 struct Inner {

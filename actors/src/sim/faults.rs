@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::kernel::rng::Random;
+use crate::sim::discovery::LISTING_TIME;
 
 /// Number of agents of a run.
 pub(super) const AGENTS: u64 = 5;
@@ -32,6 +33,8 @@ pub(super) enum Fault {
     },
     /// An actor panics.
     CrashActor(&'static str),
+    /// The files change, so that there is something to decide and to write when the next fault comes.
+    ChangeManyConfigs(u64),
     /// The wall clock is set.
     ClockStep {
         nanos: i64,
@@ -52,7 +55,7 @@ pub(super) fn plan(random: &dyn Random) -> Vec<(Duration, Fault)> {
     let mut crashes_left = 3;
     let mut faults = vec![(CALM_BEFORE, Fault::AddConfigs(random.below(4)))];
     for _ in 0..8 + random.below(8) {
-        let wait = Duration::from_millis(500 + random.below(25_000));
+        let mut wait = Duration::from_millis(500 + random.below(25_000));
         let fault = match random.below(11) {
             0 | 1 => Fault::ToggleAgent(random.below(AGENTS)),
             2 => Fault::Partition { agent: random.below(AGENTS), lasts: Duration::from_secs(1 + random.below(60)) },
@@ -68,6 +71,12 @@ pub(super) fn plan(random: &dyn Random) -> Vec<(Duration, Fault)> {
             9 => Fault::RemoveConfig(random.next_u64()),
             _ => Fault::ChangeConfig(random.next_u64()),
         };
+        let hits_writers = matches!(fault, Fault::KillServer { .. } | Fault::CrashActor(_));
+        if hits_writers && random.below(4) > 0 {
+            // Faults at quiet moments prove little: let this one hit a decision that is on its way to the disk and to the agents.
+            faults.push((wait, Fault::ChangeManyConfigs(random.next_u64())));
+            wait = LISTING_TIME + Duration::from_micros(random.below(60_000));
+        }
         faults.push((wait, fault));
     }
     faults

@@ -159,6 +159,13 @@ impl World {
             }
             Fault::AddConfigs(count) => self.change_files(|files| files.add(count)),
             Fault::RemoveConfig(choice) => self.change_files(|files| files.remove(choice)),
+            Fault::ChangeManyConfigs(choice) => self.change_files(|files| {
+                for offset in 0..8 {
+                    files.change(choice.wrapping_add(offset));
+                }
+                files.add(20);
+                files.remove(choice);
+            }),
             Fault::ChangeConfig(choice) => self.change_files(|files| files.change(choice)),
         }
     }

@@ -130,6 +130,13 @@ impl Cluster {
         cluster
     }
 
+    /// A start that takes this long to read the table.
+    pub(crate) async fn reading_for(universe: &Universe, delay: Duration) -> Self {
+        let cluster = Self::run(universe, Setup { store: FakeAssignmentStore::with_delay(delay), ..Setup::default() });
+        universe.settle().await;
+        cluster
+    }
+
     /// Kills the process without a warning and starts it again on the same disk.
     pub(crate) async fn kill_and_restart(self) -> Self {
         self.kill_and_restart_with(|_| {}).await
