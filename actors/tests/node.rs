@@ -216,7 +216,7 @@ impl World {
         };
         let node = node::start(&universe.kernel(), policy, ports, sources.iter().map(plan).collect());
         // This machine has no files of its own.
-        node.local.synced.post(DiscoverySynced);
+        node.local.synced.post(DiscoverySynced::default());
         Self { universe: universe.clone(), agent, node, runs, sent }
     }
 

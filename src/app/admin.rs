@@ -49,11 +49,8 @@ pub(super) struct RoleAdmin {
 
 impl RoleAdmin {
     fn document(&self) -> StatusDocument {
-        let process = ProcessFacts {
-            pid: std::process::id(),
-            started_unix_nanos: self.started_unix_nanos,
-            now_unix_nanos: self.clock.unix_nanos(),
-        };
+        let process =
+            ProcessFacts { pid: std::process::id(), started_unix_nanos: self.started_unix_nanos, now_unix_nanos: self.clock.unix_nanos() };
         let mut document = StatusDocument::new(&self.runtime.current(), &self.settings, process);
         document.auto_config = AutoConfigStatus::of(&self.discovery.peek());
         (self.fill_status)(&mut document);
@@ -85,7 +82,9 @@ impl Admin for RoleAdmin {
     }
 
     fn diagnostics(&self) -> BoxFuture<'_, Document<Json>> {
-        Box::pin(async move { Ok(json!({"actors": self.registry.observe_all(OBSERVE_DEADLINE).await, "kernel": self.registry.statuses()})) })
+        Box::pin(
+            async move { Ok(json!({"actors": self.registry.observe_all(OBSERVE_DEADLINE).await, "kernel": self.registry.statuses()})) },
+        )
     }
 
     fn config_yaml(&self) -> String {

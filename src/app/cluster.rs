@@ -10,7 +10,6 @@ use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::{ServedTable, Standing};
-use muster_actors::kernel::clock::Clock as _;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;

@@ -22,6 +22,7 @@ pub(super) fn file_source(host: &Host, settings: &CommonSettings, listings: Outl
         disable_env_var_resolution: settings.env_var_resolution_disabled,
         lookup: Arc::new(move |name| environment.get(name).map(str::to_owned)),
     };
-    let watch = FileWatch::start(files, WatchOptions::default(), Arc::clone(&host.clock), listings).context("watch check configurations")?;
+    let watch =
+        FileWatch::start(files, WatchOptions::default(), Arc::clone(&host.clock), listings).context("watch check configurations")?;
     Ok(Arc::new(watch))
 }

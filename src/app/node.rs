@@ -9,7 +9,6 @@ use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::provider_state::{ConfigSource, ProviderPolicy};
 use muster_actors::domain::sample_state::HistogramPolicy;
-use muster_actors::kernel::clock::Clock as _;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::{Publisher, Reader};
@@ -118,7 +117,9 @@ fn start_outputs(host: &Host, settings: &NodeSettings) -> anyhow::Result<Outputs
 async fn drain_outputs(outputs: &Outputs, deadline: Duration) {
     let drains = outputs.handles.iter().map(|output| async move {
         match output.ask(Drain { deadline }, deadline + Duration::from_secs(1)).await {
-            Ok(report) if report.lost != Contents::default() => warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end"),
+            Ok(report) if report.lost != Contents::default() => {
+                warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end")
+            }
             Ok(_) => {}
             Err(error) => warn!(%error, "output did not drain"),
         }

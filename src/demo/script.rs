@@ -54,7 +54,7 @@ pub struct Play<'a> {
     act_takes: Duration,
     picture: Picture,
     names: BTreeMap<String, String>,
-    last_decision: u64,
+    last_decision: i64,
 }
 
 struct Opening {
@@ -261,7 +261,6 @@ impl<'a> Play<'a> {
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
         self.server = Some(self.stage.start_server()?);
-        self.last_decision = 0;
         self.wait_for("the server answers again", |play| Box::pin(async move { Ok(play.view.active().await) })).await?;
         let at_once = self.view.picture().await?;
         let polls_wanted = 3.0 * self.runners.len() as f64;
@@ -351,11 +350,11 @@ impl<'a> Play<'a> {
         }
         let mut moved = opening.before.moves_to(&after);
         let decisions = self.view.decisions(self.last_decision).await?;
-        self.last_decision = decisions.iter().map(|decision| decision.number).max().unwrap_or(self.last_decision);
+        self.last_decision = decisions.iter().map(|decision| decision.at).max().unwrap_or(self.last_decision);
         for change in &mut moved {
             let about = |digest: &str| self.names.get(digest).is_some_and(|name| *name == change.check);
             change.why =
-                decisions.iter().rev().find(|decision| about(&decision.digest)).map(|decision| decision.cause.clone()).unwrap_or_default();
+                decisions.iter().find(|decision| about(&decision.digest)).map(|decision| decision.cause.clone()).unwrap_or_default();
         }
         let (largest_gap, doubles) = self.intake.read(|ledger| gap_and_doubles(&ledger.evidence, opening.began_unix));
         let one_owner = after.doubled.is_empty();

@@ -55,7 +55,7 @@ impl Handler<ReplayDiscovery> for TwoFiles {
     fn handle(&mut self, _: ReplayDiscovery, _: &mut Self::Context) {
         let added = vec![discovered("redisdb", "host: a\n"), discovered("postgres", "host: b\n")];
         self.found.post(ConfigsDiscovered { added, removed: Vec::new() });
-        self.synced.post(DiscoverySynced);
+        self.synced.post(DiscoverySynced::default());
     }
 }
 

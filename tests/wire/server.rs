@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use muster::api::body::BodyLimits;
 use muster::api::runner::{IncludePending, RunNowError, RunnerApi, StatsSource, StatsView};
 use muster::api::version::AgentVersion;
@@ -146,8 +147,8 @@ impl StatsSource for Recorded {
         Bytes::from_static(b"{}")
     }
 
-    fn run_now(&self, _check: &CheckId) -> Result<(), RunNowError> {
-        Err(RunNowError::Unknown)
+    fn run_now(&self, _check: CheckId) -> BoxFuture<'_, Result<(), RunNowError>> {
+        Box::pin(std::future::ready(Err(RunNowError::Unknown)))
     }
 }
 

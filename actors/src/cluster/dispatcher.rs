@@ -333,7 +333,10 @@ impl Dispatcher {
     }
 
     fn take_in(&mut self, portion: Portion) {
-        let Portion { added, mut removed, vanished, synced } = portion;
+        let Portion { added, mut removed, mut vanished, broken, synced } = portion;
+        if let Some(table) = &self.table {
+            vanished.retain(|key| table.config(*key).is_none_or(|config| !broken.contains(&config.config.source)));
+        }
         let added: Vec<_> = added.into_iter().map(|config| (config_key(&config), config)).collect();
         removed.extend(vanished);
         removed.retain(|key| added.iter().all(|(added_key, _)| added_key != key));
@@ -560,8 +563,8 @@ impl Handler<ConfigsDiscovered> for Dispatcher {
 impl Handler<DiscoverySynced> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, _: DiscoverySynced, context: &mut Context<Self>) {
-        self.inbox.synced();
+    fn handle(&mut self, synced: DiscoverySynced, context: &mut Context<Self>) {
+        self.inbox.synced(synced.broken);
         self.work_off_discovery(context);
     }
 }

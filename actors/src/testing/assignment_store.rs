@@ -27,6 +27,8 @@ struct Disk {
 pub struct FakeAssignmentStore {
     disk: Arc<Mutex<Disk>>,
     delay: Duration,
+    /// The power under which this process was started; writes of a process that lost its power reach nothing.
+    power: u64,
 }
 
 impl Default for FakeAssignmentStore {
@@ -39,7 +41,24 @@ impl FakeAssignmentStore {
     /// An empty disk on which each write takes this (virtual) time.
     #[must_use]
     pub fn with_delay(delay: Duration) -> Self {
-        Self { disk: Arc::default(), delay }
+        Self { disk: Arc::default(), delay, power: 0 }
+    }
+
+    /// The same disk for the process that starts next.
+    #[must_use]
+    pub fn after_restart(&self) -> Self {
+        Self { power: self.disk().power, ..self.clone() }
+    }
+
+    /// Ends a write that began before the power was lost, or on a disk that fails.
+    fn check(&self, disk: &Disk, step: &str) -> Result<(), StoreError> {
+        if disk.power != self.power {
+            return Err(failure(step, std::io::Error::other("power was lost")));
+        }
+        if disk.failing {
+            return Err(failure(step, std::io::Error::other("no space left on device")));
+        }
+        Ok(())
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -91,7 +110,7 @@ fn read(disk: &Disk) -> StoredTable {
     let (base, _) = disk.snapshot.as_deref().map(&mut deltas).unwrap_or_default();
     let (log, _) = deltas(&disk.log);
     let table = snapshot::replay(Some(&base), &log);
-    StoredTable { restored: !table.is_empty(), table, findings, size: size(disk) }
+    StoredTable { restored: table.seq().0 > 0, table, findings, size: size(disk) }
 }
 
 fn size(disk: &Disk) -> StoreSize {
@@ -133,23 +152,20 @@ impl AssignmentStore for FakeAssignmentStore {
         let store = self.clone();
         async move {
             let bytes = frames(&deltas)?;
-            let power = {
+            {
                 let mut disk = store.disk();
+                store.check(&disk, "append")?;
                 if disk.log.is_empty() {
                     disk.log = snapshot::header().to_vec();
                 }
                 disk.unacknowledged.clone_from(&bytes);
-                disk.power
-            };
+            }
             tokio::time::sleep(store.delay).await;
             let mut disk = store.disk();
-            if disk.power != power {
-                return Err(failure("append", std::io::Error::other("power was lost")));
+            if disk.power == store.power {
+                disk.unacknowledged.clear();
             }
-            disk.unacknowledged.clear();
-            if disk.failing {
-                return Err(failure("append", std::io::Error::other("no space left on device")));
-            }
+            store.check(&disk, "append")?;
             disk.log.extend(bytes);
             disk.writes += 1;
             Ok(size(&disk))
@@ -162,15 +178,9 @@ impl AssignmentStore for FakeAssignmentStore {
         async move {
             let mut bytes = snapshot::header().to_vec();
             bytes.extend(snapshot::frame(&table.to_delta()).map_err(|error| failure("encode", error))?);
-            let power = store.disk().power;
             tokio::time::sleep(store.delay).await;
             let mut disk = store.disk();
-            if disk.power != power {
-                return Err(failure("replace", std::io::Error::other("power was lost")));
-            }
-            if disk.failing {
-                return Err(failure("replace", std::io::Error::other("no space left on device")));
-            }
+            store.check(&disk, "replace")?;
             disk.snapshot = Some(bytes);
             disk.log = snapshot::header().to_vec();
             disk.writes += 1;

@@ -142,7 +142,7 @@ impl Cluster {
         change(&mut patch);
         // The warm-up of a real server: a restart must not need it.
         let policy = DispatchPolicy { warmup: Duration::from_secs(30), ..self.policy };
-        let next = Self::run(&self.universe, Setup { patch, policy, epoch: self.epoch + 1, store: self.store.clone() });
+        let next = Self::run(&self.universe, Setup { patch, policy, epoch: self.epoch + 1, store: self.store.after_restart() });
         self.universe.settle().await;
         next
     }
@@ -218,7 +218,7 @@ impl Cluster {
     }
 
     pub(crate) async fn synced(&self) {
-        self.tell(DiscoverySynced).await;
+        self.tell(DiscoverySynced::default()).await;
     }
 
     pub(crate) async fn tell<M>(&self, message: M)

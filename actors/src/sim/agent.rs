@@ -1,0 +1,165 @@
+//! A simulated agent: the production provider of cluster checks, and workers that run whatever it says.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler};
+use futures_util::future::{BoxFuture, FutureExt as _};
+
+use crate::domain::ids::{NodeName, Stamp};
+use crate::domain::provider_state::{ConfigSource, ProviderPolicy};
+use crate::kernel::health::HealthKind;
+use crate::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
+use crate::kernel::published::Publisher;
+use crate::kernel::supervised::Observed;
+use crate::kernel::supervisor::Kernel;
+use crate::kernel::universe::Universe;
+use crate::messages::scheduler::ApplyConfigs;
+use crate::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
+use crate::shared::config_provider::{ConfigProvider, ProviderLinks, ProviderView};
+use crate::sim::auditor::{Auditor, RunningSet, running_set};
+use crate::sim::front_door::FrontDoor;
+use crate::sim::network::Network;
+use crate::sim::trace::Trace;
+use crate::supervised;
+
+/// The door of the server that runs at the moment; `None` while there is none.
+pub(super) type CurrentDoor = Arc<Mutex<Option<FrontDoor>>>;
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What connects agents to the rest of the simulation.
+#[derive(Clone)]
+pub(super) struct AgentLinks {
+    pub(super) door: CurrentDoor,
+    pub(super) network: Network,
+    pub(super) auditor: Auditor,
+    pub(super) trace: Trace,
+}
+
+/// How an agent reaches the server.
+struct SimClient {
+    node: NodeName,
+    links: AgentLinks,
+}
+
+fn refused<T>() -> Result<T, ClusterAgentError> {
+    Err(ClusterAgentError::Remote("connection refused".to_owned()))
+}
+
+impl ClusterAgentClient for SimClient {
+    fn post_status(&self, last_change: i64, _: Duration) -> BoxFuture<'static, Result<UpToDate, ClusterAgentError>> {
+        let (node, links) = (self.node.clone(), self.links.clone());
+        async move {
+            let deliver = || {
+                let (door, node) = (lock(&links.door).clone(), node.clone());
+                async move {
+                    match door {
+                        Some(door) => door.post_status(node, last_change).await,
+                        None => refused(),
+                    }
+                }
+                .boxed()
+            };
+            let answer = links.network.exchange(node.as_str(), deliver).await;
+            links.trace.note(format_args!("{node} status {last_change} -> {answer:?}"));
+            if answer == Ok(UpToDate(true)) && last_change >= 0 {
+                links.auditor.polled(&node);
+            }
+            answer
+        }
+        .boxed()
+    }
+
+    fn fetch_configs(&self) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>> {
+        let (node, links) = (self.node.clone(), self.links.clone());
+        async move {
+            let deliver = || {
+                let (door, node) = (lock(&links.door).clone(), node.clone());
+                async move { door.map_or_else(refused, |door| door.fetch(&node)) }.boxed()
+            };
+            let answer = links.network.exchange(node.as_str(), deliver).await;
+            match &answer {
+                Ok(fetched) => {
+                    let set = running_set(fetched.configs.iter().map(AsRef::as_ref));
+                    links.trace.note(format_args!("{node} fetched {} -> {}", fetched.last_change, set.len()));
+                    links.auditor.received(&node, Stamp(fetched.last_change), &set);
+                    links.auditor.polled(&node);
+                }
+                Err(error) => links.trace.note(format_args!("{node} fetched nothing: {error}")),
+            }
+            answer
+        }
+        .boxed()
+    }
+
+    fn fetch_endpoint_configs(&self, _: &str) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>> {
+        // Simulated agents are dedicated runners, which have no Kubernetes node of their own.
+        async { refused() }.boxed()
+    }
+}
+
+/// Runs what it is told, at once.
+struct Workers {
+    running: Arc<Mutex<RunningSet>>,
+}
+
+impl Actor for Workers {
+    type Context = Context<Self>;
+}
+
+supervised!(Workers);
+
+impl Observed for Workers {
+    fn observe(&self) -> serde_json::Value {
+        serde_json::json!(lock(&self.running).len())
+    }
+}
+
+impl Handler<ApplyConfigs> for Workers {
+    type Result = ();
+
+    fn handle(&mut self, apply: ApplyConfigs, _: &mut Context<Self>) {
+        *lock(&self.running) = running_set(apply.configs.iter().map(AsRef::as_ref));
+    }
+}
+
+/// One life of an agent.
+pub(super) struct Agent {
+    kernel: Kernel,
+    running: Arc<Mutex<RunningSet>>,
+}
+
+impl Agent {
+    pub(super) fn start(universe: &Universe, node: &NodeName, links: &AgentLinks) -> Self {
+        let given_up = links.trace.clone();
+        let kernel = universe.another_kernel(move |reason| given_up.violation(format_args!("an agent gave up: {reason}")));
+        let running = Arc::new(Mutex::new(RunningSet::new()));
+        let (workers, provider) = (Handle::<Workers>::new("workers"), Handle::<ConfigProvider>::new("cluster-checks"));
+        let group = kernel.one_for_one("agent", None);
+        let shared = Arc::clone(&running);
+        group.child(&workers, STATE_OWNER_CAPACITY, move || Workers { running: Arc::clone(&shared) });
+        let provider_links = ProviderLinks {
+            client: Arc::new(SimClient { node: node.clone(), links: links.clone() }),
+            scheduler: workers.outlet(),
+            view: Arc::new(Publisher::new(ProviderView::default())),
+            ready: kernel.health().flag(HealthKind::Readiness, "cluster-checks"),
+        };
+        let (clock, identity) = (universe.clock(), node.to_string());
+        group.child(&provider, STATE_OWNER_CAPACITY, move || {
+            let policy = ProviderPolicy::default();
+            ConfigProvider::new(ConfigSource::ClusterChecks, policy, identity.clone(), provider_links.clone(), Arc::clone(&clock))
+        });
+        Self { kernel, running }
+    }
+
+    pub(super) fn running(&self) -> RunningSet {
+        lock(&self.running).clone()
+    }
+
+    pub(super) async fn kill(self) {
+        self.kernel.shutdown(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,175 @@
+//! Watches a run from outside, as agents and operators would, and notes what must not happen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::config::CheckConfig;
+use crate::domain::digest::check_ids;
+use crate::domain::ids::{CheckId, NodeName, Stamp};
+use crate::domain::world::ServedTable;
+use crate::ports::StoredTable;
+use crate::sim::trace::Trace;
+
+/// Completed polls of both agents after which a check may not run on both any more.
+///
+/// Why three: one poll tells an agent what it lost; ownership may change once more in between.
+const POLLS_TO_SETTLE: u64 = 3;
+
+/// Check ids that an agent runs.
+pub(super) type RunningSet = BTreeSet<CheckId>;
+
+/// The ids of all instances of these configs.
+pub(super) fn running_set<'a>(configs: impl IntoIterator<Item = &'a CheckConfig>) -> RunningSet {
+    configs.into_iter().flat_map(check_ids).collect()
+}
+
+#[derive(Default)]
+struct Inner {
+    /// What each version of each node's set was, over all lives of the server.
+    versions: BTreeMap<(NodeName, Stamp), RunningSet>,
+    /// Newest version each node was given.
+    newest: BTreeMap<NodeName, Stamp>,
+    /// Completed polls of each agent.
+    polls: BTreeMap<NodeName, u64>,
+    /// Since how many completed polls two agents run the same check.
+    overlaps: BTreeMap<(CheckId, NodeName, NodeName), (u64, u64)>,
+    longest_overlap: u64,
+}
+
+/// The auditor. Clones share what they saw.
+#[derive(Clone)]
+pub(super) struct Auditor {
+    trace: Trace,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Auditor {
+    pub(super) fn new(trace: Trace) -> Self {
+        Self { trace, inner: Arc::default() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An agent received a set: the same version is the same set for ever, and versions go up.
+    pub(super) fn received(&self, node: &NodeName, stamp: Stamp, set: &RunningSet) {
+        let mut inner = self.inner();
+        if stamp.0 == 0 {
+            if !set.is_empty() {
+                self.trace.violation(format_args!("{node} was given a set with version 0"));
+            }
+            return;
+        }
+        let known = inner.versions.entry((node.clone(), stamp)).or_insert_with(|| set.clone());
+        if known != set {
+            self.trace.violation(format_args!("version {stamp} of {node} is two sets"));
+        }
+        let newest = inner.newest.entry(node.clone()).or_default();
+        if stamp < *newest {
+            self.trace.violation(format_args!("{node} went back from {newest} to {stamp}"));
+        }
+        *newest = stamp;
+    }
+
+    /// An agent completed a poll: it knows what it is to run.
+    pub(super) fn polled(&self, node: &NodeName) {
+        *self.inner().polls.entry(node.clone()).or_default() += 1;
+    }
+
+    /// An agent is gone; another one may come under its name and begins its own life.
+    pub(super) fn gone(&self, node: &NodeName) {
+        self.inner().overlaps.retain(|(_, first, second), _| first != node && second != node);
+    }
+
+    /// What everybody runs at this moment. A check on two agents must end when both know better.
+    pub(super) fn sample(&self, running: &BTreeMap<NodeName, RunningSet>) {
+        let mut inner = self.inner();
+        let mut current = BTreeMap::new();
+        let agents: Vec<_> = running.iter().collect();
+        for (position, (first, first_set)) in agents.iter().enumerate() {
+            for (second, second_set) in &agents[position + 1..] {
+                for id in first_set.intersection(second_set) {
+                    let key = (id.clone(), (*first).clone(), (*second).clone());
+                    let polls = |node: &NodeName| inner.polls.get(node).copied().unwrap_or(0);
+                    let now = (polls(first), polls(second));
+                    let since = inner.overlaps.get(&key).copied().unwrap_or(now);
+                    let both_polled = (now.0 - since.0).min(now.1 - since.1);
+                    if both_polled >= POLLS_TO_SETTLE {
+                        self.trace.violation(format_args!("{id} runs on {first} and {second} although both polled {both_polled} times"));
+                    }
+                    current.insert(key, since);
+                }
+            }
+        }
+        inner.longest_overlap = inner.longest_overlap.max(current.len() as u64);
+        inner.overlaps = current;
+    }
+
+    /// The server was killed: what agents were shown is on disk.
+    pub(super) fn killed(&self, shown: &ServedTable, stored: &StoredTable) {
+        let mut nodes: Vec<_> = shown.nodes.iter().collect();
+        nodes.sort_unstable_by_key(|(name, _)| *name);
+        for (name, entry) in nodes {
+            let view = &entry.view;
+            if view.stamp.0 == 0 {
+                continue;
+            }
+            let Some(node) = stored.table.nodes().get(name) else {
+                // Its expiry may be on disk already and not shown yet.
+                if stored.table.seq() <= shown.shown {
+                    self.trace.violation(format_args!("{name} was shown version {} and is not on disk", view.stamp));
+                }
+                continue;
+            };
+            if node.stamp < view.stamp {
+                self.trace.violation(format_args!("{name} was shown version {}, on disk is {}", view.stamp, node.stamp));
+            }
+            let stored_set = stored.table.configs_of(name).map(|config| config.key);
+            if node.stamp == view.stamp && !stored_set.eq(view.configs.iter().map(|config| config.key)) {
+                self.trace.violation(format_args!("version {} of {name} is another set on disk", view.stamp));
+            }
+        }
+    }
+
+    /// The server is back and nobody polled yet: everything is where the disk says, with the same versions.
+    pub(super) fn restarted(&self, served: &ServedTable, stored: &StoredTable) {
+        let moves: u64 = served.counters.moves.values().sum();
+        if moves > 0 {
+            self.trace.violation(format_args!("the restart moved {moves} configs"));
+        }
+        for (name, node) in stored.table.nodes() {
+            let Some(entry) = served.nodes.get(name) else {
+                self.trace.violation(format_args!("the restart forgot {name}"));
+                continue;
+            };
+            let keys = stored.table.configs_of(name).map(|config| config.key);
+            let same_set = keys.eq(entry.view.configs.iter().map(|config| config.key));
+            if entry.view.stamp != node.stamp || !same_set {
+                self.trace.violation(format_args!("the restart re-sends {name}: version {} was {}", entry.view.stamp, node.stamp));
+            }
+        }
+    }
+
+    /// All is quiet for long enough: every config runs on exactly one agent.
+    pub(super) fn settled(&self, expected: &RunningSet, running: &BTreeMap<NodeName, RunningSet>) {
+        if running.is_empty() {
+            return;
+        }
+        let mut count: BTreeMap<&CheckId, usize> = expected.iter().map(|id| (id, 0)).collect();
+        for id in running.values().flatten() {
+            *count.entry(id).or_insert(0) += 1;
+        }
+        for (id, times) in count {
+            let wanted = usize::from(expected.contains(id));
+            if times != wanted {
+                self.trace.violation(format_args!("in the end {id} runs {times} times instead of {wanted}"));
+            }
+        }
+    }
+
+    /// Most checks that ran twice at one moment.
+    pub(super) fn most_double_runs(&self) -> u64 {
+        self.inner().longest_overlap
+    }
+}

@@ -1,0 +1,80 @@
+//! The simulated server: one life of the cluster role's process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::dispatcher::DispatchPolicy;
+use crate::cluster::wiring::{Dispatching, DispatchingParts};
+use crate::domain::discovery::DiscoveryReport;
+use crate::domain::patch::PatchOptions;
+use crate::domain::world::ServedTable;
+use crate::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
+use crate::kernel::published::{Publisher, Reader};
+use crate::kernel::supervisor::Kernel;
+use crate::kernel::universe::Universe;
+use crate::ports::{AssignmentStore, DiscoverySource};
+use crate::shared::resolver::{DiscoverySubscriber, Resolver};
+use crate::sim::discovery::{FileSource, Files};
+use crate::sim::front_door::FrontDoor;
+use crate::sim::trace::Trace;
+use crate::testing::assignment_store::FakeAssignmentStore;
+use crate::testing::lease_store::FakeLeaseStore;
+
+/// One process.
+pub(super) struct Server {
+    kernel: Kernel,
+    core: Dispatching,
+    source: Arc<FileSource>,
+    pub(super) served: Reader<ServedTable>,
+}
+
+impl Server {
+    pub(super) fn start(universe: &Universe, trace: &Trace, epoch: u64, store: &FakeAssignmentStore, files: &Files) -> Self {
+        let given_up = trace.clone();
+        let kernel = universe.another_kernel(move |reason| given_up.violation(format_args!("the server gave up: {reason}")));
+        let core = Dispatching::default();
+        let resolver: Handle<Resolver> = Handle::new("resolver");
+        let published = Arc::new(Publisher::new(ServedTable::default()));
+        let served = published.reader();
+        let store: Arc<dyn AssignmentStore> = Arc::new(store.after_restart());
+        core.start(
+            &kernel,
+            DispatchingParts {
+                clock: universe.clock(),
+                patch: Arc::new(PatchOptions::default()),
+                policy: DispatchPolicy::default(),
+                store,
+                lease: Arc::new(FakeLeaseStore::granting(epoch)),
+                published,
+                replay: resolver.outlet(),
+            },
+        );
+        let source = Arc::new(FileSource { files: files.clone(), resolver: resolver.outlet() });
+        let subscriber =
+            DiscoverySubscriber { started: core.dispatcher.outlet(), configs: core.dispatcher.outlet(), synced: core.dispatcher.outlet() };
+        let report = Arc::new(Publisher::new(DiscoveryReport::default()));
+        let sources = vec![Arc::clone(&source) as Arc<dyn DiscoverySource>];
+        kernel
+            .one_for_one("discovery", None)
+            .child(&resolver, STATE_OWNER_CAPACITY, move || Resolver::new(sources.clone(), vec![subscriber.clone()], Arc::clone(&report)));
+        Self { kernel, core, source, served }
+    }
+
+    pub(super) fn front_door(&self) -> FrontDoor {
+        FrontDoor { served: self.served.clone(), heartbeats: self.core.membership.outlet(), polls: self.core.dispatcher.outlet() }
+    }
+
+    /// The files changed.
+    pub(super) fn notice_files(&self) {
+        self.source.request_listing();
+    }
+
+    pub(super) fn crash(&self, actor: &str) -> bool {
+        self.kernel.crash(actor)
+    }
+
+    /// The process is gone. Its disk must have lost power before, and its front door be shut.
+    pub(super) async fn kill(self) {
+        self.kernel.shutdown(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,241 @@
+//! One run: server, agents, faults, and the calm at the end.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::domain::ids::NodeName;
+use crate::domain::patch::{Dispatchable, PatchOptions, dispatched};
+use crate::domain::world::Standing;
+use crate::kernel::universe::{self, Universe};
+use crate::sim::agent::{Agent, AgentLinks, CurrentDoor};
+use crate::sim::auditor::{Auditor, RunningSet, running_set};
+use crate::sim::discovery::Files;
+use crate::sim::faults::{AGENTS, Fault, plan};
+use crate::sim::network::Network;
+use crate::sim::server::Server;
+use crate::sim::trace::Trace;
+use crate::testing::assignment_store::FakeAssignmentStore;
+
+/// Time without faults at the end: expiry, polls and a grace period on top.
+const CALM_AFTER: Duration = Duration::from_secs(150);
+
+/// Time between two looks at what everybody runs.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time a started server gets before agents may poll, so that the auditor sees what the restart alone did.
+const DOOR_OPENS_AFTER: Duration = Duration::from_secs(1);
+
+/// What a run showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The seed; the same one gives the same run.
+    pub seed: u64,
+    /// Hash over everything that happened.
+    pub trace_hash: u32,
+    /// What happened, one line per event: virtual seconds and text.
+    pub trace: Vec<String>,
+    /// What must not happen and did.
+    pub violations: Vec<String>,
+    /// Times the server was killed.
+    pub server_kills: u64,
+    /// Most checks that ran on two agents at one moment.
+    pub most_double_runs: u64,
+}
+
+struct World {
+    universe: Universe,
+    links: AgentLinks,
+    files: Files,
+    store: FakeAssignmentStore,
+    server: RefCell<Option<Server>>,
+    agents: RefCell<BTreeMap<NodeName, Agent>>,
+    epoch: RefCell<u64>,
+    kills: RefCell<u64>,
+}
+
+/// Runs one seed to its end.
+///
+/// Panics: if an actor panics that was not told to, among them a dispatcher that finds an invariant broken; the seed is printed.
+#[must_use]
+pub fn simulate(seed: u64) -> Report {
+    universe::run(seed, |universe| async move {
+        let world = Rc::new(World::new(&universe));
+        world.run().await;
+        let (trace_hash, trace, violations) = world.links.trace.finish();
+        let (server_kills, most_double_runs) = (*world.kills.borrow(), world.links.auditor.most_double_runs());
+        Report { seed, trace_hash, trace, violations, server_kills, most_double_runs }
+    })
+}
+
+fn agent_name(number: u64) -> NodeName {
+    NodeName::from(format!("runner-{number}"))
+}
+
+impl World {
+    fn new(universe: &Universe) -> Self {
+        let trace = Trace::new(universe.clock());
+        let links = AgentLinks {
+            door: CurrentDoor::default(),
+            network: Network::new(universe.random()),
+            auditor: Auditor::new(trace.clone()),
+            trace,
+        };
+        let disk_time = Duration::from_micros(200 + universe.random().below(30_000));
+        Self {
+            universe: universe.clone(),
+            links,
+            files: Files::default(),
+            store: FakeAssignmentStore::with_delay(disk_time),
+            server: RefCell::default(),
+            agents: RefCell::default(),
+            epoch: RefCell::new(0),
+            kills: RefCell::new(0),
+        }
+    }
+
+    async fn run(self: &Rc<Self>) {
+        let random = self.universe.random();
+        self.files.add(8 + random.below(30));
+        self.start_server().await;
+        for number in 0..AGENTS {
+            self.start_agent(&agent_name(number));
+        }
+        let watching = Rc::clone(self);
+        let auditor = actix_rt::spawn(async move {
+            loop {
+                watching.links.auditor.sample(&watching.running());
+                tokio::time::sleep(SAMPLE_INTERVAL).await;
+            }
+        });
+        for (wait, fault) in plan(&*random) {
+            self.universe.advance(wait).await;
+            self.links.trace.note(format_args!("fault {fault:?}"));
+            self.happen(fault).await;
+        }
+        self.links.trace.note(format_args!("calm"));
+        self.links.network.heal();
+        self.store.fail(false);
+        if self.agents.borrow().is_empty() {
+            self.start_agent(&agent_name(0));
+        }
+        self.universe.advance(CALM_AFTER).await;
+        self.links.auditor.settled(&self.expected(), &self.running());
+        auditor.abort();
+        let agents = std::mem::take(&mut *self.agents.borrow_mut());
+        for (_, agent) in agents {
+            agent.kill().await;
+        }
+        self.kill_server(1.0).await;
+    }
+
+    async fn happen(self: &Rc<Self>, fault: Fault) {
+        match fault {
+            Fault::ToggleAgent(number) => self.toggle_agent(&agent_name(number)).await,
+            Fault::Partition { agent, lasts } => {
+                let node = agent_name(agent);
+                self.links.network.partition(node.as_str(), true);
+                self.later(lasts, move |world| world.links.network.partition(node.as_str(), false));
+            }
+            Fault::Lossy { loss, lasts } => {
+                self.links.network.set_loss(loss, 0.1);
+                self.later(lasts, |world| world.links.network.set_loss(0.0, 0.0));
+            }
+            Fault::KillServer { down, written_fraction } => {
+                self.kill_server(written_fraction).await;
+                self.universe.advance(down).await;
+                self.start_server().await;
+            }
+            Fault::CrashActor(name) => {
+                if self.server.borrow().as_ref().is_some_and(|server| server.crash(name)) {
+                    self.universe.expect_panics(1);
+                }
+            }
+            Fault::ClockStep { nanos } => self.universe.virtual_clock().step_wall(nanos),
+            Fault::DiskFails { lasts } => {
+                self.store.fail(true);
+                self.later(lasts, |world| world.store.fail(false));
+            }
+            Fault::AddConfigs(count) => self.change_files(|files| files.add(count)),
+            Fault::RemoveConfig(choice) => self.change_files(|files| files.remove(choice)),
+            Fault::ChangeConfig(choice) => self.change_files(|files| files.change(choice)),
+        }
+    }
+
+    fn later(self: &Rc<Self>, wait: Duration, act: impl FnOnce(&Self) + 'static) {
+        let world = Rc::clone(self);
+        actix_rt::spawn(async move {
+            tokio::time::sleep(wait).await;
+            act(&world);
+        });
+    }
+
+    fn change_files(&self, change: impl FnOnce(&Files)) {
+        change(&self.files);
+        if let Some(server) = self.server.borrow().as_ref() {
+            server.notice_files();
+        }
+    }
+
+    fn start_agent(&self, node: &NodeName) {
+        let agent = Agent::start(&self.universe, node, &self.links);
+        self.agents.borrow_mut().insert(node.clone(), agent);
+    }
+
+    async fn toggle_agent(&self, node: &NodeName) {
+        let agent = self.agents.borrow_mut().remove(node);
+        match agent {
+            Some(agent) => {
+                self.links.auditor.gone(node);
+                agent.kill().await;
+            }
+            None => self.start_agent(node),
+        }
+    }
+
+    async fn start_server(&self) {
+        *self.epoch.borrow_mut() += 1;
+        let stored = self.store.stored();
+        let epoch = *self.epoch.borrow();
+        let server = Server::start(&self.universe, &self.links.trace, epoch, &self.store, &self.files);
+        let (door, served) = (server.front_door(), server.served.clone());
+        self.server.replace(Some(server));
+        self.universe.advance(DOOR_OPENS_AFTER).await;
+        let served = served.current();
+        let warm = served.standing == Standing::Active;
+        self.links.trace.note(format_args!("server {epoch} is {:?} with {} nodes", served.standing, served.nodes.len()));
+        let known: RunningSet = stored.table.rows().values().flat_map(|row| row.config.check_ids.iter().cloned()).collect();
+        if warm && known == self.expected() && stored.table.dangling().is_empty() {
+            self.links.auditor.restarted(&served, &stored);
+        }
+        if !warm && stored.restored && !stored.table.nodes().is_empty() && self.universe.clock().monotonic() > Duration::from_secs(45) {
+            self.links.trace.violation(format_args!("a restart with a saved table warms up"));
+        }
+        *self.links.door.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(door);
+    }
+
+    async fn kill_server(&self, written_fraction: f64) {
+        *self.links.door.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        let Some(server) = self.server.take() else { return };
+        *self.kills.borrow_mut() += 1;
+        let shown = server.served.current();
+        self.store.lose_power(written_fraction);
+        self.links.auditor.killed(&shown, &self.store.stored());
+        server.kill().await;
+    }
+
+    fn running(&self) -> BTreeMap<NodeName, RunningSet> {
+        self.agents.borrow().iter().map(|(node, agent)| (node.clone(), agent.running())).collect()
+    }
+
+    /// What is to run somewhere.
+    fn expected(&self) -> RunningSet {
+        let options = PatchOptions::default();
+        let patched = self.files.all().into_iter().filter_map(|config| match dispatched(&config, &options) {
+            Ok(Dispatchable::Cluster(config)) => Some(config.config),
+            _ => None,
+        });
+        running_set(&patched.collect::<Vec<_>>())
+    }
+}
