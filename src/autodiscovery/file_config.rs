@@ -48,22 +48,12 @@ pub(super) fn read(name: &str, path: &Path, bytes: &[u8], environment: &Environm
     let file = File { name, path, document: Document::default() };
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = &bytes[..error.valid_up_to()];
-        let position = position_after(&String::from_utf8_lossy(good));
+        let position = Position::after(&String::from_utf8_lossy(good));
         file.error(Some(position), "not valid YAML", "a byte that is not UTF-8", "UTF-8 text")
     })?;
-    if let Some(at) = text.find('\0') {
-        return Err(file.error(Some(position_after(&text[..at])), "not valid YAML", "a NUL byte", "UTF-8 text"));
-    }
     let document = yaml::parse_document(text)
         .map_err(|error| file.error(Some(error.position()), "not valid YAML", &error.message, "a YAML mapping"))?;
     File { document, ..file }.build(environment)
-}
-
-/// Place of the character behind a text.
-fn position_after(text: &str) -> Position {
-    let line = text.split('\n').count();
-    let column = text.rsplit('\n').next().map_or(1, |last| last.chars().count() + 1);
-    Position { line, column }
 }
 
 struct File<'a> {

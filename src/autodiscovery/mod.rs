@@ -1,5 +1,7 @@
 //! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, and the views of what was found.
 
+#[cfg(test)]
+mod bad_files_tests;
 pub mod configcheck;
 mod file_config;
 mod file_provider;
