@@ -43,13 +43,15 @@ const MAX_API_WORKERS: usize = 2;
 /// Runs the role until it is told to stop.
 pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let StartCluster { config, settings } = start;
+    // Two replicas that both believe to be alone would run every check twice.
+    anyhow::ensure!(
+        settings.stand_alone,
+        "Kubernetes found, but this version runs stand-alone only; set muster.standalone: true for one replica"
+    );
     let tokens = tokens(&config, &settings)?;
     let mut host = Host::open(config, &settings.common)?;
     if let Some(name) = &settings.invalid_cluster_name {
         warn!(found = name, "cluster_name is not valid and not used, allowed: lower-case letters, digits, - and _, labels joined by dots");
-    }
-    if !settings.stand_alone {
-        warn!("Kubernetes was found, but this version runs stand-alone only: checks come from files");
     }
 
     let served = Arc::new(Publisher::new(ServedTable::default()));
@@ -87,6 +89,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
         Resolver::new(vec![Arc::clone(&files) as _], subscribers.clone(), Arc::clone(&report))
     });
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
+    host.say_role(&settings.common);
     info!("All components started. Cluster Agent now running.");
 
     host.stop.clone().wait().await.context("receive signals")?;

@@ -20,6 +20,7 @@ use crate::api::tls::{MinTls, server_config};
 use crate::app::shutdown::StopRequest;
 use crate::config::settings::TlsVersion;
 use crate::config::{CommonSettings, Config, RuntimeConfig};
+use crate::roles::write_role_file;
 use crate::telemetry::logs;
 use crate::telemetry::{Metrics, build};
 
@@ -111,6 +112,13 @@ impl Host {
             TlsVersion::V1_3 => MinTls::V13,
         };
         Ok(server_config(certificate, minimum)?)
+    }
+
+    /// Leaves word for the command line which role runs here.
+    pub(super) fn say_role(&self, settings: &CommonSettings) {
+        if let Err(error) = write_role_file(&settings.paths.run, settings.role) {
+            warn!(%error, folder = %settings.paths.run.display(), "role file not written, commands need `cluster` or `node` before them");
+        }
     }
 
     /// Stops accepting, runs `drain`, stops the actors, and says how the process ends.

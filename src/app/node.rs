@@ -84,8 +84,9 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
     });
     open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
-    add_metrics(&host, &node, &report, &outputs);
+    add_metrics(&host, &report);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
+    host.say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
 
     host.stop.clone().wait().await.context("receive signals")?;
@@ -118,7 +119,7 @@ async fn drain_outputs(outputs: &Outputs, deadline: Duration) {
     let drains = outputs.handles.iter().map(|output| async move {
         match output.ask(Drain { deadline }, deadline + Duration::from_secs(1)).await {
             Ok(report) if report.lost != Contents::default() => {
-                warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end")
+                warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end");
             }
             Ok(_) => {}
             Err(error) => warn!(%error, "output did not drain"),
@@ -288,9 +289,7 @@ fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
     })
 }
 
-fn add_metrics(host: &Host, node: &Node, report: &Publisher<DiscoveryReport>, outputs: &Outputs) {
-    let (stats, report, outputs) = (node.stats.clone(), report.reader(), outputs.stats.clone());
-    host.metrics.add_source(move |scrape| {
-        sources::discovery(&report.peek(), scrape);
-    });
+fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>) {
+    let report = report.reader();
+    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
 }
