@@ -89,7 +89,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
         Resolver::new(vec![Arc::clone(&files) as _], subscribers.clone(), Arc::clone(&report))
     });
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
-    host.say_role(&settings.common);
+    Host::say_role(&settings.common);
     info!("All components started. Cluster Agent now running.");
 
     host.stop.clone().wait().await.context("receive signals")?;

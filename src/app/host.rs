@@ -115,7 +115,7 @@ impl Host {
     }
 
     /// Leaves word for the command line which role runs here.
-    pub(super) fn say_role(&self, settings: &CommonSettings) {
+    pub(super) fn say_role(settings: &CommonSettings) {
         if let Err(error) = write_role_file(&settings.paths.run, settings.role) {
             warn!(%error, folder = %settings.paths.run.display(), "role file not written, commands need `cluster` or `node` before them");
         }

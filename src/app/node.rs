@@ -86,7 +86,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
     open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
     add_metrics(&host, &report);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
-    host.say_role(&settings.common);
+    Host::say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
 
     host.stop.clone().wait().await.context("receive signals")?;
