@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use muster::app;
 use muster::cli::{self, Command};
 use muster::config::Environment;
 use tikv_jemallocator::Jemalloc;
@@ -14,6 +15,8 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match cli::run(std::env::args(), Environment::capture()) {
         Command::Done(code) => code,
-        Command::StartCluster(_) | Command::RunNode(_) | Command::Demo(_) => ExitCode::FAILURE,
+        Command::StartCluster(start) => app::run_cluster(*start),
+        Command::RunNode(start) => app::run_node(*start),
+        Command::Demo(options) => app::run_demo(&options),
     }
 }

@@ -174,7 +174,10 @@ mod tests {
 
     #[test]
     fn another_role_is_refused() {
-        assert_eq!(meaning("muster status", Some("both")), "MUSTER_ROLE: invalid value \"both\"; allowed: cluster, node; correct it or remove it");
+        assert_eq!(
+            meaning("muster status", Some("both")),
+            "MUSTER_ROLE: invalid value \"both\"; allowed: cluster, node; correct it or remove it"
+        );
         assert_eq!(meaning("agent status", Some("CLUSTER ")), "cluster: cluster status");
     }
 

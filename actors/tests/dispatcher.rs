@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Cluster, instance};
+use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::ids::{ConfigKey, NodeName, Stamp};
 use muster_actors::domain::journal::{Cause, JournalFilter};
 use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::world::{DanglingReason, NodeKind, Standing};
 use muster_actors::kernel::universe;
-use muster_actors::messages::dispatcher::DiscoveryStarted;
+use muster_actors::messages::dispatcher::{DiscoveryStarted, DiscoverySynced};
 use muster_actors::messages::journal::QueryJournal;
 use muster_actors::testing::configs::{discovered, discovered_endpoint};
 
@@ -318,6 +319,26 @@ fn after_a_restart_configs_go_only_when_discovery_is_complete() {
         assert_eq!(cluster.set("n1").len(), 1);
         assert!(cluster.served().discovery_synced);
         assert!(cluster.served().endpoints.is_empty());
+    });
+}
+
+#[test]
+fn a_file_that_is_broken_when_the_server_starts_keeps_what_it_said_before() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::active(&universe, &["n1"]).await;
+        let from_file = |number: u32, file: &str| {
+            let source = format!("file:/conf.d/{file}.yaml");
+            Arc::new(CheckConfig { source, ..CheckConfig::clone(&instance(number)) })
+        };
+        let (good, broken, deleted) = (from_file(1, "good"), from_file(2, "broken"), from_file(3, "deleted"));
+        cluster.discover(&[good.clone(), broken, deleted]).await;
+        let cluster = cluster.kill_and_restart().await;
+        cluster.tell(DiscoveryStarted).await;
+        cluster.discover(std::slice::from_ref(&good)).await;
+        cluster.tell(DiscoverySynced { broken: ["file:/conf.d/broken.yaml".to_owned()].into() }).await;
+        assert_eq!(cluster.set("n1").len(), 2, "the broken file's config stays, the deleted one's goes");
+        cluster.discover_all(&[good]).await;
+        assert_eq!(cluster.set("n1").len(), 1, "now the file is readable and says nothing of it");
     });
 }
 

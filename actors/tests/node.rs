@@ -9,17 +9,24 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use muster_actors::domain::check_options::CheckOptions;
 use muster_actors::domain::config::{CheckConfig, Data};
+use muster_actors::domain::ids::CheckId;
 use muster_actors::domain::provider_state::{ConfigSource, ProviderPolicy};
 use muster_actors::domain::run_stats::CheckStats;
 use muster_actors::domain::samples::{RunSamples, Sample, SampleKind, ServiceStatus};
 use muster_actors::domain::yaml;
 use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::health::HealthKind;
+use muster_actors::kernel::mailbox::Handle;
 use muster_actors::kernel::universe::{self, Recorded, Universe};
+use muster_actors::messages::dispatcher::DiscoverySynced;
 use muster_actors::messages::output::Enqueue;
-use muster_actors::messages::worker_pool::{RunNow, RunNowReply};
-use muster_actors::node::{self, Node, NodePolicy, NodePorts, PoolPolicy, ProviderPlan, SchedulerPolicy};
+use muster_actors::messages::run_stats::RunFinished;
+use muster_actors::messages::worker_pool::{Install, RunDue, RunNow, RunNowReply};
+use muster_actors::node::{
+    self, Aggregator, AggregatorPolicy, Node, NodePolicy, NodePorts, PoolLinks, PoolPolicy, ProviderPlan, SchedulerPolicy, WorkerPool,
+};
 use muster_actors::ports::{
     Check, CheckInstance, CheckLoader, ClusterAgentClient, ClusterAgentError, FetchedConfigs, LoadError, RunReport, UpToDate,
 };
@@ -208,6 +215,8 @@ impl World {
             client: Arc::<ScriptedAgent>::clone(&agent),
         };
         let node = node::start(&universe.kernel(), policy, ports, sources.iter().map(plan).collect());
+        // This machine has no files of its own.
+        node.local.synced.post(DiscoverySynced::default());
         Self { universe: universe.clone(), agent, node, runs, sent }
     }
 
@@ -611,6 +620,55 @@ fn a_restart_of_any_actor_brings_all_checks_back_and_keeps_the_statistics() {
             assert!(world.runs_of("a").len() >= runs + 4, "{actor}");
             assert!(world.stats_of("a").unwrap().total_runs >= total + 4, "{actor}");
         }
+    });
+}
+
+#[test]
+fn a_restarted_scheduler_forgets_what_is_gone_meanwhile() {
+    universe::run(27, |universe| async move {
+        let world = World::start(&universe, &[scripted("a", ""), scripted("b", "")]);
+        world.seconds(15).await;
+        assert_eq!(world.node.stats.current().checks.len(), 2);
+        // The provider loses its set together with the scheduler, and the next set it gets is smaller.
+        world.agent.set(&[scripted("b", "")]);
+        universe.expect_panics(2);
+        assert!(universe.kernel().crash("ConfigProvider(cluster-checks)") && universe.kernel().crash("Scheduler"));
+        world.seconds(15).await;
+        assert!(world.stats_of("a").is_none());
+        assert!(world.stats_of("b").is_some_and(|stats| stats.total_runs >= 2));
+    });
+}
+
+#[test]
+fn samples_that_find_the_aggregator_full_are_dropped_and_the_run_says_so() {
+    universe::run(28, |universe| async move {
+        let (pool, aggregator) = (Handle::<WorkerPool>::new("WorkerPool"), Handle::<Aggregator>::new("Aggregator"));
+        let (output, _sent) = universe.recorder::<Enqueue>("output");
+        let group = universe.kernel().group("running", None);
+        group.child(&aggregator, 1, move || Aggregator::new(AggregatorPolicy::default(), vec![output.clone()]));
+        let (finished, runs) = universe.recorder::<RunFinished>("finished");
+        let links = PoolLinks {
+            commits: aggregator.outlet(),
+            states: universe.recorder("states").0,
+            finished,
+            missed: universe.recorder("missed").0,
+            measured: universe.recorder("measured").0,
+        };
+        let (clock, runtime) = (universe.clock(), tokio::runtime::Handle::current());
+        group.child(&pool, 4096, move || WorkerPool::new(PoolPolicy::default(), links.clone(), Arc::clone(&clock), runtime.clone()));
+        let loader = ScriptedLoader { clock: universe.clock(), runs: Runs::default() };
+        let ids: Vec<CheckId> = (0..50).map(|number| CheckId::from(format!("scripted:c{number}:1"))).collect();
+        for id in &ids {
+            let instance = CheckInstance { config: scripted(id.as_str(), ""), index: 0, id: id.clone() };
+            let options = CheckOptions { interval: Duration::from_secs(15), empty_default_hostname: false };
+            pool.post(Install { id: id.clone(), check: loader.load(&instance).unwrap(), options });
+        }
+        pool.post(RunDue { ids });
+        universe.advance(Duration::from_secs(1)).await;
+        let errors: Vec<Option<String>> = runs.take().into_iter().map(|finished| finished.run.error).collect();
+        assert_eq!(errors.len(), 50);
+        assert!(errors.iter().any(Option::is_none));
+        assert!(errors.iter().any(|error| error.as_deref() == Some("output backpressure")), "{errors:?}");
     });
 }
 

@@ -52,7 +52,8 @@ impl ClusterChecks {
             Ok(address) => address,
             Err(text) => return reply::text(StatusCode::INTERNAL_SERVER_ERROR, &text),
         };
-        let heartbeat = Heartbeat { node, address, kind: NodeKind::from_wire(status.node_type), compatibility: status.check_compatibility };
+        let kind = NodeKind::from_wire(status.node_type);
+        let heartbeat = Heartbeat { node, address, kind, compatibility: status.compatibility };
         let known = self.served.peek().is_up_to_date(&heartbeat.node, status.last_change);
         let up_to_date = match known {
             Some(up_to_date) => {

@@ -3,22 +3,21 @@
 //! Keys match without regard to case, unknown keys are skipped, `null` leaves the default, and whatever follows the first value is
 //! not looked at. Wrong types are errors. Source: cluster-checks 2 (request quirks) and 4.1.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use muster_actors::domain::node::CheckCompatibility;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// What an agent posts.
-///
-/// Early 6.x agents also send `events`, which is skipped.
+/// What an agent posts. Early 6.x agents also send `events`, which are skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Version of its set; 0 at start, -1 = heartbeat only.
     pub last_change: i64,
     /// 1 = runner, 2 = node agent, 0 or absent = older than about 7.68.
     pub node_type: u8,
-    /// Checks the agent declares it can or cannot run; absent = all.
-    pub check_compatibility: CheckCompatibility,
+    /// Names it runs and refuses; a developer option of upstream, absent from released agents.
+    pub compatibility: CheckCompatibility,
 }
 
 /// A body that is not a node status; the text says what was found and what is expected.
@@ -73,9 +72,7 @@ impl<'de> Visitor<'de> for StatusVisitor {
             match key {
                 Key::LastChange => status.last_change = map.next_value::<Option<i64>>()?.unwrap_or(status.last_change),
                 Key::NodeType => status.node_type = map.next_value::<Option<u8>>()?.unwrap_or(status.node_type),
-                Key::Compatibility => {
-                    status.check_compatibility = map.next_value::<Option<CheckCompatibility>>()?.unwrap_or_default();
-                }
+                Key::Compatibility => status.compatibility = compatibility(map.next_value()?),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -83,6 +80,18 @@ impl<'de> Visitor<'de> for StatusVisitor {
         }
         Ok(status)
     }
+}
+
+/// Lists of names by key; unknown keys must hold lists of names too, because nobody sends any.
+type Names = BTreeMap<String, Option<BTreeSet<String>>>;
+
+fn compatibility(lists: Option<Names>) -> CheckCompatibility {
+    let mut lists = lists.unwrap_or_default();
+    let mut take = |wanted: &str| {
+        let key = lists.keys().find(|key| key.eq_ignore_ascii_case(wanted)).cloned();
+        key.and_then(|key| lists.remove(&key)).flatten().unwrap_or_default()
+    };
+    CheckCompatibility { include: take("include"), exclude: take("exclude") }
 }
 
 enum Key {
@@ -170,6 +179,18 @@ mod tests {
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn declared_names_are_read() {
+        let declared = |text: &str| NodeStatus::decode(text.as_bytes()).unwrap().compatibility;
+        let found = declared(r#"{"check_compatibility":{"include":["postgres","redisdb"],"Exclude":["http_check"]}}"#);
+        assert_eq!(found.include.iter().collect::<Vec<_>>(), ["postgres", "redisdb"]);
+        assert_eq!(found.exclude.iter().collect::<Vec<_>>(), ["http_check"]);
+        for nothing in [r#"{"check_compatibility":null}"#, r#"{"check_compatibility":{}}"#, r#"{"check_compatibility":{"include":null}}"#] {
+            assert!(!declared(nothing).is_declared(), "{nothing}");
+        }
+        assert!(NodeStatus::decode(br#"{"check_compatibility":{"include":"postgres"}}"#).is_err());
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use actix_http::header;
 use actix_http::{HttpMessage as _, Method, Request, StatusCode};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use muster_actors::domain::ids::CheckId;
 
 use crate::api::auth::{PathClass, Tokens};
-use crate::api::body::BodyLimits;
+use crate::api::body::{self, BodyLimits};
 use crate::api::gate;
 use crate::api::listener::{Answer, Application};
 use crate::api::path::query_value;
@@ -53,7 +54,7 @@ pub trait StatsSource: Send + Sync {
     /// Puts a check first in line.
     ///
     /// Errors: [`RunNowError`].
-    fn run_now(&self, check: &CheckId) -> Result<(), RunNowError>;
+    fn run_now(&self, check: CheckId) -> BoxFuture<'_, Result<(), RunNowError>>;
 }
 
 /// Who is shown checks that have not finished a first run (`muster.clc_stats_include_pending`).
@@ -82,6 +83,12 @@ pub struct RunnerApi {
     pub include_pending: IncludePending,
     /// Bounds of request bodies.
     pub body_limits: BodyLimits,
+}
+
+/// What is left to do once the route is known.
+enum Next {
+    Reply(Reply),
+    RunNow(CheckId),
 }
 
 enum Route<'a> {
@@ -122,29 +129,37 @@ fn class(segments: &[&str]) -> PathClass {
 impl Application for RunnerApi {
     fn answer(self: &Arc<Self>, mut request: Request) -> Answer {
         let payload = gate::take_body(&mut request);
-        let reply = self.reply(&request).unwrap_or_else(|refusal| refusal);
-        gate::after_body(reply, payload, self.body_limits)
+        match self.reply(&request) {
+            Ok(Next::Reply(reply)) | Err(reply) => gate::after_body(reply, payload, self.body_limits),
+            Ok(Next::RunNow(check)) => {
+                let api = Arc::clone(self);
+                Answer::Later(Box::pin(async move {
+                    body::discard(payload, api.body_limits).await;
+                    match api.stats.run_now(check).await {
+                        Ok(()) => reply::json(Bytes::from_static(b"{}")),
+                        Err(error) => reply::json_error(run_now_status(error), &error.to_string()),
+                    }
+                }))
+            }
+        }
     }
 }
 
 impl RunnerApi {
     /// Errors: the refusal.
-    fn reply(&self, request: &Request) -> Result<Reply, Reply> {
+    fn reply(&self, request: &Request) -> Result<Next, Reply> {
         let path = gate::admit(request, &self.tokens, class)?;
         let segments = path.segments();
         let route = Route::find(segments.as_slice()).ok_or_else(reply::not_found)?;
         gate::check_method(route.methods(), request.method())?;
-        Ok(match route {
+        Ok(Next::Reply(match route {
             Route::Version => reply::json(self.version.clone()),
             Route::Stats => reply::json(self.stats.stats_json(self.view(request))),
             Route::Workers => reply::json(self.stats.workers_json()),
             Route::Healthz => reply::text(StatusCode::OK, "ok"),
             Route::Status => reply::json(self.stats.status_json()),
-            Route::RunNow(check) => match self.stats.run_now(&CheckId::from(check)) {
-                Ok(()) => reply::json(Bytes::from_static(b"{}")),
-                Err(error) => reply::json_error(run_now_status(error), &error.to_string()),
-            },
-        })
+            Route::RunNow(check) => return Ok(Next::RunNow(CheckId::from(check))),
+        }))
     }
 
     fn view(&self, request: &Request) -> StatsView {

@@ -30,11 +30,7 @@ pub(crate) fn from_pkcs8(pkcs8: &[u8], public_point: &[u8]) -> Option<Vec<u8>> {
 /// DER as a PEM block.
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let encoded = BASE64.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for start in (0..encoded.len()).step_by(64) {
-        text.push_str(encoded.get(start..encoded.len().min(start + 64)).unwrap_or_default());
-        text.push('\n');
-    }
-    text.push_str(&format!("-----END {label}-----\n"));
-    text
+    let lines = (0..encoded.len()).step_by(64).filter_map(|start| encoded.get(start..encoded.len().min(start + 64)));
+    let lines: Vec<_> = lines.collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }

@@ -1,3 +1,59 @@
-//! Wires the roles.
+//! Wires the roles: settings to adapters, adapters to actors, actors to listeners; start and stop order.
+//!
+//! Source of the order: cluster-agent-kubernetes 6.9.
 
-pub mod shutdown;
+mod admin;
+mod cluster;
+mod discovery;
+mod host;
+mod node;
+mod observer;
+mod runner_stats;
+mod shutdown;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cli::{self, StartCluster, StartNode};
+use crate::demo;
+use crate::telemetry::errors;
+
+/// Runs the cluster role until it is told to stop.
+#[must_use]
+pub fn run_cluster(start: StartCluster) -> ExitCode {
+    in_system(cluster::serve(start))
+}
+
+/// Runs the node role until it is told to stop.
+#[must_use]
+pub fn run_node(start: StartNode) -> ExitCode {
+    in_system(node::serve(start))
+}
+
+/// Plays the demo; fails unless every invariant held.
+#[must_use]
+pub fn run_demo(options: &cli::DemoOptions) -> ExitCode {
+    let acts = demo::ACTS as u32;
+    let options = demo::DemoOptions {
+        act_takes: Duration::from_secs(options.seconds.unwrap_or(0)) / acts,
+        pause: options.pause,
+        json: options.json,
+        no_colour: false,
+        keep: options.keep,
+    };
+    in_system(async { Ok(if demo::run(options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }) })
+}
+
+/// Runs on this thread, which is the one of all actors.
+fn in_system(role: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    match actix_rt::System::new().block_on(role) {
+        Ok(code) => code,
+        Err(error) => {
+            let chain = errors::chain(error.as_ref());
+            // The log may not be set up yet, and whoever started the process looks at its last words.
+            tracing::error!(error = chain, "muster does not start");
+            eprintln!("Error: {chain}");
+            ExitCode::FAILURE
+        }
+    }
+}

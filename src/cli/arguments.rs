@@ -41,7 +41,10 @@ pub(super) struct GlobalOptions {
 #[derive(Debug, Subcommand)]
 pub(super) enum TopCommand {
     /// The cluster role: start it, or ask it
-    #[command(subcommand, after_help = "Examples:\n  muster cluster start\n  muster cluster status\n  muster cluster clusterchecks --check http_check")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  muster cluster start\n  muster cluster status\n  muster cluster clusterchecks --check http_check"
+    )]
     Cluster(ClusterCommand),
     /// The node role: run it, or ask it
     #[command(subcommand, after_help = "Examples:\n  muster node run\n  muster node status\n  muster node config get log_level")]
@@ -50,7 +53,9 @@ pub(super) enum TopCommand {
     #[command(after_help = "Examples:\n  muster demo\n  muster demo --seconds 20 --json | jq .invariants\n  muster demo --pause")]
     Demo(DemoOptions),
     /// Print the script that completes commands in a shell
-    #[command(after_help = "Examples:\n  muster completions bash > /etc/bash_completion.d/muster\n  muster completions zsh > ~/.zfunc/_muster")]
+    #[command(
+        after_help = "Examples:\n  muster completions bash > /etc/bash_completion.d/muster\n  muster completions zsh > ~/.zfunc/_muster"
+    )]
     Completions {
         /// Which shell
         shell: Shell,
@@ -69,8 +74,7 @@ pub(super) enum TopCommand {
     Shared(SharedCommand),
 }
 
-const CLUSTERCHECKS_EXAMPLES: &str =
-    "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'";
+const CLUSTERCHECKS_EXAMPLES: &str = "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'";
 
 /// Commands of the cluster role.
 #[derive(Debug, Subcommand)]
@@ -215,7 +219,9 @@ pub(super) enum ConfigCommand {
     #[command(after_help = "Example:\n  muster config list-runtime")]
     ListRuntime,
     /// One value
-    #[command(after_help = "Examples:\n  muster config get log_level\n  muster config get cluster_checks.node_expiration_timeout --sources")]
+    #[command(
+        after_help = "Examples:\n  muster config get log_level\n  muster config get cluster_checks.node_expiration_timeout --sources"
+    )]
     Get {
         /// Key
         setting: String,

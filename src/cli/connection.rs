@@ -84,7 +84,8 @@ impl LocalApi {
             Role::Node => format!("https://127.0.0.1:{}/agent", port(config, "cmd_port")),
         };
         // With an authority configured the server's certificate is signed by it and not the one of the file.
-        let has_authority = matches!(config.get("cluster_trust_chain.ca_cert_file_path"), Some(sourced) if sourced.value != Value::Text(String::new()));
+        let has_authority =
+            matches!(config.get("cluster_trust_chain.ca_cert_file_path"), Some(sourced) if sourced.value != Value::Text(String::new()));
         let tls = trust::client_config((!has_authority).then_some(paths.ipc_certificate.as_path()));
         let tls = tls.map_err(|error| Failure::new(format!("set TLS up: {error}")))?;
         let client = builder(config).tls_backend_preconfigured(tls).build();
@@ -112,7 +113,13 @@ pub(super) async fn get_plain(config: &Config, url: &str) -> Result<String, Quer
 /// Proxies are for the intake, not for this machine.
 fn builder(config: &Config) -> reqwest::ClientBuilder {
     let timeout = match config.get("server_timeout") {
-        Some(sourced) => if let Value::Duration(timeout) = sourced.value { timeout } else { Duration::from_secs(30) },
+        Some(sourced) => {
+            if let Value::Duration(timeout) = sourced.value {
+                timeout
+            } else {
+                Duration::from_secs(30)
+            }
+        }
         None => Duration::from_secs(30),
     };
     Client::builder().no_proxy().timeout(timeout)
@@ -133,3 +140,6 @@ async fn send(request: RequestBuilder) -> Result<String, QueryError> {
     let body = response.text().await.map_err(unreachable)?;
     if status == 200 { Ok(body) } else { Err(QueryError::Refused { status, body }) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! `docs`: documents made from the tables in the code.
 
+use std::fmt::Write as _;
+
 use super::arguments::DocsPart;
 use crate::config::keys;
 use crate::config::option::{KeySpec, Kind, Scope, Support};
@@ -31,7 +33,7 @@ What a wrong value does is in [ADR 020](adr/020-invalid-values.md). `muster conf
 fn config() -> String {
     let mut text = CONFIG_HEAD.to_owned();
     for (title, keys) in keys::groups() {
-        text.push_str(&format!("\n## {title}\n\n"));
+        let _ = write!(text, "\n## {title}\n\n");
         if keys.iter().all(|spec| spec.support == Support::Accepted) {
             text.push_str("Accepted, not used yet: they can stay in files and charts and change nothing.\n\n");
             text.push_str("| Key | Role | Type | Default | Meaning with stock |\n|---|---|---|---|---|\n");
@@ -60,7 +62,7 @@ fn row(spec: &KeySpec) -> String {
     let default = if spec.default.is_empty() { String::new() } else { format!("`{}`", spec.default) };
     let mut help = spec.help.to_owned();
     if !spec.aliases.is_empty() {
-        help.push_str(&format!(" (also `{}`)", spec.aliases.join("`, `")));
+        let _ = write!(help, " (also `{}`)", spec.aliases.join("`, `"));
     }
     if spec.secret {
         help.push_str("; never shown");
@@ -90,7 +92,7 @@ fn metrics() -> String {
         let labels = if spec.labels.is_empty() { String::new() } else { format!("`{}`", spec.labels.join("`, `")) };
         let upstream = if spec.upstream { "upstream" } else { "" };
         let (name, unit, roles, help) = (spec.name, spec.unit, spec.roles, spec.help);
-        text.push_str(&format!("| `{name}` | {kind} | {unit} | {labels} | {roles} | {upstream} | {help} |\n"));
+        let _ = writeln!(text, "| `{name}` | {kind} | {unit} | {labels} | {roles} | {upstream} | {help} |");
     }
     text
 }

@@ -31,7 +31,8 @@ impl Failure {
 
     /// The same for a caller who asked for JSON.
     pub(super) fn into_json(self) -> Self {
-        let output = if self.output.trim_start().starts_with(['{', '[']) { self.output } else { format!("{}\n", json!({"error": self.message})) };
+        let output =
+            if self.output.trim_start().starts_with(['{', '[']) { self.output } else { format!("{}\n", json!({"error": self.message})) };
         Self { output, ..self }
     }
 }

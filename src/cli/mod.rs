@@ -3,6 +3,7 @@
 mod arguments;
 mod clusterchecks;
 mod completions;
+mod config_text;
 mod configcheck;
 mod connection;
 mod context;

@@ -38,7 +38,11 @@ pub(super) fn paint_lines(paint: Paint, text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let (body, end) = line.strip_suffix('\n').map_or((line, ""), |body| (body, "\n"));
         let is_title = body.starts_with("===") && body.ends_with("===") && body.contains(|c: char| c != '=');
-        let body = if is_title { paint.bold(body) } else { body.replace("[OK]", &format!("[{}]", paint.green("OK"))).replace("[ERROR]", &format!("[{}]", paint.red("ERROR"))) };
+        let body = if is_title {
+            paint.bold(body)
+        } else {
+            body.replace("[OK]", &format!("[{}]", paint.green("OK"))).replace("[ERROR]", &format!("[{}]", paint.red("ERROR")))
+        };
         painted.push_str(&body);
         painted.push_str(end);
     }

@@ -84,7 +84,7 @@ fn shared(context: &Context, role: Option<Role>, command: SharedCommand) -> Comm
         SharedCommand::Config(options) => in_form(options.json, wait(settings::run(context, role, options))),
         SharedCommand::Telemetry(options) => in_form(options.json, wait(telemetry::run(context, role, options))),
         SharedCommand::Stop(options) => in_form(options.json, wait(stop::run(context, role, options))),
-        SharedCommand::Version(options) => in_form(options.json, version::run(context, role, options)),
+        SharedCommand::Version(options) => Ok(version::run(context, role, options)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `config`, `config list-runtime`, `config get`, `config set`. Source: cluster-agent-kubernetes 8.1.
 
+use std::fmt::Write as _;
+
 use muster_actors::domain::yaml;
 use serde_json::{Value as Json, json};
 
@@ -17,7 +19,7 @@ pub(super) async fn run(context: &Context, role: Option<Role>, options: ConfigOp
         Some(ConfigCommand::Get { setting, sources }) => get(&api, &setting, sources, options.json).await,
         Some(ConfigCommand::Set { setting, value }) => {
             let answer = api.post(&format!("/config/{}", segment(&setting)), &[("value", &value)]).await;
-            answer.map_err(|error| setting_failure(error))?;
+            answer.map_err(setting_failure)?;
             let text = format!("Configuration setting {setting} is now set to: {value}\n");
             Ok(if options.json { format!("{}\n", json!({"setting": setting, "value": value})) } else { text })
         }
@@ -47,7 +49,7 @@ fn listed(settings: &Json) -> String {
     rows.sort_by_key(|(name, _)| *name);
     for (name, about) in rows {
         if about["Hidden"] != json!(true) {
-            text.push_str(&format!("{name:<30} {}\n", about["Description"].as_str().unwrap_or_default()));
+            let _ = writeln!(text, "{name:<30} {}", about["Description"].as_str().unwrap_or_default());
         }
     }
     text
@@ -55,7 +57,7 @@ fn listed(settings: &Json) -> String {
 
 async fn get(api: &LocalApi, setting: &str, sources: bool, as_json: bool) -> CommandResult {
     let query = if sources { "?sources=true" } else { "" };
-    let body = api.get(&format!("/config/{}{query}", segment(setting))).await.map_err(|error| setting_failure(error))?;
+    let body = api.get(&format!("/config/{}{query}", segment(setting))).await.map_err(setting_failure)?;
     if as_json {
         return Ok(format!("{}\n", body.trim_end()));
     }
@@ -64,12 +66,13 @@ async fn get(api: &LocalApi, setting: &str, sources: bool, as_json: bool) -> Com
 
 fn got(setting: &str, answer: &Json) -> String {
     let mut text = format!("{setting} is set to: {}\n", plain(&answer["value"]));
-    let sources: Vec<&Json> = answer["sources_value"].as_array().into_iter().flatten().filter(|source| !source["Value"].is_null()).collect();
+    let sources: Vec<&Json> =
+        answer["sources_value"].as_array().into_iter().flatten().filter(|source| !source["Value"].is_null()).collect();
     if !sources.is_empty() {
         text.push_str("sources and their value:\n");
     }
     for source in sources {
-        text.push_str(&format!("  {}: {}\n", plain(&source["Source"]), plain(&source["Value"])));
+        let _ = writeln!(text, "  {}: {}", plain(&source["Source"]), plain(&source["Value"]));
     }
     text
 }
@@ -103,7 +106,8 @@ mod tests {
 
     #[test]
     fn runtime_settings_are_listed_in_two_columns() {
-        let text = listed(&json!({"log_level": {"Description": "How much", "Hidden": false}, "internal": {"Description": "x", "Hidden": true}}));
+        let text =
+            listed(&json!({"log_level": {"Description": "How much", "Hidden": false}, "internal": {"Description": "x", "Hidden": true}}));
         assert_eq!(text, "=== Settings that can be changed at runtime ===\nlog_level                      How much\n");
     }
 

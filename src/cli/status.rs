@@ -47,11 +47,12 @@ fn json_text(document: &str, options: &StatusOptions) -> CommandResult {
 fn section(text: &str, wanted: &str) -> CommandResult {
     let lines: Vec<&str> = text.lines().collect();
     let is_rule = |line: &str| !line.is_empty() && line.chars().all(|c| c == '=');
-    let is_title = |at: usize| at > 0 && at + 1 < lines.len() && is_rule(lines[at - 1]) && lines[at - 1] == lines[at + 1] && !is_rule(lines[at]);
+    let is_title =
+        |at: usize| at > 0 && at + 1 < lines.len() && is_rule(lines[at - 1]) && lines[at - 1] == lines[at + 1] && !is_rule(lines[at]);
     let titles: Vec<usize> = (0..lines.len()).filter(|at| is_title(*at)).collect();
     let wanted_lower = wanted.to_lowercase();
     let matches = |at: &usize| lines[*at].to_lowercase().starts_with(&wanted_lower);
-    let Some(position) = titles.iter().position(|at| matches(at)) else {
+    let Some(position) = titles.iter().position(matches) else {
         let known: Vec<&str> = titles.iter().map(|at| lines[*at]).collect();
         return Err(Failure::new(format!("no section {wanted:?} in the status; known: {}", known.join(", "))));
     };

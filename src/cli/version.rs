@@ -4,11 +4,10 @@ use serde_json::json;
 
 use super::arguments::JsonOption;
 use super::context::Context;
-use super::failure::CommandResult;
 use crate::config::{Role, Value};
 use crate::telemetry::build;
 
-pub(super) fn run(context: &Context, role: Option<Role>, options: JsonOption) -> CommandResult {
+pub(super) fn run(context: &Context, role: Option<Role>, options: JsonOption) -> String {
     // A program must be able to say its version with any configuration.
     let config = context.config_of(role).ok();
     let configured = config.as_ref().and_then(|config| config.get("muster.compat_version"));
@@ -18,12 +17,12 @@ pub(super) fn run(context: &Context, role: Option<Role>, options: JsonOption) ->
     };
     if options.json {
         let role = config.map(|config| config.role().name());
-        return Ok(format!("{}\n", json!({"version": compat, "muster": build::VERSION, "commit": build::COMMIT, "role": role})));
+        return format!("{}\n", json!({"version": compat, "muster": build::VERSION, "commit": build::COMMIT, "role": role}));
     }
     let name = match (role, config.map(|config| config.role())) {
         (Some(Role::Cluster), _) | (None, Some(Role::Cluster)) => "Cluster Agent",
         _ => "Agent",
     };
     let (commit, muster) = (build::COMMIT, build::VERSION);
-    Ok(format!("{name} {compat} - Commit: {commit} - Serialization version: n/a - Go version: n/a - muster {muster}\n"))
+    format!("{name} {compat} - Commit: {commit} - Serialization version: n/a - Go version: n/a - muster {muster}\n")
 }

@@ -165,7 +165,7 @@ impl Inner {
         match &self.lock().contact {
             Contact::Made => return Ok(()),
             Contact::Missing { not_before, error, .. } if now < *not_before => {
-                let wait = (*not_before - now).as_secs_f64().ceil();
+                let wait = not_before.saturating_sub(now).as_secs_f64().ceil();
                 return Err(ClusterAgentError::Remote(format!("not reached yet, next attempt in {wait} s: {error}")));
             }
             Contact::Missing { .. } => {}

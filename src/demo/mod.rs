@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::demo::intake::Intake;
-use crate::demo::script::{ACTS, Play, RUNNERS};
+pub use crate::demo::script::ACTS;
+use crate::demo::script::{Play, RUNNERS};
 use crate::demo::show::{ActReport, Screen};
 use crate::demo::stage::{Stage, runner_key, runner_name};
 use crate::demo::target::Target;
@@ -22,8 +23,8 @@ use crate::demo::target::Target;
 /// How the demo is to be played.
 #[derive(Debug, Clone, Default)]
 pub struct DemoOptions {
-    /// Seconds each act is watched after it is complete.
-    pub linger: Duration,
+    /// Each act takes at least this long.
+    pub act_takes: Duration,
     /// Wait for Enter after each act.
     pub pause: bool,
     /// Print JSON lines instead of text.
@@ -49,7 +50,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<bool> {
         intake.address,
         stage.folder().display()
     ));
-    let mut play = Play::new(&stage, &intake, &screen, target.address.to_string(), options.linger)?;
+    let mut play = Play::new(&stage, &intake, &screen, target.address.to_string(), options.act_takes)?;
     let mut reports: Vec<ActReport> = Vec::new();
     let played = play_all(&mut play, &screen, &options, &mut reports).await;
     let tails = if played.is_err() { play.log_tails() } else { String::new() };

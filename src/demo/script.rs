@@ -50,11 +50,11 @@ pub struct Play<'a> {
     server: Option<Actor>,
     runners: BTreeMap<usize, Actor>,
     clock: SystemClock,
-    /// Extra time each act is watched.
-    linger: Duration,
+    /// Each act takes at least this long.
+    act_takes: Duration,
     picture: Picture,
     names: BTreeMap<String, String>,
-    last_decision: u64,
+    last_decision: i64,
 }
 
 struct Opening {
@@ -67,7 +67,7 @@ impl<'a> Play<'a> {
     /// Prepares the play; nothing runs yet.
     ///
     /// Errors: [`ActError::Look`].
-    pub fn new(stage: &'a Stage, intake: &'a Intake, screen: &'a Screen, target: String, linger: Duration) -> Result<Self, ActError> {
+    pub fn new(stage: &'a Stage, intake: &'a Intake, screen: &'a Screen, target: String, act_takes: Duration) -> Result<Self, ActError> {
         Ok(Self {
             stage,
             intake,
@@ -77,7 +77,7 @@ impl<'a> Play<'a> {
             server: None,
             runners: BTreeMap::new(),
             clock: SystemClock::new(),
-            linger,
+            act_takes,
             picture: Picture::default(),
             names: BTreeMap::new(),
             last_decision: 0,
@@ -261,7 +261,6 @@ impl<'a> Play<'a> {
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
         self.server = Some(self.stage.start_server()?);
-        self.last_decision = 0;
         self.wait_for("the server answers again", |play| Box::pin(async move { Ok(play.view.active().await) })).await?;
         let at_once = self.view.picture().await?;
         let polls_wanted = 3.0 * self.runners.len() as f64;
@@ -343,18 +342,19 @@ impl<'a> Play<'a> {
 
     /// Looks at the result of an act: what moved and why, the gap, and the invariants that hold in every act.
     async fn finish(&mut self, opening: Opening, act: &str) -> Result<ActReport, ActError> {
-        tokio::time::sleep(self.linger).await;
+        let taken = self.clock.monotonic().saturating_sub(opening.began);
+        tokio::time::sleep(self.act_takes.saturating_sub(taken)).await;
         let after = self.view.picture().await?;
         for (name, digest) in self.view.digests().await? {
             self.names.insert(digest, name);
         }
         let mut moved = opening.before.moves_to(&after);
         let decisions = self.view.decisions(self.last_decision).await?;
-        self.last_decision = decisions.iter().map(|decision| decision.number).max().unwrap_or(self.last_decision);
+        self.last_decision = decisions.iter().map(|decision| decision.at).max().unwrap_or(self.last_decision);
         for change in &mut moved {
             let about = |digest: &str| self.names.get(digest).is_some_and(|name| *name == change.check);
             change.why =
-                decisions.iter().rev().find(|decision| about(&decision.digest)).map(|decision| decision.cause.clone()).unwrap_or_default();
+                decisions.iter().find(|decision| about(&decision.digest)).map(|decision| decision.cause.clone()).unwrap_or_default();
         }
         let (largest_gap, doubles) = self.intake.read(|ledger| gap_and_doubles(&ledger.evidence, opening.began_unix));
         let one_owner = after.doubled.is_empty();

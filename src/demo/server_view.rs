@@ -36,14 +36,12 @@ pub struct ServerView {
 /// One decision of the server's journal, as far as the demo shows it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Decision {
-    /// Position, grows with every decision.
-    #[serde(default)]
-    pub number: u64,
+    /// Nanoseconds since the Unix epoch.
+    #[serde(rename = "at_unix_nanos")]
+    pub at: i64,
     /// Digest of the config.
-    #[serde(default)]
     pub digest: String,
     /// Cause in words.
-    #[serde(default)]
     pub cause: String,
 }
 
@@ -104,16 +102,16 @@ impl ServerView {
         Ok(picture)
     }
 
-    /// Decisions since `after`, with the name of the check each is about.
+    /// Decisions later than `after`, in nanoseconds since the Unix epoch, newest first.
     ///
     /// Errors: [`LookError`].
-    pub async fn decisions(&self, after: u64) -> Result<Vec<Decision>, LookError> {
+    pub async fn decisions(&self, after: i64) -> Result<Vec<Decision>, LookError> {
         let journal = self.get("/api/v1/muster/journal").await?;
         let entries = journal["decisions"].as_array().cloned().unwrap_or_default();
         Ok(entries
             .into_iter()
             .filter_map(|entry| serde_json::from_value::<Decision>(entry).ok())
-            .filter(|decision| decision.number > after)
+            .filter(|decision| decision.at > after)
             .collect())
     }
 
@@ -146,7 +144,7 @@ impl ServerView {
             .lines()
             .filter(|line| line.starts_with(name) && line.contains(label))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum())
+            .fold(0.0, |sum, value| sum + value))
     }
 }
 

@@ -10,13 +10,14 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::layer;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Registry, reload};
 
 use super::log_file::LogFile;
 use super::log_format::LineFormat;
 use crate::config::settings::LogSettings;
-use crate::config::{LogLevel, Role};
+use crate::config::{Config, LogLevel, Role, Severity};
 
 /// Why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +54,22 @@ impl LogHandle {
 ///
 /// Errors: [`LogSetupError`].
 pub fn init(settings: &LogSettings, role: Role) -> Result<LogHandle, LogSetupError> {
-    let (subscriber, handle) = subscriber(settings, role, io::stdout)?;
+    let console = if settings.on_stderr { BoxMakeWriter::new(io::stderr) } else { BoxMakeWriter::new(io::stdout) };
+    let (subscriber, handle) = subscriber(settings, role, console)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogSetupError::Twice)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(handle)
+}
+
+/// Logs what is wrong with a configuration, each problem at its own level.
+pub fn report_problems(config: &Config) {
+    for problem in config.problems() {
+        match problem.severity() {
+            Severity::Error => tracing::error!(%problem, "invalid configuration value, the default is used"),
+            Severity::Warning => tracing::warn!(%problem, "unknown configuration key"),
+            Severity::Note => tracing::debug!(%problem, "unknown configuration variable"),
+        }
+    }
 }
 
 fn subscriber<W>(settings: &LogSettings, role: Role, console: W) -> Result<(impl Subscriber + Send + Sync, LogHandle), LogSetupError>
@@ -111,6 +124,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::config::{Environment, Request};
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -138,6 +152,7 @@ mod tests {
             json: false,
             rfc3339: false,
             to_console: true,
+            on_stderr: false,
             file: None,
             file_max_bytes: 1000,
             file_max_rolls: 1,
@@ -198,6 +213,20 @@ mod tests {
             tracing::warn!(target: "hyper::client", "trouble");
         });
         assert!(text.contains("trouble") && !text.contains("chatter"), "{text}");
+    }
+
+    #[test]
+    fn problems_of_the_configuration_are_logged_by_their_weight() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("datadog.yaml"), "health_port: x\nlog_levle: debug\n").unwrap();
+        let environment = Environment::from_pairs([("DD_SOME_OTHER_PRODUCT", "1")]);
+        let request = Request { role: Role::Node, path: Some(directory.path().to_owned()), environment, overrides: Vec::new() };
+        let config = Config::load(request).unwrap();
+        let text = logged(&settings(), |_| report_problems(&config));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].contains("| ERROR |") && lines[0].contains("health_port: invalid value"), "{text}");
+        assert!(lines[1].contains("| WARN |") && lines[1].contains("did you mean log_level?"), "{text}");
     }
 
     #[test]

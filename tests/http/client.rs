@@ -1,5 +1,6 @@
 //! A client that sends exactly the bytes it is given.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,10 +78,10 @@ impl Call {
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Go-http-client/1.1\r\n", self.method, self.path);
         if let Some(body) = &self.body {
-            text += &format!("Content-Length: {}\r\n", body.len());
+            write!(text, "Content-Length: {}\r\n", body.len()).unwrap();
         }
         for (name, value) in &self.headers {
-            text += &format!("{name}: {value}\r\n");
+            write!(text, "{name}: {value}\r\n").unwrap();
         }
         text += "\r\n";
         let mut bytes = text.into_bytes();
@@ -189,7 +190,7 @@ impl Connection {
     }
 
     async fn fill(&mut self) -> usize {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         let count = within(self.stream.read(&mut buffer)).await.unwrap_or(0);
         self.received.extend_from_slice(&buffer[..count]);
         count

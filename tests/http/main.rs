@@ -7,6 +7,7 @@ mod site;
 
 mod admin;
 mod checks;
+mod dispatching;
 mod hangs;
 mod malformed;
 mod ports;

@@ -14,7 +14,7 @@ use muster::api::certificate::{CertificateSettings, ExtraHost, TrustChain, serve
 use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::listener::{Application, BoundServer, ListenAddress, ListenerSettings, listen};
-use muster::api::observer::RequestObserver;
+use muster::api::observer::{RequestObserver, Unobserved};
 use muster::api::tls::{MinTls, server_config};
 use muster::api::version::AgentVersion;
 use muster::config::Secret;
@@ -22,6 +22,7 @@ use muster_actors::domain::config::{CheckConfig, Data, DispatchedConfig};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, ServedTable, Standing};
 use muster_actors::kernel::clock::SystemClock;
+use muster_actors::kernel::health::HealthCatalogue;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::supervised::Observed;
@@ -310,8 +311,7 @@ impl Site {
     }
 
     pub async fn with(setup: Setup) -> Self {
-        let clock = SystemClock::shared();
-        let kernel = Kernel::start(Arc::clone(&clock), |reason| panic!("{reason}"));
+        let kernel = Kernel::start(SystemClock::shared(), |reason| panic!("{reason}"));
         let cluster = Handle::<FakeCluster>::new("FakeCluster");
         let publisher = Arc::new(Publisher::new(ServedTable::default()));
         let served = publisher.reader();
@@ -332,19 +332,10 @@ impl Site {
         }
         let admin = Arc::new(FakeAdmin::default());
         let observations = Arc::new(Observations::default());
+        let checks = setup.checks_enabled.then(|| ClusterChecks { served, heartbeats: cluster.outlet(), polls: cluster.outlet() });
         let api = ClusterApi {
-            tokens: tokens(),
-            checks: setup.checks_enabled.then(|| ClusterChecks { served, heartbeats: cluster.outlet(), polls: cluster.outlet() }),
-            admin: AdminApi {
-                version: AgentVersion::parse("7.81.1", COMMIT).unwrap().body(),
-                hostname: "dca-0".to_owned(),
-                admin: Arc::clone(&admin) as Arc<dyn Admin>,
-                health: kernel.health(),
-                request_timeout: setup.request_timeout,
-            },
             observer: Arc::clone(&observations) as Arc<dyn RequestObserver>,
-            clock,
-            body_limits: setup.body_limits,
+            ..cluster_api(&setup, checks, Arc::clone(&admin) as Arc<dyn Admin>, kernel.health())
         };
         let server = serve(&setup, api);
         let site = Self { address: reachable(&server), admin, observations, heartbeats, cluster, kernel, server };
@@ -395,6 +386,19 @@ impl Site {
         self.server.stop().await;
         let left = self.kernel.shutdown(Duration::from_secs(5)).await;
         assert!(left.is_empty(), "still running: {left:?}");
+    }
+}
+
+/// The application of the cluster role over the given check routes.
+pub fn cluster_api(setup: &Setup, checks: Option<ClusterChecks>, admin: Arc<dyn Admin>, health: Arc<HealthCatalogue>) -> ClusterApi {
+    let version = AgentVersion::parse("7.81.1", COMMIT).unwrap().body();
+    ClusterApi {
+        tokens: tokens(),
+        checks,
+        admin: AdminApi { version, hostname: "dca-0".to_owned(), admin, health, request_timeout: setup.request_timeout },
+        observer: Arc::new(Unobserved),
+        clock: SystemClock::shared(),
+        body_limits: setup.body_limits,
     }
 }
 

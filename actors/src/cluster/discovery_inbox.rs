@@ -15,7 +15,7 @@ const CHUNK: usize = 16;
 enum Input {
     Started,
     Changed { removed: Vec<ConfigKey>, added: VecDeque<Arc<CheckConfig>> },
-    Synced,
+    Synced { broken: BTreeSet<String> },
 }
 
 /// One portion of work.
@@ -27,6 +27,8 @@ pub(crate) struct Portion {
     pub(crate) removed: Vec<ConfigKey>,
     /// Keys that a complete listing did not name, to be removed as well.
     pub(crate) vanished: Vec<ConfigKey>,
+    /// Sources that cannot be read now: what they said before has not vanished.
+    pub(crate) broken: BTreeSet<String>,
     /// Whether a listing was completed.
     pub(crate) synced: bool,
 }
@@ -51,8 +53,8 @@ impl DiscoveryInbox {
     }
 
     /// The listing is complete.
-    pub(crate) fn synced(&mut self) {
-        self.queue.push_back(Input::Synced);
+    pub(crate) fn synced(&mut self, broken: BTreeSet<String>) {
+        self.queue.push_back(Input::Synced { broken });
     }
 
     /// Whether there is work.
@@ -73,9 +75,10 @@ impl DiscoveryInbox {
                     self.queue.push_front(Input::Changed { removed: Vec::new(), added });
                 }
             }
-            Some(Input::Synced) => {
+            Some(Input::Synced { broken }) => {
                 if let Some(unnamed) = self.unnamed.take() {
                     portion.vanished = unnamed.into_iter().collect();
+                    portion.broken = broken;
                     portion.synced = true;
                 }
             }
@@ -105,7 +108,7 @@ mod tests {
     fn what_a_whole_listing_did_not_name_has_vanished() {
         let mut inbox = DiscoveryInbox::default();
         inbox.started();
-        inbox.synced();
+        inbox.synced(BTreeSet::new());
         assert_eq!(next(&mut inbox), Portion::default());
         inbox.named(ConfigKey(2));
         assert_eq!(next(&mut inbox), Portion { vanished: vec![ConfigKey(1), ConfigKey(3)], synced: true, ..Portion::default() });
@@ -114,7 +117,7 @@ mod tests {
     #[test]
     fn the_end_of_a_listing_that_began_earlier_proves_nothing() {
         let mut inbox = DiscoveryInbox::default();
-        inbox.synced();
+        inbox.synced(BTreeSet::new());
         assert_eq!(next(&mut inbox), Portion::default());
     }
 
@@ -123,7 +126,7 @@ mod tests {
         let mut inbox = DiscoveryInbox::default();
         inbox.started();
         inbox.changed(vec![Arc::default(); CHUNK + 1], vec![ConfigKey(9)]);
-        inbox.synced();
+        inbox.synced(BTreeSet::new());
         next(&mut inbox);
         let first = next(&mut inbox);
         assert_eq!((first.added.len(), first.removed.len(), first.synced), (CHUNK, 1, false));

@@ -247,7 +247,7 @@ impl Dispatcher {
     /// Works off one portion of what discovery said, and comes back for the rest.
     fn work_off_discovery(&mut self, context: &mut Context<Self>) {
         let Some(table) = self.table.as_ref().filter(|_| self.deciding) else { return };
-        let harvest = self.intake.next(|| table.keys());
+        let harvest = self.intake.next(table);
         self.take_in(harvest);
         if !self.intake.inbox.is_empty() && !self.continuing {
             self.continuing = true;
@@ -454,8 +454,8 @@ impl Handler<ConfigsDiscovered> for Dispatcher {
 impl Handler<DiscoverySynced> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, _: DiscoverySynced, context: &mut Context<Self>) {
-        self.intake.inbox.synced();
+    fn handle(&mut self, synced: DiscoverySynced, context: &mut Context<Self>) {
+        self.intake.inbox.synced(synced.broken);
         self.work_off_discovery(context);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tracing::{debug, warn};
 
 use crate::cluster::discovery_inbox::DiscoveryInbox;
+use crate::domain::assignment::AssignmentTable;
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::config_key;
 use crate::domain::ids::ConfigKey;
@@ -46,9 +47,11 @@ impl Intake {
         self.rejected.values().cloned().collect()
     }
 
-    /// Works off the next portion; `known` yields the keys in the table.
-    pub(crate) fn next<I: Iterator<Item = ConfigKey>>(&mut self, known: impl FnOnce() -> I) -> Harvest {
-        let portion = self.inbox.next(known);
+    /// Works off the next portion; `table` is what is known so far.
+    pub(crate) fn next(&mut self, table: &AssignmentTable) -> Harvest {
+        let mut portion = self.inbox.next(|| table.keys());
+        let broken = portion.broken;
+        portion.vanished.retain(|key| table.config(*key).is_none_or(|config| !broken.contains(&config.config.source)));
         let added: BTreeMap<_, _> = portion.added.into_iter().map(|config| (config_key(&config), config)).collect();
         let gone = portion.removed.into_iter().chain(portion.vanished).filter(|key| !added.contains_key(key));
         let mut harvest = Harvest { removed: gone.collect(), synced: portion.synced, ..Harvest::default() };
@@ -90,6 +93,10 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::config::DispatchedConfig;
+    use crate::domain::ids::{Digest, Epoch};
+    use crate::domain::turn::Turn;
+    use crate::domain::world::DanglingReason;
     use crate::testing::configs::discovered;
 
     fn intake() -> Intake {
@@ -97,8 +104,8 @@ mod tests {
         Intake::new(Arc::new(PatchOptions { exclude_checks, ..PatchOptions::default() }))
     }
 
-    fn next(intake: &mut Intake, known: &[ConfigKey]) -> Harvest {
-        intake.next(|| known.iter().copied())
+    fn next(intake: &mut Intake) -> Harvest {
+        intake.next(&AssignmentTable::default())
     }
 
     #[test]
@@ -107,12 +114,12 @@ mod tests {
         let config = discovered("http_check", "url: x\n");
         intake.inbox.changed(vec![config.clone()], Vec::new());
         intake.inbox.changed(vec![config.clone()], Vec::new());
-        assert_eq!(next(&mut intake, &[]).put.len(), 1);
-        assert_eq!(next(&mut intake, &[]).put.len(), 0);
+        assert_eq!(next(&mut intake).put.len(), 1);
+        assert_eq!(next(&mut intake).put.len(), 0);
         intake.inbox.changed(Vec::new(), vec![config_key(&config)]);
         intake.inbox.changed(vec![config], Vec::new());
-        assert_eq!(next(&mut intake, &[]).removed.len(), 1);
-        assert_eq!(next(&mut intake, &[]).put.len(), 1, "it came back");
+        assert_eq!(next(&mut intake).removed.len(), 1);
+        assert_eq!(next(&mut intake).put.len(), 1, "it came back");
     }
 
     #[test]
@@ -120,21 +127,47 @@ mod tests {
         let mut intake = intake();
         let config = discovered("http_check", "url: x\n");
         intake.inbox.changed(vec![config.clone()], vec![config_key(&config)]);
-        let harvest = next(&mut intake, &[]);
+        let harvest = next(&mut intake);
         assert_eq!((harvest.put.len(), harvest.removed.len()), (1, 0));
+    }
+
+    /// A table that holds a config which discovery will not dispatch any more.
+    fn table_with(config: &CheckConfig) -> AssignmentTable {
+        let dispatched = DispatchedConfig {
+            key: config_key(config),
+            digest: Digest(1),
+            config: CheckConfig { cluster_check: false, ..config.clone() },
+            check_ids: Vec::new(),
+        };
+        let mut table = AssignmentTable::default();
+        let mut turn = Turn::begin(&mut table);
+        turn.put_config(Arc::new(dispatched), DanglingReason::NoNode);
+        assert!(turn.finish(Epoch(1), 1).is_some());
+        table
+    }
+
+    fn list(intake: &mut Intake, config: &Arc<CheckConfig>, broken: BTreeSet<String>) -> Harvest {
+        let table = table_with(config);
+        intake.inbox.started();
+        intake.inbox.changed(vec![config.clone()], Vec::new());
+        intake.inbox.synced(broken);
+        let mut harvests = [(); 3].map(|()| intake.next(&table));
+        assert!(harvests.iter().all(|harvest| harvest.put.is_empty()));
+        std::mem::take(&mut harvests[2])
     }
 
     #[test]
     fn a_check_that_is_excluded_now_leaves_with_the_end_of_the_listing() {
-        let mut intake = intake();
         let config = discovered("redisdb", "host: a\n");
-        let key = config_key(&config);
-        intake.inbox.started();
-        intake.inbox.changed(vec![config], Vec::new());
-        intake.inbox.synced();
-        let harvests: Vec<_> = (0..3).map(|_| next(&mut intake, &[key])).collect();
-        assert!(harvests[1].put.is_empty());
-        assert!(harvests[2].synced && harvests[2].removed.contains(&key));
+        let harvest = list(&mut intake(), &config, BTreeSet::new());
+        assert!(harvest.synced && harvest.removed.contains(&config_key(&config)));
+    }
+
+    #[test]
+    fn what_a_broken_file_said_before_has_not_vanished() {
+        let config = discovered("redisdb", "host: a\n");
+        let harvest = list(&mut intake(), &config, [config.source.clone()].into());
+        assert!(harvest.synced && harvest.removed.is_empty());
     }
 
     #[test]
@@ -142,11 +175,11 @@ mod tests {
         let mut intake = intake();
         let config = discovered("http_check", "- a\n");
         intake.inbox.changed(vec![config.clone()], Vec::new());
-        let harvest = next(&mut intake, &[]);
+        let harvest = next(&mut intake);
         assert_eq!((harvest.failures, harvest.rejected_changed, harvest.put.len()), (1, true, 0));
         assert_eq!(intake.rejected()[0].check_name, "http_check");
         intake.inbox.changed(Vec::new(), vec![config_key(&config)]);
-        assert!(next(&mut intake, &[]).rejected_changed);
+        assert!(next(&mut intake).rejected_changed);
         assert!(intake.rejected().is_empty());
     }
 }

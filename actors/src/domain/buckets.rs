@@ -36,15 +36,16 @@ impl<K: PartialEq> Buckets<K> {
         index
     }
 
-    /// Takes a check out; the others keep their phase. False when it is not here.
-    pub fn remove(&mut self, check: &K) -> bool {
-        let Some(index) = self.index_of(check) else { return false };
+    /// Takes a check out of the bucket that [`Self::insert`] named; the others keep their phase. False when it is not there.
+    pub fn remove(&mut self, index: usize, check: &K) -> bool {
         let Some(bucket) = self.filled.get_mut(&index) else { return false };
+        let before = bucket.len();
         bucket.retain(|held| held != check);
+        let removed = bucket.len() < before;
         if bucket.is_empty() {
             self.filled.remove(&index);
         }
-        true
+        removed
     }
 
     /// Moves on by one second and returns the checks that are due.
@@ -60,15 +61,10 @@ impl<K: PartialEq> Buckets<K> {
         self.filled.is_empty()
     }
 
-    /// Number of ticks until the bucket of a check is visited, at least 1; `None` when it is not here.
+    /// Number of ticks until a bucket is visited, at least 1.
     #[must_use]
-    pub fn ticks_until(&self, check: &K) -> Option<usize> {
-        let index = self.index_of(check)?;
-        Some((index + self.count - self.next_visit) % self.count + 1)
-    }
-
-    fn index_of(&self, check: &K) -> Option<usize> {
-        self.filled.iter().find(|(_, bucket)| bucket.contains(check)).map(|(index, _)| *index)
+    pub fn ticks_until(&self, index: usize) -> usize {
+        (index % self.count + self.count - self.next_visit) % self.count + 1
     }
 }
 
@@ -137,23 +133,20 @@ mod tests {
         for check in ["a", "b", "c"] {
             ring.insert(check);
         }
-        assert!(ring.remove(&"b"));
-        assert!(!ring.remove(&"b"));
+        assert!(ring.remove(1, &"b"));
+        assert!(!ring.remove(1, &"b"));
+        assert!(!ring.remove(0, &"c"));
         let visited: Vec<Vec<&str>> = (0..3).map(|_| ring.tick().to_vec()).collect();
         assert_eq!(visited, [vec!["a"], vec![], vec!["c"]]);
         assert!(!ring.is_empty());
     }
 
     #[test]
-    fn the_ticks_until_a_check_are_counted_from_the_next_visit() {
-        let mut ring = Buckets::new(Duration::from_secs(15));
-        ring.insert("a");
-        ring.insert("b");
-        assert_eq!(ring.ticks_until(&"a"), Some(1));
-        assert_eq!(ring.ticks_until(&"b"), Some(8));
+    fn the_ticks_until_a_bucket_are_counted_from_the_next_visit() {
+        let mut ring = Buckets::<&str>::new(Duration::from_secs(15));
+        assert_eq!((ring.ticks_until(0), ring.ticks_until(7)), (1, 8));
         ring.tick();
-        assert_eq!(ring.ticks_until(&"a"), Some(15));
-        assert_eq!(ring.ticks_until(&"c"), None);
+        assert_eq!((ring.ticks_until(0), ring.ticks_until(7)), (15, 7));
     }
 
     proptest! {

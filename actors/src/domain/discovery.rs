@@ -26,6 +26,14 @@ pub struct ConfigError {
     pub allowed: String,
 }
 
+impl ConfigError {
+    /// The source that configs from there would name.
+    #[must_use]
+    pub fn source(&self, provider: &str) -> String {
+        format!("{provider}:{}", self.origin)
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.problem, self.origin)?;

@@ -110,9 +110,8 @@ number_type! {
 
 /// Stock digest of a config: the first half of MurmurHash3 x64 128. Shown to people, used in check ids.
 ///
-/// Printed as lower-case hexadecimal without leading zeros. Source: cluster-checks 6.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Printed, and written in JSON, as lower-case hexadecimal without leading zeros. Source: cluster-checks 6.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub u64);
 
 impl fmt::Display for Digest {
@@ -123,14 +122,51 @@ impl fmt::Display for Digest {
 
 /// Internal key of a discovered config: a hash over all its parts with separators, taken before patching.
 ///
+/// Printed, and written in JSON, as 32 hexadecimal digits.
 /// Why: the stock digest runs its parts together and so collides, and it changes with the tags that patching adds; removal
 /// must not depend on patching again (spec README section 8, item 12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfigKey(pub u128);
 
 impl fmt::Display for ConfigKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{:032x}", self.0)
+    }
+}
+
+/// Text in readable formats (JSON numbers end at 53 bits), the number in binary ones.
+macro_rules! hexadecimal {
+    ($name:ident($inner:ty)) => {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    let text = String::deserialize(deserializer)?;
+                    <$inner>::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+                } else {
+                    <$inner>::deserialize(deserializer).map(Self)
+                }
+            }
+        }
+    };
+}
+
+hexadecimal!(Digest(u64));
+hexadecimal!(ConfigKey(u128));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_and_keys_are_text_in_json() {
+        assert_eq!(serde_json::to_value(Digest(0xe33)).unwrap(), "e33");
+        assert_eq!(serde_json::to_value(ConfigKey(1)).unwrap(), "00000000000000000000000000000001");
+        assert_eq!(serde_json::from_str::<Digest>("\"e33\"").unwrap(), Digest(0xe33));
     }
 }

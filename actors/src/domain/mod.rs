@@ -8,6 +8,7 @@ pub mod buckets;
 pub mod check_options;
 pub mod config;
 pub mod config_manager;
+pub mod config_scrub;
 pub mod delivery;
 pub mod digest;
 pub mod discovery;

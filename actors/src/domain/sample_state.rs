@@ -19,6 +19,19 @@ impl Default for HistogramPolicy {
     }
 }
 
+impl HistogramPolicy {
+    /// From configuration: words of `histogram_aggregates` (unknown ones are skipped) and fractions of `histogram_percentiles`
+    /// (0.95; those outside 0.01 to 1 are skipped).
+    #[must_use]
+    pub fn parse(aggregates: &[String], percentiles: &[f64]) -> Self {
+        let in_range = percentiles.iter().map(|fraction| (fraction * 100.0).round()).filter(|percent| (1.0..=100.0).contains(percent));
+        let mut percentiles: Vec<u8> = in_range.map(|percent| percent as u8).collect();
+        percentiles.sort_unstable();
+        percentiles.dedup();
+        Self { aggregates: aggregates.iter().filter_map(|word| Aggregate::parse(word)).collect(), percentiles }
+    }
+}
+
 /// One aggregate of a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aggregate {
@@ -304,6 +317,14 @@ mod tests {
         );
         assert_eq!(flushed[5].kind, SeriesKind::Rate);
         assert_eq!(Aggregate::parse("mode"), None);
+    }
+
+    #[test]
+    fn histogram_options_are_read_and_the_defaults_are_stock() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(HistogramPolicy::parse(&words(&["max", "median", "avg", "count"]), &[0.95]), HistogramPolicy::default());
+        let parsed = HistogramPolicy::parse(&words(&["sum", "mode"]), &[0.99, 0.5, 0.5, 0.0, 1.5]);
+        assert_eq!((parsed.aggregates, parsed.percentiles), (vec![Aggregate::Sum], vec![50, 99]));
     }
 
     #[test]

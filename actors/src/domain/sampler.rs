@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::sample_state::{HistogramPolicy, SampleState};
-use crate::domain::samples::{BucketSample, Sample, SampleKind, Series, SketchSeries};
+use crate::domain::samples::{Batch, BucketSample, CheckRun, RunSamples, Sample, SampleKind, Series, ServiceCheck, SketchSeries};
 use crate::domain::sketch::Sketch;
 
 /// Commits without a sample after which a series without memory is forgotten.
@@ -126,6 +126,21 @@ impl Sampler {
         (flushed, sketches)
     }
 
+    /// Takes everything a run submitted and commits it. Also returns how many histogram buckets were refused.
+    pub fn take_run(&mut self, run: RunSamples, at: RunTime) -> (Batch, usize) {
+        for sample in run.samples {
+            self.add(sample, at);
+        }
+        let refused = run.buckets.into_iter().map(|bucket| self.add_bucket(bucket, at)).filter(|taken| !taken).count();
+        let (series, sketches) = self.commit(at);
+        let check_runs = run.service_checks.into_iter().map(|service_check| check_run(service_check, at)).collect();
+        let mut events = run.events;
+        for event in events.iter_mut().filter(|event| event.timestamp == 0) {
+            event.timestamp = at.unix_seconds;
+        }
+        (Batch { series, sketches, check_runs, events }, refused)
+    }
+
     /// Number of series that are remembered.
     #[must_use]
     pub fn series_count(&self) -> usize {
@@ -163,6 +178,11 @@ impl Sampler {
         });
         self.running_totals.retain(|_, (_, seen_at)| at.monotonic.saturating_sub(*seen_at) < STATEFUL_EXPIRATION);
     }
+}
+
+fn check_run(service_check: ServiceCheck, at: RunTime) -> CheckRun {
+    let ServiceCheck { name, status, tags, host, message } = service_check;
+    CheckRun { name, host: host.unwrap_or_default(), timestamp: at.unix_seconds, status, message, tags }
 }
 
 fn to_series(name: String, host: String, tags: Vec<String>, sketch: &Sketch, at: RunTime) -> SketchSeries {

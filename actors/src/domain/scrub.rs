@@ -3,7 +3,7 @@
 /// Words that announce a secret when a `=`, a `:` or a space follows.
 const SECRET_WORDS: [&str; 9] = ["password", "passwd", "pass", "token", "secret", "api_key", "apikey", "authorization", "bearer"];
 /// What is shown instead.
-const MASK: &str = "********";
+pub(super) const MASK: &str = "********";
 
 /// The text with URL credentials and values of secret keys masked. Source: node-runner 8.2.
 #[must_use]
@@ -30,7 +30,7 @@ fn scrub_urls(text: &str) -> String {
 }
 
 /// Masks the value after each secret word.
-fn scrub_assignments(text: &str) -> String {
+pub(super) fn scrub_assignments(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut scrubbed = String::with_capacity(text.len());
     let mut from = 0;

@@ -2,28 +2,14 @@
 
 use actix::Message;
 
-use crate::domain::ids::CheckId;
-use crate::domain::sampler::RunTime;
-use crate::domain::samples::RunSamples;
+use crate::domain::samples::Batch;
 
-/// A run ended: everything it submitted, hosts and tags settled.
+/// A run ended: what its check's series flushed.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Commit {
-    /// Which check.
-    pub id: CheckId,
-    /// What it submitted.
-    pub samples: RunSamples,
-    /// When the run ended: the time of all its points.
-    pub at: RunTime,
-}
-
-/// Checks that run no more: their series are forgotten. What was committed is still flushed.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct Discard {
-    /// Their ids.
-    pub ids: Vec<CheckId>,
+    /// Points, service checks and events of the run.
+    pub batch: Batch,
 }
 
 /// Hand everything committed to the outputs now; for shutdown.

@@ -6,8 +6,3 @@ use actix::Message;
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct ResendConfigs;
-
-/// Poll now instead of at the next turn.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct PollNow;

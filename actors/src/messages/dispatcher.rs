@@ -1,5 +1,6 @@
 //! Messages to the `Dispatcher`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,10 +56,14 @@ pub struct ConfigsDiscovered {
 
 /// Discovery has told everything it knows since the last [`DiscoveryStarted`].
 ///
-/// What the table holds and discovery did not name in between is removed.
-#[derive(Debug, Clone, Copy, Message)]
+/// What the table holds and discovery did not name in between is removed, unless its source is one that cannot be read now:
+/// a server that starts while a file is broken must not stop what the file said before.
+#[derive(Debug, Clone, Default, Message)]
 #[rtype(result = "()")]
-pub struct DiscoverySynced;
+pub struct DiscoverySynced {
+    /// Sources that exist and cannot be used, as in [`CheckConfig::source`], for example `file:/etc/datadog-agent/conf.d/a.yaml`.
+    pub broken: BTreeSet<String>,
+}
 
 /// `Membership` saw nodes for the first time, learned new facts about them, or lost them.
 ///

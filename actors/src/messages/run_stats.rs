@@ -1,5 +1,7 @@
 //! Messages to `RunStats`.
 
+use std::collections::HashSet;
+
 use actix::Message;
 
 use crate::domain::ids::CheckId;
@@ -21,6 +23,14 @@ pub struct CheckScheduled {
 pub struct ChecksUnscheduled {
     /// Their ids.
     pub ids: Vec<CheckId>,
+}
+
+/// Exactly these checks have a place; statistics of others are left from before a restart and are dropped.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct RetainChecks {
+    /// Their ids.
+    pub ids: HashSet<CheckId>,
 }
 
 /// All instances that cannot run here, replacing the list before.

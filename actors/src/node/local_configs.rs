@@ -131,7 +131,7 @@ mod tests {
             local.tell(ConfigsDiscovered { added: vec![config("disk", false), config("http_check", true)], removed: Vec::new() }).unwrap();
             universe.settle().await;
             assert!(applied.take().is_empty());
-            local.tell(DiscoverySynced).unwrap();
+            local.tell(DiscoverySynced::default()).unwrap();
             universe.settle().await;
             assert_eq!(names(&applied.take()), [["disk"]], "cluster checks are not run from files");
         });
@@ -145,7 +145,7 @@ mod tests {
             let local = universe.start("LocalConfigs", move || LocalConfigs::new(scheduler.clone(), replay.clone()));
             let (kept, gone) = (config("disk", false), config("ntp", false));
             local.tell(ConfigsDiscovered { added: vec![Arc::clone(&kept), Arc::clone(&gone)], removed: Vec::new() }).unwrap();
-            local.tell(DiscoverySynced).unwrap();
+            local.tell(DiscoverySynced::default()).unwrap();
             local.tell(ConfigsDiscovered { added: Vec::new(), removed: vec![config_key(&gone)] }).unwrap();
             local.tell(ResendConfigs).unwrap();
             universe.settle().await;

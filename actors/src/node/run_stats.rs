@@ -12,7 +12,7 @@ use crate::domain::run_stats::{CheckStats, LoadFailure, RunStatsView, WorkersRep
 use crate::kernel::published::Publisher;
 use crate::kernel::supervised::Observed;
 use crate::messages::run_stats::{
-    CheckScheduled, ChecksUnscheduled, LoadFailures, NextRun, RunFinished, RunMissed, StateChanged, WorkersMeasured,
+    CheckScheduled, ChecksUnscheduled, LoadFailures, NextRun, RetainChecks, RunFinished, RunMissed, StateChanged, WorkersMeasured,
 };
 use crate::supervised;
 
@@ -90,6 +90,15 @@ impl Handler<ChecksUnscheduled> for RunStats {
         for id in &unscheduled.ids {
             self.checks.remove(id);
         }
+        self.publish_soon(context);
+    }
+}
+
+impl Handler<RetainChecks> for RunStats {
+    type Result = ();
+
+    fn handle(&mut self, retain: RetainChecks, context: &mut Context<Self>) {
+        self.checks.retain(|id, _| retain.ids.contains(id));
         self.publish_soon(context);
     }
 }

@@ -12,16 +12,29 @@ use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::domain::check_options::CheckOptions;
+use crate::domain::digest::check_name;
 use crate::domain::ids::CheckId;
 use crate::domain::run_stats::SampleCounts;
-use crate::domain::sampler::RunTime;
-use crate::domain::samples::RunSamples;
+use crate::domain::sample_state::HistogramPolicy;
+use crate::domain::sampler::{RunTime, Sampler};
+use crate::domain::samples::{Batch, ServiceCheck, ServiceStatus};
 use crate::domain::scrub::scrub;
 use crate::kernel::clock::Clock;
 use crate::ports::{Check, RunReport};
 
-/// A check that several runs share one after the other; a cancelled run gives it back.
-pub(super) type SharedCheck = Arc<Mutex<Box<dyn Check>>>;
+/// A check with its series. A run that is cancelled leaves both as they were.
+pub(super) struct Resident {
+    check: Box<dyn Check>,
+    sampler: Sampler,
+}
+
+/// A check that several runs share one after the other.
+pub(super) type SharedCheck = Arc<Mutex<Resident>>;
+
+/// Puts a check where its runs find it.
+pub(super) fn share(check: Box<dyn Check>, histograms: HistogramPolicy) -> SharedCheck {
+    Arc::new(Mutex::new(Resident { check, sampler: Sampler::new(histograms) }))
+}
 
 /// What a run task needs.
 pub(super) struct RunOrder {
@@ -34,6 +47,8 @@ pub(super) struct RunOrder {
     pub(super) agent_host: Arc<str>,
     /// Most series of one run, 0 = no limit.
     pub(super) series_limit: usize,
+    /// Whether the run is followed by a service check that tells how it went.
+    pub(super) check_status: bool,
 }
 
 /// A run is over, in whatever way.
@@ -49,14 +64,13 @@ pub(super) struct RunEnded {
 /// How a run that was not cancelled went.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    pub(super) samples: RunSamples,
-    /// Counted before the limit of series.
+    pub(super) batch: Batch,
+    /// What the check submitted.
     pub(super) counts: SampleCounts,
     pub(super) warnings: Vec<String>,
     pub(super) error: Option<String>,
     pub(super) timed_out: bool,
     pub(super) elapsed: Duration,
-    pub(super) at: RunTime,
     pub(super) finished_unix_nanos: i64,
 }
 
@@ -98,30 +112,55 @@ pub(super) fn launch(order: RunOrder, runtime: &runtime::Handle, clock: Arc<dyn 
 
 async fn run_once(order: RunOrder, clock: &dyn Clock) -> Outcome {
     // Waits only for a cancelled run of the same check that has not noticed yet.
-    let mut check = order.check.lock().await;
+    let mut resident = order.check.lock().await;
+    let Resident { check, sampler } = &mut *resident;
     let started_at = clock.monotonic();
     // Unwind safety: a check that panicked is asked to run again; what it keeps is its own.
     let attempt = AssertUnwindSafe(async { check.run().await }).catch_unwind();
-    let (mut report, timed_out) = match tokio::time::timeout(order.deadline, attempt).await {
+    let (report, timed_out) = match tokio::time::timeout(order.deadline, attempt).await {
         Ok(Ok(report)) => (report, false),
         Ok(Err(panic)) => (failed(format!("check panicked: {}", panic_text(panic.as_ref()))), false),
         Err(_) => (failed(format!("check timed out after {}s", order.deadline.as_secs_f64())), true),
     };
-    let counts = SampleCounts::of(&report.samples);
-    let dropped = order.options.settle(&mut report.samples, &order.agent_host, order.series_limit);
-    if dropped > 0 {
-        report.warnings.push(format!("more than {} series, dropped {dropped} samples (muster.check_max_series)", order.series_limit));
-    }
+    let RunReport { mut samples, mut warnings, error } = report;
     let monotonic = clock.monotonic();
+    let at = RunTime { monotonic, unix_seconds: clock.unix_seconds() };
+    let counts = SampleCounts::of(&samples);
+    let dropped = order.options.settle(&mut samples, &order.agent_host, order.series_limit);
+    if dropped > 0 {
+        warnings.push(format!("more than {} series, dropped {dropped} samples (muster.check_max_series)", order.series_limit));
+    }
+    if order.check_status {
+        samples.service_checks.push(check_status(&order, error.is_some(), !warnings.is_empty()));
+    }
+    let (batch, refused) = sampler.take_run(samples, at);
+    if refused > 0 {
+        warnings.push(format!("dropped {refused} histogram buckets with a negative number or bounds out of order"));
+    }
     Outcome {
-        samples: report.samples,
+        batch,
         counts,
-        warnings: report.warnings.iter().map(|warning| scrub(warning)).collect(),
-        error: report.error.as_deref().map(scrub),
+        warnings: warnings.iter().map(|warning| scrub(warning)).collect(),
+        error: error.as_deref().map(scrub),
         timed_out,
         elapsed: monotonic.saturating_sub(started_at),
-        at: RunTime { monotonic, unix_seconds: clock.unix_seconds() },
         finished_unix_nanos: clock.unix_nanos(),
+    }
+}
+
+/// Service check that tells how a run went. Source: node-runner 6.2.
+fn check_status(order: &RunOrder, failed: bool, warned: bool) -> ServiceCheck {
+    let status = match (failed, warned) {
+        (true, _) => ServiceStatus::Critical,
+        (false, true) => ServiceStatus::Warning,
+        (false, false) => ServiceStatus::Ok,
+    };
+    ServiceCheck {
+        name: "datadog.agent.check_status".to_owned(),
+        status,
+        tags: vec![format!("check:{}", check_name(&order.id)), "dd_enable_check_intake:true".to_owned()],
+        host: Some(order.agent_host.to_string()),
+        message: String::new(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::kernel::mailbox::Outlet;
 use crate::kernel::rng::Random;
 use crate::kernel::supervised::Observed;
 use crate::messages::config_provider::ResendConfigs;
-use crate::messages::run_stats::{CheckScheduled, ChecksUnscheduled, LoadFailures, NextRun};
+use crate::messages::run_stats::{CheckScheduled, ChecksUnscheduled, LoadFailures, NextRun, RetainChecks};
 use crate::messages::scheduler::ApplyConfigs;
 use crate::messages::worker_pool::{Install, RunDue, Uninstall};
 use crate::ports::{Check, CheckInstance, CheckLoader, LoadError};
@@ -66,6 +66,8 @@ pub struct SchedulerLinks {
     pub scheduled: Outlet<CheckScheduled>,
     /// Checks that lost theirs.
     pub unscheduled: Outlet<ChecksUnscheduled>,
+    /// All checks that have a place, once after the start.
+    pub retain: Outlet<RetainChecks>,
     /// Instances that cannot run here.
     pub failures: Outlet<LoadFailures>,
     /// When checks are due next.
@@ -80,8 +82,11 @@ type ConfigRef = (ConfigOrigin, Digest);
 /// Why a check runs here. Several configs may name the same check; it runs once, as long as one of them is left.
 struct Claim {
     owners: BTreeSet<ConfigRef>,
-    interval: Duration,
+    place: Place,
 }
+
+/// Bucket of a check: which ring, which index.
+type Place = (Duration, usize);
 
 struct Pending {
     owner: ConfigRef,
@@ -103,6 +108,7 @@ pub struct Scheduler {
     /// Instances that wait to be loaded, in the order in which they came.
     pending: VecDeque<Pending>,
     failures: BTreeMap<(ConfigRef, usize), LoadFailure>,
+    forgot_others: bool,
 }
 
 /// Time to load some more instances.
@@ -131,6 +137,7 @@ impl Scheduler {
             rings: BTreeMap::new(),
             pending: VecDeque::new(),
             failures: BTreeMap::new(),
+            forgot_others: false,
         }
     }
 
@@ -141,7 +148,7 @@ impl Scheduler {
         let removed: Vec<Digest> = before.keys().filter(|digest| !next.contains_key(digest)).copied().collect();
         let added: Vec<(Digest, Arc<CheckConfig>)> = next.into_iter().filter(|(digest, _)| !before.contains_key(digest)).collect();
         if removed.is_empty() && added.is_empty() {
-            return;
+            return self.forget_others();
         }
         info!(source = source.name(), added = added.len(), removed = removed.len(), "configs applied");
         // Removals first: a changed config must not run twice.
@@ -168,14 +175,14 @@ impl Scheduler {
         self.claims.retain(|id, claim| {
             claim.owners.retain(|owner| !owners.contains(owner));
             if claim.owners.is_empty() {
-                gone.push((id.clone(), claim.interval));
+                gone.push((id.clone(), claim.place));
             }
             !claim.owners.is_empty()
         });
         gone.sort_unstable();
-        for (id, interval) in &gone {
+        for (id, (interval, bucket)) in &gone {
             if let Some(ring) = self.rings.get_mut(interval) {
-                ring.remove(id);
+                ring.remove(*bucket, id);
                 if ring.is_empty() {
                     self.rings.remove(interval);
                 }
@@ -228,9 +235,9 @@ impl Scheduler {
             interval,
         };
         let ring = self.rings.entry(interval).or_insert_with(|| Buckets::new(interval));
-        ring.insert(id.clone());
-        let wait = ring.ticks_until(&id).map_or(interval, |ticks| TICK * u32::try_from(ticks).unwrap_or(u32::MAX));
-        self.claims.insert(id.clone(), Claim { owners: BTreeSet::from([owner]), interval });
+        let bucket = ring.insert(id.clone());
+        let wait = TICK * u32::try_from(ring.ticks_until(bucket)).unwrap_or(u32::MAX);
+        self.claims.insert(id.clone(), Claim { owners: BTreeSet::from([owner]), place: (interval, bucket) });
         self.links.install.post(Install { id: id.clone(), check, options });
         self.links.scheduled.post(CheckScheduled { id: id.clone(), identity });
         let first_wait = if self.policy.first_run_immediately {
@@ -261,6 +268,14 @@ impl Scheduler {
             } else {
                 self.links.due.post(RunDue { ids });
             }
+        }
+    }
+
+    /// Once after the start, when all sources told their sets and all is loaded: statistics of other checks are from before.
+    fn forget_others(&mut self) {
+        if !self.forgot_others && self.pending.is_empty() && self.sets.len() == self.links.sources.len() {
+            self.forgot_others = true;
+            self.links.retain.post(RetainChecks { ids: self.claims.keys().cloned().collect() });
         }
     }
 
@@ -313,7 +328,7 @@ impl Handler<LoadMore> for Scheduler {
 
     fn handle(&mut self, _: LoadMore, context: &mut Context<Self>) {
         for _ in 0..LOADS_PER_TURN {
-            let Some(pending) = self.pending.pop_front() else { return };
+            let Some(pending) = self.pending.pop_front() else { return self.forget_others() };
             self.load(pending, context);
         }
         context.notify(LoadMore);

@@ -107,7 +107,6 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
 
     let pool_links = PoolLinks {
         commits: aggregator.outlet(),
-        discards: aggregator.outlet(),
         states: stats.outlet(),
         finished: stats.outlet(),
         missed: stats.outlet(),
@@ -119,6 +118,7 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
         due: pool.outlet(),
         scheduled: stats.outlet(),
         unscheduled: stats.outlet(),
+        retain: stats.outlet(),
         failures: stats.outlet(),
         next_run: stats.outlet(),
         sources: providers.iter().map(|(handle, _)| handle.outlet()).chain([local.outlet()]).collect(),

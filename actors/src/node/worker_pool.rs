@@ -7,21 +7,20 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext as _, Context, Handler, MessageResult, ResponseFuture};
 use serde_json::json;
 use tokio::runtime;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use crate::domain::check_options::CheckOptions;
-use crate::domain::digest::check_name;
 use crate::domain::ids::CheckId;
 use crate::domain::run_stats::{BusyMeter, CheckState, FinishedRun, UTILIZATION_WINDOW, dynamic_workers};
-use crate::domain::samples::{RunSamples, ServiceCheck, ServiceStatus};
+use crate::domain::sample_state::HistogramPolicy;
 use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::{Outlet, TellError};
 use crate::kernel::supervised::Observed;
-use crate::messages::aggregator::{Commit, Discard};
+use crate::messages::aggregator::Commit;
 use crate::messages::run_stats::{RunFinished, RunMissed, StateChanged, WorkersMeasured};
 use crate::messages::worker_pool::{Drain, Drained, Install, RunDue, RunNow, RunNowReply, Uninstall};
-use crate::node::running::{Outcome, RunEnded, RunOrder, RunningTask, SharedCheck, launch};
+use crate::node::running::{Outcome, RunEnded, RunOrder, RunningTask, SharedCheck, launch, share};
 use crate::supervised;
 
 /// Least hard timeout when it follows from the interval.
@@ -40,6 +39,8 @@ pub struct PoolPolicy {
     pub timeout: Option<Duration>,
     /// Most series of one run (`muster.check_max_series`), 0 = no limit.
     pub max_series: usize,
+    /// What histograms flush (`histogram_aggregates`, `histogram_percentiles`).
+    pub histograms: HistogramPolicy,
     /// Host of samples that name none.
     pub agent_host: Arc<str>,
     /// Whether each run is followed by the service check `datadog.agent.check_status` (`integration_check_status_enabled`).
@@ -57,6 +58,7 @@ impl Default for PoolPolicy {
             workers: Some(4),
             timeout: None,
             max_series: 0,
+            histograms: HistogramPolicy::default(),
             agent_host: Arc::from(""),
             check_status: false,
             utilization_threshold: 0.95,
@@ -76,8 +78,6 @@ impl PoolPolicy {
 pub struct PoolLinks {
     /// What runs submitted.
     pub commits: Outlet<Commit>,
-    /// Checks whose series are over.
-    pub discards: Outlet<Discard>,
     /// What checks do.
     pub states: Outlet<StateChanged>,
     /// How runs went.
@@ -197,6 +197,7 @@ impl WorkerPool {
             deadline: self.policy.deadline(installed.options.interval),
             agent_host: Arc::clone(&self.policy.agent_host),
             series_limit: self.policy.max_series,
+            check_status: self.policy.check_status,
         };
         let task = launch(order, &self.runtime, Arc::clone(&self.clock), context.address().recipient());
         installed.doing = Doing::Running { run, _task: task };
@@ -231,13 +232,9 @@ impl WorkerPool {
         let Some(installed) = self.checks.get_mut(&id) else { return };
         installed.doing = Doing::Nothing;
         installed.has_run = true;
-        let Outcome { mut samples, counts, warnings, mut error, timed_out, elapsed, at, finished_unix_nanos } = outcome;
-        if self.policy.check_status {
-            samples.service_checks.push(check_status(&id, &self.policy.agent_host, error.is_some(), !warnings.is_empty()));
-        }
-        if samples != RunSamples::default() || error.is_none() {
-            // An empty commit counts too: it lets series that are no longer submitted expire.
-            match self.links.commits.tell(Commit { id: id.clone(), samples, at }) {
+        let Outcome { batch, counts, warnings, mut error, timed_out, elapsed, finished_unix_nanos } = outcome;
+        if !batch.is_empty() {
+            match self.links.commits.tell(Commit { batch }) {
                 Ok(()) => {}
                 Err(TellError::Full(_)) => error = error.or_else(|| Some("output backpressure".to_owned())),
                 Err(down @ TellError::Down(_)) => error = error.or_else(|| Some(down.to_string())),
@@ -320,7 +317,7 @@ impl Handler<Install> for WorkerPool {
 
     fn handle(&mut self, install: Install, context: &mut Context<Self>) {
         self.uninstall(&install.id, context);
-        let check = Arc::new(Mutex::new(install.check));
+        let check = share(install.check, self.policy.histograms.clone());
         self.checks.insert(install.id, Installed { check, options: install.options, doing: Doing::Nothing, has_run: false });
         let before = self.most_workers;
         if self.policy.workers.is_none() && self.workers() > before {
@@ -336,7 +333,6 @@ impl Handler<Uninstall> for WorkerPool {
         for id in &uninstall.ids {
             self.uninstall(id, context);
         }
-        self.links.discards.post(Discard { ids: uninstall.ids });
     }
 }
 
@@ -397,21 +393,5 @@ impl Handler<Drain> for WorkerPool {
         self.answer_drain_when_idle();
         context.run_later(drain.grace, |pool, _| pool.cancel_all());
         Box::pin(async move { answered.await.unwrap_or(Drained { cancelled: 0 }) })
-    }
-}
-
-/// Service check that tells how a run went. Source: node-runner 6.2.
-fn check_status(id: &CheckId, host: &str, failed: bool, warned: bool) -> ServiceCheck {
-    let status = match (failed, warned) {
-        (true, _) => ServiceStatus::Critical,
-        (false, true) => ServiceStatus::Warning,
-        (false, false) => ServiceStatus::Ok,
-    };
-    ServiceCheck {
-        name: "datadog.agent.check_status".to_owned(),
-        status,
-        tags: vec![format!("check:{}", check_name(id)), "dd_enable_check_intake:true".to_owned()],
-        host: Some(host.to_owned()),
-        message: String::new(),
     }
 }

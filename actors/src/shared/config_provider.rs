@@ -14,7 +14,7 @@ use crate::kernel::health::HealthFlag;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Publisher;
 use crate::kernel::supervised::Observed;
-use crate::messages::config_provider::{PollNow, ResendConfigs};
+use crate::messages::config_provider::ResendConfigs;
 use crate::messages::scheduler::ApplyConfigs;
 use crate::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
 use crate::supervised;
@@ -243,14 +243,6 @@ impl Handler<ResendConfigs> for ConfigProvider {
         if self.state.has_set() {
             self.send();
         }
-    }
-}
-
-impl Handler<PollNow> for ConfigProvider {
-    type Result = ();
-
-    fn handle(&mut self, _: PollNow, context: &mut Context<Self>) {
-        self.poll(context);
     }
 }
 

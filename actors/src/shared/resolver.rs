@@ -79,28 +79,35 @@ impl Resolver {
 
     /// Tells subscribers a change; who cannot be reached gets everything again later.
     fn tell(&mut self, changes: &Changes, now_synced: bool) {
+        let synced = now_synced.then(|| self.broken());
         for subscription in &mut self.subscriptions {
             if let Some(missed) = &mut subscription.missed {
                 missed.extend(&changes.unschedule);
-            } else if Self::tell_one(&subscription.subscriber, changes, now_synced).is_err() {
+            } else if Self::tell_one(&subscription.subscriber, changes, synced.as_ref()).is_err() {
                 subscription.missed = Some(changes.unschedule.iter().copied().collect());
             }
         }
     }
 
-    fn tell_one(subscriber: &DiscoverySubscriber, changes: &Changes, synced: bool) -> Result<(), TellError> {
+    /// Sources that exist and cannot be used now.
+    fn broken(&self) -> BTreeSet<String> {
+        self.listed.iter().flat_map(|(provider, remarks)| remarks.errors.iter().map(|error| error.source(provider))).collect()
+    }
+
+    /// `synced`: the sources that cannot be used, if everything has been told with these changes.
+    fn tell_one(subscriber: &DiscoverySubscriber, changes: &Changes, synced: Option<&BTreeSet<String>>) -> Result<(), TellError> {
         if !changes.is_empty() {
             subscriber.configs.tell(ConfigsDiscovered { added: changes.schedule.clone(), removed: changes.unschedule.clone() })?;
         }
-        if synced {
-            subscriber.synced.tell(DiscoverySynced)?;
+        if let Some(broken) = synced {
+            subscriber.synced.tell(DiscoverySynced { broken: broken.clone() })?;
         }
         Ok(())
     }
 
     /// Tells everything to those who missed something.
     fn catch_up(&mut self) {
-        let synced = self.synced();
+        let synced = self.synced().then(|| self.broken());
         for subscription in &mut self.subscriptions {
             let Some(missed) = &subscription.missed else {
                 continue;
@@ -111,7 +118,7 @@ impl Resolver {
                 .subscriber
                 .started
                 .tell(DiscoveryStarted)
-                .and_then(|()| Self::tell_one(&subscription.subscriber, &Changes { unschedule, schedule }, synced));
+                .and_then(|()| Self::tell_one(&subscription.subscriber, &Changes { unschedule, schedule }, synced.as_ref()));
             match told {
                 Ok(()) => subscription.missed = None,
                 Err(error) => debug!(%error, "subscriber of discovery not reached"),
@@ -181,7 +188,7 @@ impl Handler<ProviderListing> for Resolver {
     type Result = ();
 
     fn handle(&mut self, listing: ProviderListing, _: &mut Self::Context) {
-        let synced_before = self.synced();
+        let (synced_before, broken_before) = (self.synced(), self.broken());
         let changes = self.manager.replace(listing.provider, listing.configs);
         let remarks = Remarks { errors: listing.errors, warnings: listing.warnings };
         if let Some(error) = remarks.errors.first() {
@@ -193,6 +200,10 @@ impl Handler<ProviderListing> for Resolver {
             info!(provider = listing.provider, added = changes.schedule.len(), removed = changes.unschedule.len(), "configs discovered");
         }
         self.tell(&changes, now_synced);
+        if synced_before && self.broken() != broken_before {
+            // Subscribers keep what a broken source said before this process started; now it may go, or must be kept.
+            self.tell_all_again();
+        }
         self.publish();
     }
 }
@@ -282,6 +293,31 @@ mod tests {
 
     fn names(configs: &[Arc<CheckConfig>]) -> Vec<&str> {
         configs.iter().map(|config| config.name.as_str()).collect()
+    }
+
+    #[test]
+    fn when_a_source_breaks_or_is_mended_everything_is_told_again_with_the_broken_sources() {
+        universe::run(1, |universe| async move {
+            let stage = stage(&universe, &["file"]);
+            stage.resolver.tell(listing("file", &["a"])).unwrap();
+            universe.settle().await;
+            assert!(stage.synced.take().pop().unwrap().broken.is_empty());
+            let error = ConfigError {
+                integration: "b".to_owned(),
+                origin: "/conf.d/b.yaml".to_owned(),
+                position: None,
+                problem: String::new(),
+                found: String::new(),
+                allowed: String::new(),
+            };
+            let with_error = ProviderListing { errors: vec![error], ..listing("file", &["a"]) };
+            stage.resolver.tell(with_error.clone()).unwrap();
+            stage.resolver.tell(with_error).unwrap();
+            stage.resolver.tell(listing("file", &["a"])).unwrap();
+            universe.settle().await;
+            let broken: Vec<Vec<String>> = stage.synced.take().into_iter().map(|synced| synced.broken.into_iter().collect()).collect();
+            assert_eq!(broken, [vec!["file:/conf.d/b.yaml".to_owned()], vec![]]);
+        });
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl Cluster {
     }
 
     pub(crate) async fn synced(&self) {
-        self.tell(DiscoverySynced).await;
+        self.tell(DiscoverySynced::default()).await;
     }
 
     pub(crate) async fn tell<M>(&self, message: M)

@@ -43,6 +43,7 @@ pub(super) const KEYS: &[KeySpec] = &[
     duration("muster.check_timeout", Unit::GoStyle, "0s", "Longest time one run may take; 0 = four intervals, at least 30 s").node(),
     integer("muster.check_max_series", "0", 0, i64::MAX, "Most series one run may submit; 0 = no limit").node(),
     flag("muster.first_run_immediately", "true", "Run a new cluster check within 2 s instead of after its interval").node(),
+    duration("muster.flush_interval", Unit::Seconds, "15s", "Time between two flushes of what checks submitted to the outputs").node(),
     number("muster.schedule_jitter", "0", 0.0, 1.0, "Part of the interval by which runs are spread").node(),
     integer("muster.native_concurrency", "256", 1, 100_000, "Native checks that may run at the same time").node(),
     choice(

@@ -60,8 +60,10 @@ pub struct LogSettings {
     pub json: bool,
     /// Times in RFC 3339 form.
     pub rfc3339: bool,
-    /// To standard output.
+    /// To standard output, or to standard error where [`Self::on_stderr`] says so.
     pub to_console: bool,
+    /// The console is standard error, because samples go to standard output.
+    pub on_stderr: bool,
     /// To this file.
     pub file: Option<PathBuf>,
     /// Size at which the file is rolled over, bytes.
@@ -78,6 +80,7 @@ impl LogSettings {
             json: read(config, "log_format_json"),
             rfc3339: read(config, "log_format_rfc3339"),
             to_console: read(config, "log_to_console"),
+            on_stderr: false,
             file,
             file_max_bytes: size_in_bytes(&read::<String>(config, "log_file_max_size")).unwrap_or(10 * 1024 * 1024),
             file_max_rolls: read(config, "log_file_max_rolls"),

@@ -113,6 +113,8 @@ pub struct CheckSettings {
     pub histogram_aggregates: Vec<String>,
     /// Percentiles of histogram samples, 0 to 1.
     pub histogram_percentiles: Vec<f64>,
+    /// Time between two flushes to the outputs.
+    pub flush_interval: Duration,
 }
 
 /// Settings of the node role.
@@ -147,7 +149,7 @@ impl NodeSettings {
     ///
     /// Errors: [`SettingsError`] for values that fit their keys and not each other, among them a missing cluster token.
     pub fn from_config(config: &Config) -> Result<Self, SettingsError> {
-        let common = CommonSettings::from_config(config)?;
+        let mut common = CommonSettings::from_config(config)?;
         let providers = providers(config);
         let runner_enabled: bool = read(config, "clc_runner_enabled");
         let runner_host = text(config, "clc_runner_host");
@@ -175,6 +177,8 @@ impl NodeSettings {
         let kind = if runner_enabled && only_cluster_checks { NodeKind::Runner } else { NodeKind::NodeAgent };
         let identifier = text(config, "clc_runner_id").filter(|_| runner_enabled).unwrap_or_else(|| common.hostname.clone());
         let intake = IntakeSettings::from_config(config);
+        let outputs = outputs(config, &intake)?;
+        common.log.on_stderr = outputs.contains(&OutputKind::Stdout);
         Ok(Self {
             cmd_port: read(config, "cmd_port"),
             identifier: NodeName::from(identifier),
@@ -184,7 +188,7 @@ impl NodeSettings {
             providers,
             node_expiration: read(config, "cluster_checks.node_expiration_timeout"),
             checks: checks(config),
-            outputs: outputs(config, &intake)?,
+            outputs,
             intake,
             common,
         })
@@ -267,6 +271,7 @@ fn checks(config: &Config) -> CheckSettings {
         utilization_cooldown: read(config, "check_runner_utilization_warning_cooldown"),
         send_check_status: read(config, "integration_check_status_enabled"),
         histogram_aggregates: read(config, "histogram_aggregates"),
+        flush_interval: read::<Duration>(config, "muster.flush_interval").max(Duration::from_secs(1)),
         histogram_percentiles: percentiles.iter().filter_map(|text| text.parse().ok()).filter(|part| (0.0..=1.0).contains(part)).collect(),
     }
 }

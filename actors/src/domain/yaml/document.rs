@@ -33,6 +33,15 @@ pub struct Position {
     pub column: usize,
 }
 
+impl Position {
+    /// Place of the character behind a text.
+    #[must_use]
+    pub fn after(text: &str) -> Self {
+        let last_line = text.rsplit('\n').next().unwrap_or_default();
+        Self { line: text.split('\n').count(), column: last_line.chars().count() + 1 }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "line {}, column {}", self.line, self.column)
@@ -111,8 +120,13 @@ pub fn parse(text: &str) -> Result<Value, YamlError> {
 ///
 /// Errors: as [`parse`].
 pub fn parse_document(text: &str) -> Result<Document, YamlError> {
-    // The parser knows no byte order mark.
-    let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    // The parser knows no byte order mark, and it lets control characters pass, which yaml v2 refuses.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(at) = text.find(|character: char| character.is_control() && !matches!(character, '\t' | '\n' | '\r' | '\u{85}')) {
+        let code = text[at..].chars().next().map_or(0, u32::from);
+        return Err(YamlError::at(Position::after(&text[..at]), format!("control character U+{code:04X} is not allowed")));
+    }
+    let mut parser = Parser::new_from_str(text);
     let mut builder = Builder::default();
     let mut documents = 0;
     while let Some(event) = parser.next_event() {

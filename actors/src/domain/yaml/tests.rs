@@ -207,6 +207,8 @@ fn errors_name_line_and_column() {
     assert!(error.line >= 2, "{error}");
     let error = parse("a: 1\n  b: 2\n").unwrap_err();
     assert_eq!(error.line, 2, "{error}");
+    let error = parse("a: é\u{1}\n").unwrap_err();
+    assert_eq!(error.to_string(), "line 1, column 5: control character U+0001 is not allowed");
     assert!(parse("host: %%host%%").is_err());
     assert!(parse("a:\n\t- b\n").is_err());
     assert!(parse("? [a]\n: 1\n").is_err());

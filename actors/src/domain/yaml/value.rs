@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::yaml::scalar::float_text;
+use crate::domain::yaml::float::float_text;
 
 /// One YAML node after anchors, merge keys and YAML 1.1 scalar types are resolved.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::domain::yaml::float::float_text;
 use crate::domain::yaml::order::sorted;
-use crate::domain::yaml::scalar::{float_text, reads_as_other_type};
+use crate::domain::yaml::scalar::reads_as_other_type;
 use crate::domain::yaml::value::Value;
 
 /// Longest key that is written without a question mark before it.

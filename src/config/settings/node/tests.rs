@@ -62,6 +62,7 @@ fn nr_t52_the_environment_of_a_runner_pod_makes_a_runner() {
     assert_eq!(node.providers[0].name, "clusterchecks");
     assert!(node.providers[0].polling);
     assert_eq!(node.outputs, [OutputKind::Datadog]);
+    assert!(!node.common.log.on_stderr);
 }
 
 #[test]
@@ -133,6 +134,7 @@ fn defaults_of_the_node_role_are_stated() {
     assert_eq!(node.checks.native_concurrency, 256);
     assert_eq!(node.checks.histogram_percentiles, [0.95]);
     assert_eq!(node.outputs, [OutputKind::Stdout]);
+    assert!(node.common.log.on_stderr, "standard output carries samples");
     assert_eq!(node.common.metrics_port, Some(5000));
     assert_eq!(node.common.health_port, None);
     assert_eq!(node.intake.forwarder.queue_max_bytes, 15 << 20);

@@ -1,0 +1,177 @@
+//! The cluster role: discovers, dispatches, answers agents.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::patch::PatchOptions;
+use muster_actors::domain::world::{ServedTable, Standing};
+use muster_actors::kernel::health::HealthKind;
+use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
+use muster_actors::kernel::published::Publisher;
+use muster_actors::shared::resolver::{DiscoverySubscriber, Resolver};
+use tracing::{info, warn};
+
+use crate::api::admin::AdminApi;
+use crate::api::auth::Tokens;
+use crate::api::body::BodyLimits;
+use crate::api::certificate::ExtraHost;
+use crate::api::cluster::ClusterApi;
+use crate::api::cluster_checks::ClusterChecks;
+use crate::api::listener::{ListenAddress, ListenerSettings};
+use crate::api::version::AgentVersion;
+use crate::app::admin::RoleAdmin;
+use crate::app::discovery::file_source;
+use crate::app::host::Host;
+use crate::app::observer::CountRequests;
+use crate::cli::StartCluster;
+use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
+use crate::config::{ClusterSettings, Config};
+use crate::standalone::assignment_store::FileAssignmentStore;
+use crate::standalone::epoch_counter::EpochCounter;
+use crate::standalone::state_folder::StateFolder;
+use crate::telemetry::status::ClusterChecksStatus;
+use crate::telemetry::{build, sources};
+
+/// Threads that serve agents, at most. One carries 50 000 polls a second; the second keeps handshakes out of their way.
+const MAX_API_WORKERS: usize = 2;
+
+/// Runs the role until it is told to stop.
+pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
+    let StartCluster { config, settings } = start;
+    // Two replicas that both believe to be alone would run every check twice.
+    anyhow::ensure!(
+        settings.stand_alone,
+        "Kubernetes found, but this version runs stand-alone only; set muster.standalone: true for one replica"
+    );
+    let tokens = tokens(&config, &settings)?;
+    let mut host = Host::open(config, &settings.common)?;
+    if let Some(name) = &settings.invalid_cluster_name {
+        warn!(found = name, "cluster_name is not valid and not used, allowed: lower-case letters, digits, - and _, labels joined by dots");
+    }
+
+    let served = Arc::new(Publisher::new(ServedTable::default()));
+    let report = Arc::new(Publisher::new(DiscoveryReport::default()));
+    let dispatching = Dispatching::default();
+    let resolver = Handle::<Resolver>::new("Resolver");
+    open_api(&mut host, &settings, tokens, &served, &report, &dispatching)?;
+    add_metrics(&host, &served, &report);
+
+    let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
+    let lease = EpochCounter::open(&folder, &*host.clock)?;
+    let store = FileAssignmentStore::open(folder, Arc::clone(&host.clock))?;
+    let mut subscribers = Vec::new();
+    if settings.cluster_checks.enabled {
+        let parts = DispatchingParts {
+            clock: Arc::clone(&host.clock),
+            patch: Arc::new(patch_options(&settings)),
+            policy: DispatchPolicy {
+                warmup: settings.cluster_checks.warmup,
+                unscheduled_threshold: settings.cluster_checks.unscheduled_threshold,
+                node_expiration: settings.cluster_checks.node_expiration,
+                advanced_dispatching: settings.cluster_checks.advanced_dispatching,
+            },
+            store: Arc::new(store),
+            lease: Arc::new(lease),
+            published: Arc::clone(&served),
+            replay: resolver.outlet(),
+        };
+        dispatching.start(&host.kernel, parts);
+        let dispatcher = &dispatching.dispatcher;
+        subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
+    }
+    let files = file_source(&host, &settings.common, resolver.outlet())?;
+    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
+        Resolver::new(vec![Arc::clone(&files) as _], subscribers.clone(), Arc::clone(&report))
+    });
+    host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
+    Host::say_role(&settings.common);
+    info!("All components started. Cluster Agent now running.");
+
+    host.stop.clone().wait().await.context("receive signals")?;
+    Ok(host.close(async {}).await)
+}
+
+fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens> {
+    let cluster = read_or_create_cluster_token(config)?;
+    let local = read_or_create_local_token(&settings.common.paths.local_token)?;
+    Ok(Tokens { cluster: Some(cluster), local: Some(local) })
+}
+
+fn patch_options(settings: &ClusterSettings) -> PatchOptions {
+    let checks = &settings.cluster_checks;
+    let mut global_tags = settings.common.tags.clone();
+    global_tags.extend(checks.extra_tags.iter().cloned());
+    PatchOptions {
+        global_tags,
+        cluster_tag_name: checks.cluster_tag_name.clone(),
+        cluster_name: Some(settings.cluster_name_tag.clone()).filter(|name| !name.is_empty()),
+        disable_cluster_name_tag_key: checks.disable_cluster_name_tag_key,
+        // An id belongs to a Kubernetes cluster (cluster-checks 5.3).
+        cluster_id: None,
+        exclude_checks: checks.exclude_checks.iter().cloned().collect::<BTreeSet<_>>(),
+    }
+}
+
+/// Opens the port of agents and command line. It answers 503 until there is something to answer from.
+fn open_api(
+    host: &mut Host,
+    settings: &ClusterSettings,
+    tokens: Tokens,
+    served: &Publisher<ServedTable>,
+    report: &Publisher<DiscoveryReport>,
+    dispatching: &Dispatching,
+) -> anyhow::Result<()> {
+    let common = &settings.common;
+    let (table, enabled) = (served.reader(), settings.cluster_checks.enabled);
+    let admin = RoleAdmin {
+        runtime: host.runtime.clone(),
+        settings: common.clone(),
+        clock: Arc::clone(&host.clock),
+        started_unix_nanos: host.clock.unix_nanos(),
+        discovery: report.reader(),
+        registry: host.kernel.registry(),
+        stop: host.stop.clone(),
+        journal: enabled.then(|| dispatching.journal.outlet()),
+        fill_status: Arc::new(move |document| {
+            document.cluster_checks = enabled.then(|| ClusterChecksStatus::of(&table.peek()));
+        }),
+    };
+    let api = ClusterApi {
+        tokens,
+        checks: enabled.then(|| ClusterChecks {
+            served: served.reader(),
+            heartbeats: dispatching.membership.outlet(),
+            polls: dispatching.dispatcher.outlet(),
+        }),
+        admin: AdminApi {
+            version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),
+            hostname: common.hostname.clone(),
+            admin: Arc::new(admin),
+            health: host.kernel.health(),
+            request_timeout: common.request_timeout,
+        },
+        observer: Arc::new(CountRequests(host.metrics.clone())),
+        clock: Arc::clone(&host.clock),
+        body_limits: BodyLimits::default(),
+    };
+    let tls = host.tls(common, ExtraHost::ClusterAgent(None))?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_API_WORKERS);
+    let listener = ListenerSettings { workers, ..ListenerSettings::secure("api", ListenAddress::All(settings.cmd_port), tls) };
+    host.serve(listener, Arc::new(api)).context("cluster_agent.cmd_port")
+}
+
+fn add_metrics(host: &Host, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {
+    let (table, report) = (served.reader(), report.reader());
+    host.metrics.add_source(move |scrape| {
+        let table = table.current();
+        if table.standing != Standing::Starting {
+            sources::cluster_checks(&table, scrape);
+        }
+        sources::discovery(&report.peek(), scrape);
+    });
+}

@@ -1,0 +1,295 @@
+//! The node role: polls, runs checks, sends what they measure.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use muster_actors::domain::delivery::Contents;
+use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::provider_state::{ConfigSource, ProviderPolicy};
+use muster_actors::domain::sample_state::HistogramPolicy;
+use muster_actors::kernel::health::HealthKind;
+use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
+use muster_actors::kernel::published::{Publisher, Reader};
+use muster_actors::messages::output::{Drain, Enqueue, OutputStats};
+use muster_actors::node::{AggregatorPolicy, Node, NodePolicy, NodePorts, PoolPolicy, ProviderPlan, SchedulerPolicy};
+use muster_actors::ports::ClusterAgentClient;
+use muster_actors::shared::output::Output;
+use muster_actors::shared::resolver::Resolver;
+use serde_json::json;
+use tracing::{info, warn};
+
+use crate::api::admin::AdminApi;
+use crate::api::auth::Tokens;
+use crate::api::body::BodyLimits;
+use crate::api::certificate::ExtraHost;
+use crate::api::listener::{ListenAddress, ListenerSettings};
+use crate::api::node::NodeApi;
+use crate::api::runner::{IncludePending, RunnerApi};
+use crate::api::version::AgentVersion;
+use crate::app::admin::{FillStatus, RoleAdmin};
+use crate::app::discovery::file_source;
+use crate::app::host::Host;
+use crate::app::runner_stats::PublishedStats;
+use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
+use crate::cli::StartNode;
+use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
+use crate::config::tokens::read_or_create_local_token;
+use crate::config::{NodeSettings, Secret, settings};
+use crate::output::plan;
+use crate::output::settings::OutputSettings;
+use crate::telemetry::{build, sources, status};
+
+/// Time that running checks have to end.
+const CHECK_GRACE: Duration = Duration::from_secs(5);
+/// Threads on which checks run, at most. Checks wait for others; their own work is parsing.
+const MAX_CHECK_THREADS: usize = 4;
+
+/// Destinations of samples.
+struct Outputs {
+    handles: Vec<Handle<Output>>,
+    stats: Vec<Reader<OutputStats>>,
+}
+
+/// Runs the role until it is told to stop.
+pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
+    let StartNode { config, settings } = start;
+    let local_token = read_or_create_local_token(&settings.common.paths.local_token)?;
+    let mut host = Host::open(config, &settings.common)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
+    let checks = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("checks")
+        .enable_all()
+        .build()
+        .context("start the threads of checks")?;
+
+    let outputs = start_outputs(&host, &settings)?;
+    let report = Arc::new(Publisher::new(DiscoveryReport::default()));
+    let resolver = Handle::<Resolver>::new("Resolver");
+    let ports = NodePorts {
+        clock: Arc::clone(&host.clock),
+        random: Arc::clone(&host.random),
+        loader: Arc::new(NativeLoader::new(check_settings(&host, &settings))),
+        runtime: checks.handle().clone(),
+        outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
+        replay: resolver.outlet(),
+    };
+    let plans = provider_plans(&host, &settings)?;
+    let node = muster_actors::node::start(&host.kernel, node_policy(&settings), ports, plans);
+    let files = file_source(&host, &settings.common, resolver.outlet())?;
+    let (subscriber, published) = (node.local.clone(), Arc::clone(&report));
+    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
+        Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
+    });
+    open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
+    add_metrics(&host, &report);
+    host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
+    Host::say_role(&settings.common);
+    info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
+
+    host.stop.clone().wait().await.context("receive signals")?;
+    let stop_timeout = settings.intake.forwarder.stop_timeout;
+    let code = host
+        .close(async move {
+            node.drain(CHECK_GRACE).await;
+            drain_outputs(&outputs, stop_timeout).await;
+        })
+        .await;
+    checks.shutdown_background();
+    Ok(code)
+}
+
+fn start_outputs(host: &Host, settings: &NodeSettings) -> anyhow::Result<Outputs> {
+    let group = host.kernel.one_for_one("outputs", None);
+    let mut outputs = Outputs { handles: Vec::new(), stats: Vec::new() };
+    for plan in plan::build(&OutputSettings::for_node(settings))? {
+        let parts = plan.parts(Arc::clone(&host.clock), Arc::clone(&host.random));
+        outputs.stats.push(parts.publisher.reader());
+        let handle = Handle::new(plan.name);
+        group.child(&handle, STATE_OWNER_CAPACITY, move || Output::new(parts.clone()));
+        outputs.handles.push(handle);
+    }
+    Ok(outputs)
+}
+
+/// Sends what waits, as far as the time allows; what is left is counted.
+async fn drain_outputs(outputs: &Outputs, deadline: Duration) {
+    let drains = outputs.handles.iter().map(|output| async move {
+        match output.ask(Drain { deadline }, deadline + Duration::from_secs(1)).await {
+            Ok(report) if report.lost != Contents::default() => {
+                warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end");
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "output did not drain"),
+        }
+    });
+    futures_util::future::join_all(drains).await;
+}
+
+fn check_settings(host: &Host, settings: &NodeSettings) -> CheckSettings {
+    let proxy = &settings.intake.proxy;
+    let exposed = |url: &Option<Secret<String>>| url.as_ref().map(|url| url.expose().clone());
+    CheckSettings {
+        proxy: AgentProxy { http: exposed(&proxy.http), https: exposed(&proxy.https), no_proxy: proxy.no_proxy.clone() },
+        ..CheckSettings::new(settings.common.compat_version.clone(), Arc::clone(&host.clock))
+    }
+}
+
+fn node_policy(settings: &NodeSettings) -> NodePolicy {
+    let checks = &settings.checks;
+    NodePolicy {
+        scheduler: SchedulerPolicy {
+            first_run_immediately: checks.first_run_immediately,
+            jitter: checks.schedule_jitter,
+            check_version: build::VERSION.to_owned(),
+        },
+        pool: PoolPolicy {
+            concurrency: checks.native_concurrency,
+            workers: checks.runners.map(|workers| workers as usize),
+            timeout: checks.timeout,
+            max_series: checks.max_series.unwrap_or(0),
+            histograms: HistogramPolicy::parse(&checks.histogram_aggregates, &checks.histogram_percentiles),
+            agent_host: Arc::from(settings.common.hostname.as_str()),
+            check_status: checks.send_check_status,
+            utilization_threshold: checks.utilization_threshold,
+            utilization_cooldown: checks.utilization_cooldown,
+        },
+        aggregator: AggregatorPolicy { flush_interval: checks.flush_interval },
+    }
+}
+
+/// One plan per list that the cluster agent has for this node.
+fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<ProviderPlan>> {
+    let Some(agent) = &settings.cluster_agent else {
+        return Ok(Vec::new());
+    };
+    let trust = match &settings.common.tls.trust_chain {
+        Some(chain) if settings.common.tls.verify => {
+            Trust::Roots(std::fs::read(&chain.certificate).with_context(|| format!("read {}", chain.certificate.display()))?)
+        }
+        _ => Trust::Any,
+    };
+    let client = ClusterAgentHttp::try_new(
+        ClientSettings {
+            endpoint: agent.url.clone(),
+            token: agent.token.expose().clone(),
+            identity: settings.identifier.to_string(),
+            kind: settings.kind,
+            runner_host: agent.real_ip.clone(),
+            version: build::VERSION.to_owned(),
+            trust,
+            reconnect_period: agent.reconnect_period.unwrap_or_default(),
+        },
+        Arc::clone(&host.clock),
+    )?;
+    let client: Arc<dyn ClusterAgentClient> = Arc::new(client);
+    let mut plans = Vec::new();
+    for provider in &settings.providers {
+        let (source, identity) = match provider.name.as_str() {
+            "clusterchecks" => (ConfigSource::ClusterChecks, settings.identifier.to_string()),
+            "endpointschecks" => (ConfigSource::EndpointChecks, settings.common.hostname.clone()),
+            other => {
+                warn!(provider = other, "config provider is not known and not used, known: clusterchecks, endpointschecks");
+                continue;
+            }
+        };
+        plans.push(ProviderPlan {
+            source,
+            identity,
+            policy: ProviderPolicy {
+                poll_interval: provider.poll_interval,
+                grace: provider.grace,
+                degraded_deadline: provider.degraded_deadline,
+                heartbeat_after: settings.node_expiration.saturating_sub(Duration::from_secs(5)).max(Duration::from_secs(1)),
+            },
+            client: Arc::clone(&client),
+        });
+    }
+    Ok(plans)
+}
+
+/// Opens the local API and, on runners, the API that the cluster role asks.
+fn open_ports(
+    host: &mut Host,
+    settings: &NodeSettings,
+    local: Secret<String>,
+    node: &Node,
+    report: &Publisher<DiscoveryReport>,
+    outputs: &Outputs,
+) -> anyhow::Result<()> {
+    let common = &settings.common;
+    let version = AgentVersion::parse(&common.compat_version, build::COMMIT)?.body();
+    let admin = RoleAdmin {
+        runtime: host.runtime.clone(),
+        settings: common.clone(),
+        clock: Arc::clone(&host.clock),
+        started_unix_nanos: host.clock.unix_nanos(),
+        discovery: report.reader(),
+        registry: host.kernel.registry(),
+        stop: host.stop.clone(),
+        journal: None,
+        fill_status: fill_status(node, outputs),
+    };
+    let local_api = NodeApi {
+        tokens: Tokens { cluster: None, local: Some(local.clone()) },
+        admin: AdminApi {
+            version: version.clone(),
+            hostname: common.hostname.clone(),
+            admin: Arc::new(admin),
+            health: host.kernel.health(),
+            request_timeout: common.request_timeout,
+        },
+        body_limits: BodyLimits::default(),
+    };
+    let tls = host.tls(common, ExtraHost::None)?;
+    let address = ListenAddress::Exact(([127, 0, 0, 1], settings.cmd_port).into());
+    host.serve(ListenerSettings::secure("local api", address, tls), Arc::new(local_api)).context("cmd_port")?;
+
+    if let Some(runner) = &settings.runner_api {
+        let api = RunnerApi {
+            tokens: Tokens { cluster: Some(runner.token.clone()), local: Some(local) },
+            version,
+            stats: Arc::new(PublishedStats { stats: node.stats.clone(), run_now: node.run_now.clone() }),
+            include_pending: match runner.include_pending {
+                settings::IncludePending::Auto => IncludePending::Auto,
+                settings::IncludePending::Always => IncludePending::Always,
+                settings::IncludePending::Never => IncludePending::Never,
+            },
+            body_limits: BodyLimits { timeout: runner.write_timeout, ..BodyLimits::default() },
+        };
+        let tls = host.tls(common, ExtraHost::Runner(runner.address.ip().to_string()))?;
+        let listener = ListenerSettings {
+            head_timeout: runner.read_header_timeout,
+            ..ListenerSettings::secure("runner api", ListenAddress::Exact(runner.address), tls)
+        };
+        host.serve(listener, Arc::new(api)).context("clc_runner_host, clc_runner_port")?;
+    }
+    Ok(())
+}
+
+/// The node's own sections of the status.
+fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
+    let (stats, outputs) = (node.stats.clone(), outputs.stats.clone());
+    Arc::new(move |document| {
+        let view = stats.peek();
+        let checks = view.checks.iter().map(|(id, check)| {
+            let statistics = serde_json::to_value(&**check).unwrap_or_default();
+            (check.identity.check_name.clone(), id.to_string(), statistics)
+        });
+        document.runner_stats = Some(status::runner_stats(checks));
+        let current: Vec<_> = outputs.iter().map(Reader::current).collect();
+        document.forwarder_stats = Some(json!({"Outputs": current.iter().map(|stats| &**stats).collect::<Vec<_>>()}));
+        for stats in &current {
+            if let Some(ending) = &stats.key_ending {
+                document.endpoints.entry(stats.destination.clone()).or_default().push(ending.clone());
+            }
+        }
+    })
+}
+
+fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>) {
+    let report = report.reader();
+    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
+}

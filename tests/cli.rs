@@ -1,0 +1,131 @@
+//! The program as a person or a script calls it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value as Json;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Calls the program by a name, with a configuration directory and these variables only.
+fn call(directory: &Path, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let program = directory.join(name);
+    if !program.exists() {
+        symlink(env!("CARGO_BIN_EXE_muster"), &program).unwrap();
+    }
+    let configuration = directory.to_str().unwrap();
+    Command::new(program).args(arguments).args(["-c", configuration]).env_clear().envs(environment.iter().copied()).output().unwrap()
+}
+
+fn texts(output: &Output) -> (String, String, i32) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr), output.status.code().unwrap())
+}
+
+/// A directory with a local token and a port on which nobody listens.
+fn directory_without_agent() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("auth_token"), TOKEN).unwrap();
+    // Port 1 needs privileges nobody who runs tests uses.
+    fs::write(directory.path().join("datadog-cluster.yaml"), "cluster_agent:\n  cmd_port: 1\n").unwrap();
+    directory
+}
+
+#[test]
+fn the_version_follows_the_name_of_the_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let (output, _, code) = texts(&call(directory.path(), "datadog-cluster-agent", &["version"], &[]));
+    assert!(output.starts_with("Cluster Agent 7.81.1 - Commit: "), "{output}");
+    assert_eq!(code, 0);
+    let (output, _, _) = texts(&call(directory.path(), "agent", &["version"], &[]));
+    assert!(output.starts_with("Agent 7.81.1 - Commit: "), "{output}");
+    let (output, _, _) = texts(&call(directory.path(), "agent", &["version"], &[("MUSTER_ROLE", "cluster")]));
+    assert!(output.starts_with("Cluster Agent 7.81.1 - Commit: "), "{output}");
+    let (output, _, _) = texts(&call(directory.path(), "muster", &["version", "--json"], &[]));
+    assert_eq!(serde_json::from_str::<Json>(&output).unwrap()["version"], "7.81.1");
+}
+
+#[test]
+fn nobody_answering_is_said_with_cause_and_next_step() {
+    let directory = directory_without_agent();
+    for command in ["status", "health", "config", "stop"] {
+        let (output, error, code) = texts(&call(directory.path(), "muster", &["cluster", command], &[]));
+        assert!(output.starts_with("Could not reach agent: ") && output.contains("Make sure the agent is running"), "{command}: {output}");
+        assert!(error.starts_with("Error: could not reach agent: "), "{command}: {error}");
+        assert_eq!(code, 1, "{command}");
+    }
+    let (_, error, code) = texts(&call(directory.path(), "muster", &["cluster", "configcheck"], &[]));
+    assert!(error.starts_with("Error: failed to query the agent (running?): "), "{error}");
+    assert_eq!(code, 1);
+    let (_, error, code) = texts(&call(directory.path(), "muster", &["cluster", "clusterchecks"], &[]));
+    assert!(error.starts_with("Error: Failed to query the agent (running?): "), "{error}");
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn json_is_asked_for_and_got_also_from_failures() {
+    let directory = directory_without_agent();
+    for arguments in [&["status", "-j"][..], &["health", "--json"], &["clusterchecks", "--json"], &["config", "get", "log_level", "--json"]]
+    {
+        let arguments: Vec<&str> = ["cluster"].into_iter().chain(arguments.iter().copied()).collect();
+        let (output, _, code) = texts(&call(directory.path(), "muster", &arguments, &[]));
+        let answer: Json = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output}"));
+        assert!(answer["error"].as_str().unwrap().contains("reach") || answer["error"].as_str().unwrap().contains("query"), "{answer}");
+        assert_eq!(code, 1, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_missing_local_token_says_who_writes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, error, code) = texts(&call(directory.path(), "muster", &["cluster", "status"], &[]));
+    assert!(error.starts_with("Error: unable to read authentication token file: No such file or directory"), "{error}");
+    assert!(error.contains("auth_token") && error.contains("Make sure the agent is running"), "{error}");
+    assert_eq!(code, 1);
+    assert!(!directory.path().join("auth_token").exists(), "commands only read tokens");
+}
+
+#[test]
+fn a_configuration_that_cannot_work_stops_the_start_with_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = directory.path().join("datadog.yaml");
+    fs::write(&node, "muster:\n  check_timeout: soon\n  outputs: [kafka]\n").unwrap();
+    let (_, error, code) = texts(&call(directory.path(), "agent", &["run"], &[]));
+    assert_eq!(code, 2, "{error}");
+    assert!(error.starts_with("Error: failed to use the configuration:\n"), "{error}");
+    assert!(error.contains("muster.check_timeout: invalid value") && error.contains("muster.outputs: invalid value"), "{error}");
+    fs::write(&node, "a: [1\nb: 2\n").unwrap();
+    let (_, error, code) = texts(&call(directory.path(), "agent", &["run"], &[]));
+    assert!(error.starts_with("Error: failed to parse configuration file ") && error.contains(": line "), "{error}");
+    assert_eq!(code, 2);
+    fs::write(&node, "cluster_agent:\n  enabled: true\n  url: https://localhost:1\n").unwrap();
+    let (_, error, code) = texts(&call(directory.path(), "agent", &["run"], &[]));
+    assert!(error.starts_with("Error: empty cluster_agent.auth_token and cannot find "), "{error}");
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn ca_f9_with_kubernetes_a_key_is_needed() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["start", "--set", "kubernetes_kubeconfig_path=/nonexistent"];
+    let (_, error, code) = texts(&call(directory.path(), "datadog-cluster-agent", &arguments, &[]));
+    assert_eq!((error.as_str(), code), ("Error: no API key configured, exiting\n", 1));
+}
+
+#[test]
+fn slips_on_the_command_line_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, error, code) = texts(&call(directory.path(), "muster", &["cluster", "clusterchekcs"], &[]));
+    assert!(error.contains("clusterchecks"), "{error}");
+    assert_eq!(code, 2);
+    let (_, error, code) = texts(&call(directory.path(), "muster", &["version"], &[("MUSTER_ROLE", "both")]));
+    assert!(error.starts_with("Error: MUSTER_ROLE: invalid value \"both\"; allowed: cluster, node"), "{error}");
+    assert_eq!(code, 2);
+    let (output, _, code) = texts(&call(directory.path(), "muster", &["cluster", "clusterchecks", "--help"], &[]));
+    assert!(output.contains("Examples:"), "{output}");
+    assert_eq!(code, 0);
+}

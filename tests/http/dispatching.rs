@@ -1,0 +1,192 @@
+//! The check routes over the production actors: `Membership` and `Dispatcher` behind the real listener.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler};
+use muster::api::admin::Admin;
+use muster::api::cluster_checks::ClusterChecks;
+use muster::api::listener::BoundServer;
+use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::domain::patch::PatchOptions;
+use muster_actors::domain::world::ServedTable;
+use muster_actors::kernel::clock::SystemClock;
+use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
+use muster_actors::kernel::published::Publisher;
+use muster_actors::kernel::supervised::Observed;
+use muster_actors::kernel::supervisor::Kernel;
+use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoverySynced};
+use muster_actors::messages::resolver::ReplayDiscovery;
+use muster_actors::supervised;
+use muster_actors::testing::assignment_store::FakeAssignmentStore;
+use muster_actors::testing::configs::discovered;
+use muster_actors::testing::lease_store::FakeLeaseStore;
+use serde_json::Value as Json;
+
+use crate::client::{Call, Connection, Reply};
+use crate::site::{CLUSTER, FakeAdmin, Setup, cluster_api, reachable, serve};
+
+/// Only catches hangs.
+const HANG: Duration = Duration::from_secs(20);
+
+/// A discovery that knows two files.
+struct TwoFiles {
+    found: Outlet<ConfigsDiscovered>,
+    synced: Outlet<DiscoverySynced>,
+}
+
+impl Actor for TwoFiles {
+    type Context = Context<Self>;
+}
+
+impl Observed for TwoFiles {
+    fn observe(&self) -> Json {
+        Json::Null
+    }
+}
+
+supervised!(TwoFiles);
+
+impl Handler<ReplayDiscovery> for TwoFiles {
+    type Result = ();
+
+    fn handle(&mut self, _: ReplayDiscovery, _: &mut Self::Context) {
+        let added = vec![discovered("redisdb", "host: a\n"), discovered("postgres", "host: b\n")];
+        self.found.post(ConfigsDiscovered { added, removed: Vec::new() });
+        self.synced.post(DiscoverySynced::default());
+    }
+}
+
+/// A server with everything that dispatching needs.
+struct Cluster {
+    kernel: Kernel,
+    server: BoundServer,
+    address: SocketAddr,
+}
+
+impl Cluster {
+    fn start(warmup: Duration) -> Self {
+        let clock = SystemClock::shared();
+        let kernel = Kernel::start(Arc::clone(&clock), |reason| panic!("{reason}"));
+        let dispatching = Dispatching::default();
+        let discovery = Handle::<TwoFiles>::new("two-files");
+        let published = Arc::new(Publisher::new(ServedTable::default()));
+        let served = published.reader();
+        let parts = DispatchingParts {
+            clock,
+            patch: Arc::new(PatchOptions::default()),
+            policy: DispatchPolicy { warmup, ..DispatchPolicy::default() },
+            store: Arc::new(FakeAssignmentStore::default()),
+            lease: Arc::new(FakeLeaseStore::granting(1)),
+            published,
+            replay: discovery.outlet(),
+        };
+        let (found, synced) = (dispatching.dispatcher.outlet(), dispatching.dispatcher.outlet());
+        let factory = move || TwoFiles { found: found.clone(), synced: synced.clone() };
+        kernel.one_for_one("discovery", None).child(&discovery, STATE_OWNER_CAPACITY, factory);
+        dispatching.start(&kernel, parts);
+        let checks = ClusterChecks { served, heartbeats: dispatching.membership.outlet(), polls: dispatching.dispatcher.outlet() };
+        let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
+        let setup = Setup::default();
+        let server = serve(&setup, cluster_api(&setup, Some(checks), admin, kernel.health()));
+        Self { kernel, address: reachable(&server), server }
+    }
+
+    async fn call(&self, call: Call) -> Reply {
+        Connection::secure(self.address).await.call(&call.bearer(CLUSTER)).await
+    }
+
+    async fn status(&self, node: &str, last_change: i64) -> Reply {
+        let body = format!("{{\"last_change\":{last_change},\"node_type\":1}}");
+        self.call(Call::post(&format!("/api/v1/clusterchecks/status/{node}"), body)).await
+    }
+
+    async fn state(&self) -> Json {
+        self.call(Call::get("/api/v1/clusterchecks")).await.json()
+    }
+
+    /// Looks at the state until it is as wanted.
+    async fn until(&self, wanted: impl Fn(&Json) -> bool) -> Json {
+        let looking = async {
+            loop {
+                let state = self.state().await;
+                if wanted(&state) {
+                    return state;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(HANG, looking).await.expect("hangs")
+    }
+
+    async fn stop(self) {
+        self.server.stop().await;
+        let left = self.kernel.shutdown(Duration::from_secs(5)).await;
+        assert!(left.is_empty(), "still running: {left:?}");
+    }
+}
+
+fn leads(state: &Json) -> bool {
+    state["not_running"] == ""
+}
+
+#[actix_rt::test]
+async fn cc_t16_a_cold_start_registers_agents_and_answers_no_configs() {
+    let cluster = Cluster::start(Duration::from_secs(3600));
+    assert_eq!(cluster.until(leads).await["warmup"], true);
+    let reply = cluster.status("n1", 77).await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, r#"{"isuptodate":true}"#));
+    let state = cluster.until(|state| !state["nodes"].is_null()).await;
+    assert_eq!(state["nodes"][0]["name"], "n1");
+    for path in ["/api/v1/clusterchecks/configs/n1", "/api/v1/endpointschecks/configs/n1"] {
+        assert_eq!(cluster.call(Call::get(path)).await.status, 503, "{path}");
+    }
+    cluster.stop().await;
+}
+
+#[actix_rt::test]
+async fn cc_t17_t18_an_agent_joins_fetches_and_is_up_to_date() {
+    let cluster = Cluster::start(Duration::ZERO);
+    cluster.until(|state| leads(state) && state["warmup"] == false && state["dangling"].as_array().unwrap().len() == 2).await;
+    assert_eq!(cluster.call(Call::get("/api/v1/clusterchecks/configs/n1")).await.status, 500, "not heard of yet");
+    assert_eq!(cluster.status("n1", 0).await.status, 200);
+    cluster.until(|state| state["nodes"][0]["configs"].as_array().is_some_and(|configs| configs.len() == 2)).await;
+
+    assert_eq!(cluster.status("n1", 0).await.json()["isuptodate"], false);
+    let set = cluster.call(Call::get("/api/v1/clusterchecks/configs/n1")).await.json();
+    let stamp = set["last_change"].as_i64().unwrap();
+    assert!(stamp > 0);
+    let names: Vec<_> = set["configs"].as_array().unwrap().iter().map(|config| config["check_name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 2);
+    assert!(names.contains(&"redisdb") && names.contains(&"postgres"));
+    assert!(set["configs"].as_array().unwrap().iter().all(|config| config["cluster_check"] == false));
+    for (last_change, up_to_date) in [(77, false), (stamp, true), (-1, true), (stamp - 1, false)] {
+        assert_eq!(cluster.status("n1", last_change).await.json()["isuptodate"], up_to_date, "{last_change}");
+    }
+
+    assert_eq!(cluster.status("n8", 5).await.json()["isuptodate"], false, "a new agent with an old set");
+    assert_eq!(cluster.call(Call::get("/api/v1/clusterchecks/configs/n8")).await.text(), r#"{"last_change":0,"configs":[]}"#);
+    assert_eq!(cluster.status("n8", 0).await.json()["isuptodate"], true);
+    cluster.stop().await;
+}
+
+#[actix_rt::test]
+async fn known_agents_are_answered_while_the_deciding_actors_restart() {
+    let cluster = Cluster::start(Duration::ZERO);
+    cluster.until(|state| leads(state) && state["warmup"] == false).await;
+    cluster.status("n1", 0).await;
+    cluster.until(|state| state["nodes"][0]["configs"].as_array().is_some_and(|configs| configs.len() == 2)).await;
+    let before = cluster.call(Call::get("/api/v1/clusterchecks/configs/n1")).await;
+    let stamp = before.json()["last_change"].as_i64().unwrap();
+    assert!(cluster.kernel.crash("dispatcher"));
+    for _ in 0..50 {
+        let reply = cluster.status("n1", stamp).await;
+        assert!(reply.status == 503 || reply.text() == r#"{"isuptodate":true}"#, "{}: {}", reply.status, reply.text());
+    }
+    cluster.until(|state| leads(state) && state["nodes"][0]["configs"].as_array().is_some_and(|configs| configs.len() == 2)).await;
+    let after = cluster.call(Call::get("/api/v1/clusterchecks/configs/n1")).await;
+    assert_eq!(after.body, before.body, "the same set, the same stamp");
+    cluster.stop().await;
+}
