@@ -84,7 +84,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
     });
     open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
-    add_metrics(&host, &report);
+    add_metrics(&host, &report, &node, &outputs);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
@@ -289,7 +289,12 @@ fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
     })
 }
 
-fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>) {
-    let report = report.reader();
-    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
+fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>, node: &Node, outputs: &Outputs) {
+    let (report, stats, providers, outputs) = (report.reader(), node.stats.clone(), node.providers.clone(), outputs.stats.clone());
+    host.metrics.add_source(move |scrape| {
+        sources::discovery(&report.peek(), scrape);
+        sources::running_checks(&stats.current(), scrape);
+        providers.iter().for_each(|provider| sources::provider(&provider.peek(), scrape));
+        outputs.iter().for_each(|output| sources::output(&output.current(), scrape));
+    });
 }
