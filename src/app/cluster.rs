@@ -9,7 +9,7 @@ use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::patch::PatchOptions;
-use muster_actors::domain::world::{ServedTable, Standing};
+use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;
@@ -59,7 +59,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
     open_api(&mut host, &settings, tokens, &served, &report, &dispatching)?;
-    add_metrics(&host, &served, &report);
+    add_metrics(&host, &settings, &served, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
     let lease = EpochCounter::open(&folder, &*host.clock)?;
@@ -165,13 +165,11 @@ fn open_api(
     host.serve(listener, Arc::new(api)).context("cluster_agent.cmd_port")
 }
 
-fn add_metrics(host: &Host, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {
-    let (table, report) = (served.reader(), report.reader());
-    host.metrics.add_source(move |scrape| {
-        let table = table.current();
-        if table.standing != Standing::Starting {
-            sources::cluster_checks(&table, scrape);
-        }
-        sources::discovery(&report.peek(), scrape);
-    });
+fn add_metrics(host: &Host, settings: &ClusterSettings, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {
+    if settings.cluster_checks.enabled {
+        let table = served.reader();
+        host.metrics.add_source(move |scrape| sources::cluster_checks(&table.current(), scrape));
+    }
+    let report = report.reader();
+    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
 }

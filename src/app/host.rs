@@ -22,7 +22,7 @@ use crate::config::settings::TlsVersion;
 use crate::config::{CommonSettings, Config, RuntimeConfig};
 use crate::roles::write_role_file;
 use crate::telemetry::logs;
-use crate::telemetry::{Metrics, build};
+use crate::telemetry::{Metrics, build, sources};
 
 /// Time that actors have to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -73,6 +73,8 @@ impl Host {
             servers: Vec::new(),
             exhausted,
         };
+        let actors = host.kernel.registry();
+        host.metrics.add_source(move |scrape| sources::kernel(&actors.statuses(), scrape));
         info!(version = build::VERSION, pid = std::process::id(), "muster starts");
         if let Some(port) = settings.metrics_port {
             let metrics = host.metrics.clone();

@@ -17,7 +17,6 @@ use muster_actors::node::{AggregatorPolicy, Node, NodePolicy, NodePorts, PoolPol
 use muster_actors::ports::ClusterAgentClient;
 use muster_actors::shared::output::Output;
 use muster_actors::shared::resolver::Resolver;
-use serde_json::json;
 use tracing::{info, warn};
 
 use crate::api::admin::AdminApi;
@@ -39,6 +38,7 @@ use crate::config::tokens::read_or_create_local_token;
 use crate::config::{NodeSettings, Secret, settings};
 use crate::output::plan;
 use crate::output::settings::OutputSettings;
+use crate::telemetry::status::{CheckSchedulerStatus, ForwarderStatus};
 use crate::telemetry::{build, sources, status};
 
 /// Time that running checks have to end.
@@ -84,7 +84,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
     });
     open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
-    add_metrics(&host, &report);
+    add_metrics(&host, &report, &node, &outputs);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
@@ -271,7 +271,7 @@ fn open_ports(
 
 /// The node's own sections of the status.
 fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
-    let (stats, outputs) = (node.stats.clone(), outputs.stats.clone());
+    let (stats, providers, outputs) = (node.stats.clone(), node.providers.clone(), outputs.stats.clone());
     Arc::new(move |document| {
         let view = stats.peek();
         let checks = view.checks.iter().map(|(id, check)| {
@@ -279,17 +279,20 @@ fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
             (check.identity.check_name.clone(), id.to_string(), statistics)
         });
         document.runner_stats = Some(status::runner_stats(checks));
-        let current: Vec<_> = outputs.iter().map(Reader::current).collect();
-        document.forwarder_stats = Some(json!({"Outputs": current.iter().map(|stats| &**stats).collect::<Vec<_>>()}));
-        for stats in &current {
-            if let Some(ending) = &stats.key_ending {
-                document.endpoints.entry(stats.destination.clone()).or_default().push(ending.clone());
-            }
-        }
+        document.check_scheduler = Some(CheckSchedulerStatus::of(&view.load_failures));
+        document.config_providers = Some(providers.iter().map(|provider| (**provider.peek()).clone()).collect());
+        let forwarder = ForwarderStatus::of(outputs.iter().map(|output| (*output.current()).clone()).collect());
+        document.endpoints = forwarder.endpoints();
+        document.forwarder = Some(forwarder);
     })
 }
 
-fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>) {
-    let report = report.reader();
-    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
+fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>, node: &Node, outputs: &Outputs) {
+    let (report, stats, providers, outputs) = (report.reader(), node.stats.clone(), node.providers.clone(), outputs.stats.clone());
+    host.metrics.add_source(move |scrape| {
+        sources::discovery(&report.peek(), scrape);
+        sources::running_checks(&stats.current(), scrape);
+        providers.iter().for_each(|provider| sources::provider(&provider.peek(), scrape));
+        outputs.iter().for_each(|output| sources::output(&output.current(), scrape));
+    });
 }

@@ -176,6 +176,12 @@ impl ProviderState {
         self.collected || self.dropped
     }
 
+    /// Whether everything was dropped and no answer was usable since.
+    #[must_use]
+    pub fn dropped(&self) -> bool {
+        self.dropped
+    }
+
     /// Whether a poll has been answered or given up; part of readiness.
     #[must_use]
     pub fn polled_once(&self) -> bool {
