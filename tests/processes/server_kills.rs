@@ -104,6 +104,8 @@ async fn a_server_killed_at_random_moments_forgets_nothing() {
             agent.compare().await;
         }
         until_settled(&scene, &files, &agents).await;
+        // What was under way when they were compared is over after two polls.
+        until_polled(&agents, 2).await;
 
         let shown = |agent: &PretendAgent| agent.look(|memory| (memory.stamp, memory.set.clone(), memory.fetches));
         let before: Vec<_> = agents.iter().map(shown).collect();

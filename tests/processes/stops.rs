@@ -1,5 +1,6 @@
 //! Signals and `muster stop`.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 
@@ -38,14 +39,9 @@ async fn sigterm_ends_both_roles_in_order_and_the_last_samples_arrive() {
 
 #[actix_rt::test]
 async fn a_second_signal_ends_a_draining_runner_at_once() {
-    let scene = {
-        // Takes connections and never answers, so that the end of the runner takes its time.
-        let deaf = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let told = format!("http://{}", deaf.local_addr().unwrap());
-        // Open as long as the test runs.
-        Box::leak(Box::new(deaf));
-        Scene::with_intake(Intake::start(std::collections::BTreeMap::new()).unwrap(), told)
-    };
+    // Takes connections and never answers, so that the end of the runner takes its time.
+    let deaf = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let scene = Scene::with_intake(Intake::start(BTreeMap::new()).unwrap(), format!("http://{}", deaf.local_addr().unwrap()));
     scene.write_checks(1..=CHECKS);
     let _server = scene.stage.start_server().unwrap();
     for second in ["TERM", "INT"] {
