@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 
+use futures_util::{StreamExt as _, stream};
 use muster::demo::intake::Intake;
 use muster::demo::stage::Actor;
 
@@ -56,6 +57,35 @@ async fn a_second_signal_ends_a_draining_runner_at_once() {
         assert!(runner.log().contains("second signal"), "{}", runner.log());
         std::fs::remove_file(scene.stage.folder().join("runner-1.log")).unwrap();
     }
+}
+
+#[actix_rt::test]
+async fn a_second_signal_ends_a_draining_server_at_once() {
+    let scene = Scene::set();
+    let mut server = scene.stage.start_server().unwrap();
+    scene.until_active().await;
+    // A request whose body never ends keeps the server from ending by itself.
+    let (sent, read) = tokio::sync::oneshot::channel();
+    let begun = stream::once(async move {
+        sent.send(()).unwrap();
+        Ok::<_, std::io::Error>("{")
+    });
+    let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().build().unwrap();
+    let request = http
+        .post(format!("https://127.0.0.1:{}/api/v1/clusterchecks/status/agent-1", scene.stage.server_port))
+        .bearer_auth(&scene.stage.token)
+        .body(reqwest::Body::wrap_stream(begun.chain(stream::pending())));
+    let posting = actix_rt::spawn(request.send());
+    read.await.unwrap();
+    // The server has the head of the request once it answered what was sent after it.
+    assert!(scene.view.active().await);
+
+    let pid = server.pid().unwrap();
+    signal(pid, "INT").await;
+    until_says(&server, "SIGINT received").await;
+    signal(pid, "TERM").await;
+    assert_eq!(exit_code(&mut server).await, 130, "{}", server.log());
+    posting.abort();
 }
 
 #[actix_rt::test]
