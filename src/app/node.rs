@@ -17,6 +17,7 @@ use muster_actors::node::{AggregatorPolicy, Node, NodePolicy, NodePorts, PoolPol
 use muster_actors::ports::ClusterAgentClient;
 use muster_actors::shared::output::Output;
 use muster_actors::shared::resolver::Resolver;
+use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
 use crate::api::admin::AdminApi;
@@ -52,18 +53,36 @@ struct Outputs {
     stats: Vec<Reader<OutputStats>>,
 }
 
+/// The threads on which checks run.
+///
+/// Why not the bare runtime: dropping that where other futures run panics, and a start that fails drops it.
+struct CheckThreads {
+    handle: tokio::runtime::Handle,
+    runtime: Option<Runtime>,
+}
+
+impl CheckThreads {
+    fn start() -> std::io::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("checks").enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for CheckThreads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Runs the role until it is told to stop.
 pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
     let StartNode { config, settings } = start;
     let local_token = read_or_create_local_token(&settings.common.paths.local_token)?;
     let mut host = Host::open(config, &settings.common)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
-    let checks = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("checks")
-        .enable_all()
-        .build()
-        .context("start the threads of checks")?;
+    let checks = CheckThreads::start().context("start the threads of checks")?;
 
     let outputs = start_outputs(&host, &settings)?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
@@ -72,7 +91,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         clock: Arc::clone(&host.clock),
         random: Arc::clone(&host.random),
         loader: Arc::new(NativeLoader::new(check_settings(&host, &settings))),
-        runtime: checks.handle().clone(),
+        runtime: checks.handle.clone(),
         outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
         replay: resolver.outlet(),
     };
@@ -97,7 +116,6 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
             drain_outputs(&outputs, stop_timeout).await;
         })
         .await;
-    checks.shutdown_background();
     Ok(code)
 }
 
