@@ -174,7 +174,7 @@ fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<Pr
     let client = ClusterAgentHttp::try_new(
         ClientSettings {
             endpoint: agent.url.clone(),
-            token: agent.token.expose().clone(),
+            token: agent.token.clone(),
             identity: settings.identifier.to_string(),
             kind: settings.kind,
             runner_host: agent.real_ip.clone(),
