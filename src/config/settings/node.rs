@@ -62,14 +62,16 @@ pub struct RunnerApiSettings {
     pub include_pending: IncludePending,
 }
 
-/// Whether the statistics hold checks that have not run yet. Source: node-runner 8.2.
+/// Who is shown checks that have not finished a first run (`muster.clc_stats_include_pending`).
+///
+/// Why: a stock cluster agent would read their zeros as "needs nothing" (node-runner 8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncludePending {
-    /// When the caller is our cluster role.
+    /// Callers whose `User-Agent` begins with `muster`.
     Auto,
-    /// Always.
+    /// Everybody.
     Always,
-    /// Never.
+    /// Nobody.
     Never,
 }
 

@@ -96,6 +96,16 @@ fn a_runner_needs_an_address() {
 }
 
 #[test]
+fn verification_between_nodes_needs_an_authority() {
+    let text = "cluster_trust_chain: {enable_tls_verification: true, ca_cert_file_path: /ca.pem}\n";
+    assert_eq!(
+        settings(text, &[]).unwrap_err().to_string(),
+        "cluster_trust_chain.enable_tls_verification cannot be true if cluster_trust_chain.ca_cert_file_path or \
+         cluster_trust_chain.ca_key_file_path is not set"
+    );
+}
+
+#[test]
 fn sources_take_their_options_from_config_providers() {
     let text = "config_providers:\n  - name: clusterchecks\n    polling: true\n    poll_interval: 30s\n    grace_time_seconds: 15\n    degraded_deadline_minutes: 2\nextra_config_providers: [clusterchecks, endpointschecks]\ncluster_agent:\n  url: 127.0.0.1:5005\n";
     let node = settings(text, &[("DD_CLUSTER_AGENT_AUTH_TOKEN", TOKEN)]).unwrap();
