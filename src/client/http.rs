@@ -1,7 +1,5 @@
 //! HTTPS calls to the cluster agent with the limits of a stock agent.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +18,7 @@ use url::Url;
 use crate::client::backoff::Contact;
 use crate::client::wire::{ConfigReply, NodeStatus, StatusReply, Version, decode};
 use crate::config::Secret;
+use crate::telemetry::errors;
 
 /// Limit of connecting: 1 s to dial and 5 s for the TLS handshake. Source: cluster-agent-kubernetes 1.4.
 const CONNECT_LIMIT: Duration = Duration::from_secs(6);
@@ -252,11 +251,5 @@ fn build(settings: &ClientSettings, headers: &HeaderMap) -> Result<Client, reqwe
 
 /// The error with its causes, without credentials.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let _ = write!(text, ": {next}");
-        cause = next.source();
-    }
-    scrub(&text)
+    scrub(&errors::chain(error))
 }
