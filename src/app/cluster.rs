@@ -19,7 +19,6 @@ use tracing::{info, warn};
 use crate::api::admin::AdminApi;
 use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
-use crate::api::certificate::ExtraHost;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::listener::{ListenAddress, ListenerSettings};
@@ -159,7 +158,7 @@ fn open_api(
         clock: Arc::clone(&host.clock),
         body_limits: BodyLimits::default(),
     };
-    let tls = host.tls(common, ExtraHost::ClusterAgent(None))?;
+    let tls = host.tls(common, None)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_API_WORKERS);
     let listener = ListenerSettings { workers, ..ListenerSettings::secure("api", ListenAddress::All(settings.cmd_port), tls) };
     host.serve(listener, Arc::new(api)).context("cluster_agent.cmd_port")

@@ -23,10 +23,9 @@ use tracing::{info, warn};
 use crate::api::admin::AdminApi;
 use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
-use crate::api::certificate::ExtraHost;
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::node::NodeApi;
-use crate::api::runner::{IncludePending, RunnerApi};
+use crate::api::runner::RunnerApi;
 use crate::api::version::AgentVersion;
 use crate::app::admin::{FillStatus, RoleAdmin};
 use crate::app::discovery::file_source;
@@ -36,7 +35,7 @@ use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
 use crate::cli::StartNode;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::tokens::read_or_create_local_token;
-use crate::config::{NodeSettings, Secret, settings};
+use crate::config::{NodeSettings, Secret};
 use crate::output::plan;
 use crate::output::settings::OutputSettings;
 use crate::telemetry::status::{CheckSchedulerStatus, ForwarderStatus};
@@ -192,7 +191,7 @@ fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<Pr
     let client = ClusterAgentHttp::try_new(
         ClientSettings {
             endpoint: agent.url.clone(),
-            token: agent.token.expose().clone(),
+            token: agent.token.clone(),
             identity: settings.identifier.to_string(),
             kind: settings.kind,
             runner_host: agent.real_ip.clone(),
@@ -261,7 +260,7 @@ fn open_ports(
         },
         body_limits: BodyLimits::default(),
     };
-    let tls = host.tls(common, ExtraHost::None)?;
+    let tls = host.tls(common, None)?;
     let address = ListenAddress::Exact(([127, 0, 0, 1], settings.cmd_port).into());
     host.serve(ListenerSettings::secure("local api", address, tls), Arc::new(local_api)).context("cmd_port")?;
 
@@ -270,14 +269,10 @@ fn open_ports(
             tokens: Tokens { cluster: Some(runner.token.clone()), local: Some(local) },
             version,
             stats: Arc::new(PublishedStats { stats: node.stats.clone(), run_now: node.run_now.clone() }),
-            include_pending: match runner.include_pending {
-                settings::IncludePending::Auto => IncludePending::Auto,
-                settings::IncludePending::Always => IncludePending::Always,
-                settings::IncludePending::Never => IncludePending::Never,
-            },
+            include_pending: runner.include_pending,
             body_limits: BodyLimits { timeout: runner.write_timeout, ..BodyLimits::default() },
         };
-        let tls = host.tls(common, ExtraHost::Runner(runner.address.ip().to_string()))?;
+        let tls = host.tls(common, Some(runner.address.ip().to_string()))?;
         let listener = ListenerSettings {
             head_timeout: runner.read_header_timeout,
             ..ListenerSettings::secure("runner api", ListenAddress::Exact(runner.address), tls)

@@ -55,11 +55,11 @@ pub struct Dispatching {
 impl Default for Dispatching {
     fn default() -> Self {
         Self {
-            dispatcher: Handle::new("dispatcher"),
-            membership: Handle::new("membership"),
-            leader_election: Handle::new("leader-election"),
-            persistence: Handle::new("persistence"),
-            journal: Handle::new("journal"),
+            dispatcher: Handle::new("Dispatcher"),
+            membership: Handle::new("Membership"),
+            leader_election: Handle::new("LeaderElection"),
+            persistence: Handle::new("Persistence"),
+            journal: Handle::new("Journal"),
         }
     }
 }
