@@ -38,7 +38,7 @@ pub struct MetricSpec {
     pub help: &'static str,
 }
 
-/// Bounds of request times. Source: cluster-agent-kubernetes 1.8.
+/// Bounds of times of requests and of looking for configs. Source: cluster-agent-kubernetes 1.8.
 const REQUEST_SECONDS: MetricKind = MetricKind::Histogram { buckets: &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0] };
 
 /// Bounds of the times of runs.
@@ -69,6 +69,8 @@ pub enum Metric {
     ScheduledConfigs,
     /// What discovery could not use.
     DiscoveryErrors,
+    /// Time to look for configs.
+    DiscoveryPollDuration,
     /// Epoch of the decisions.
     Epoch,
     /// Configs that got an owner.
@@ -163,6 +165,7 @@ impl Metric {
         Self::IsLeader,
         Self::ScheduledConfigs,
         Self::DiscoveryErrors,
+        Self::DiscoveryPollDuration,
         Self::Epoch,
         Self::Placements,
         Self::Moves,
@@ -260,6 +263,10 @@ impl Metric {
             Self::DiscoveryErrors => {
                 let help = "Files, annotations and templates that discovery cannot use";
                 upstream("autodiscovery_errors", MetricKind::Gauge, "errors", &["provider"], "both", help)
+            }
+            Self::DiscoveryPollDuration => {
+                let help = "Time to read all configs of a provider";
+                upstream("autodiscovery_poll_duration", REQUEST_SECONDS, "seconds", &["provider"], "both", help)
             }
             Self::Epoch => ours("muster_dispatcher_epoch", MetricKind::Gauge, "epochs", &[], "cluster", "Epoch of the decisions in force"),
             Self::Placements => {
