@@ -39,7 +39,6 @@ pub fn run_demo(options: &cli::DemoOptions) -> ExitCode {
         act_takes: Duration::from_secs(options.seconds.unwrap_or(0)) / acts,
         pause: options.pause,
         json: options.json,
-        no_colour: false,
         keep: options.keep,
     };
     in_system(async { Ok(if demo::run(options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }) })

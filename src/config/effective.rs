@@ -80,6 +80,22 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the table of keys says and nothing else.
+    #[must_use]
+    pub fn defaults(role: Role) -> Self {
+        let (directory, file, _) = locate(role, None);
+        Self {
+            role,
+            directory,
+            file,
+            file_found: false,
+            environment: Environment::default(),
+            computed_defaults: BTreeMap::new(),
+            layers: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
     /// Reads file, environment and command line.
     ///
     /// Invalid values of stock keys and unknown keys are kept as [`Config::problems`].
@@ -88,16 +104,8 @@ impl Config {
     pub fn load(request: Request) -> Result<Self, ConfigError> {
         let (directory, path, required) = locate(request.role, request.path.as_deref());
         let entries = file::read(&path, required)?;
-        let mut config = Self {
-            role: request.role,
-            file_found: entries.is_some(),
-            directory,
-            file: path,
-            environment: request.environment,
-            computed_defaults: BTreeMap::new(),
-            layers: BTreeMap::new(),
-            problems: Vec::new(),
-        };
+        let (file_found, environment) = (entries.is_some(), request.environment);
+        let mut config = Self { file_found, directory, file: path, environment, ..Self::defaults(request.role) };
         config.add_file(entries.unwrap_or_default());
         config.add_environment();
         for (key, text) in request.overrides {

@@ -1,5 +1,6 @@
 //! Configuration: the key table, the sources, the effective values, and the settings made from them.
 
+mod api_key;
 mod duration;
 mod effective;
 mod env;
@@ -16,6 +17,7 @@ mod source;
 pub mod tokens;
 mod value;
 
+pub use api_key::ApiKey;
 pub use duration::{go_text, parse_go};
 pub use effective::{Config, DEFAULT_DIRECTORY, Request, Role};
 pub use env::Environment;

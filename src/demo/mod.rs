@@ -32,8 +32,6 @@ pub struct DemoOptions {
     pub pause: bool,
     /// Print JSON lines instead of text.
     pub json: bool,
-    /// No colours even on a terminal.
-    pub no_colour: bool,
     /// Keep the folder with configs and logs.
     pub keep: bool,
 }
@@ -42,7 +40,7 @@ pub struct DemoOptions {
 ///
 /// Errors: the stage could not be set, or an act did not come to its end.
 pub async fn run(options: DemoOptions) -> anyhow::Result<bool> {
-    let screen = Screen::new(options.json, options.no_colour);
+    let screen = Screen::new(options.json);
     let keys: BTreeMap<String, String> = (1..=RUNNERS + 1).map(|number| (runner_key(number), runner_name(number))).collect();
     let target = Target::start()?;
     let intake = Intake::start(keys)?;

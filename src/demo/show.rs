@@ -46,20 +46,19 @@ impl ActReport {
 /// Where and how to print.
 pub struct Screen {
     json: bool,
-    colours: bool,
+    /// Colours and live progress.
     live: bool,
 }
 
 impl Screen {
     /// Chooses colours and live progress from what standard output is.
     #[must_use]
-    pub fn new(json: bool, no_colour: bool) -> Self {
-        let terminal = std::io::stdout().is_terminal();
-        Self { json, colours: terminal && !json && !no_colour, live: terminal && !json }
+    pub fn new(json: bool) -> Self {
+        Self { json, live: std::io::stdout().is_terminal() && !json }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.live { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn line(text: &str) {

@@ -5,27 +5,7 @@ use std::io::{self, Write as _};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-/// `serializer_compressor_kind`. Source: node-runner 14.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compressor {
-    /// `zstd`, with `serializer_zstd_compressor_level`.
-    Zstd {
-        /// 1 (fast) to 22 (small).
-        level: i32,
-    },
-    /// `zlib`: announced as `deflate`, which is zlib framing.
-    Zlib,
-    /// `gzip`; never chosen by default.
-    Gzip,
-    /// `none`.
-    Identity,
-}
-
-impl Default for Compressor {
-    fn default() -> Self {
-        Self::Zstd { level: 1 }
-    }
-}
+use crate::config::settings::Compressor;
 
 impl Compressor {
     /// Value of `Content-Encoding`; `None` = no header.
@@ -89,8 +69,8 @@ mod tests {
 
     #[test]
     fn the_header_says_what_was_done() {
-        let encodings = [Compressor::default(), Compressor::Zlib, Compressor::Gzip, Compressor::Identity].map(Compressor::content_encoding);
+        let encodings =
+            [Compressor::Zstd { level: 1 }, Compressor::Zlib, Compressor::Gzip, Compressor::Identity].map(Compressor::content_encoding);
         assert_eq!(encodings, [Some("zstd"), Some("deflate"), Some("gzip"), None]);
-        assert_eq!(Compressor::default(), Compressor::Zstd { level: 1 });
     }
 }

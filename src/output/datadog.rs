@@ -11,12 +11,11 @@ use reqwest::{Client, StatusCode};
 use tracing::debug;
 use url::Url;
 
-use crate::output::compress::Compressor;
+use crate::config::ApiKey;
+use crate::config::settings::{BodyLimits, Compressor, EnabledPayloads, IntakeSettings};
 use crate::output::error::OutputError;
-use crate::output::key::ApiKey;
 use crate::output::prepare::{PreparedSeries, PreparedSketch};
-use crate::output::settings::{EnabledPayloads, IntakeSettings};
-use crate::output::split::{BodyLimits, Recipe};
+use crate::output::split::Recipe;
 use crate::output::{address, check_run, events, http, prepare, series_v1, series_v2, sketches};
 
 const JSON: &str = "application/json";
@@ -229,7 +228,8 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::output::proxy::ProxySettings;
+    use crate::config::Secret;
+    use crate::config::settings::ProxySettings;
     use crate::output::series_v2::MetricPayload;
 
     fn transport(settings: &IntakeSettings) -> DatadogTransport {
@@ -315,7 +315,7 @@ mod tests {
         let long = "x".repeat(100_000);
         let batch = Batch { check_runs: (0..60).map(|_| run(&long)).collect(), ..Batch::default() };
         let encoded = transport(&plain()).encode(&batch);
-        assert!(encoded.payloads.iter().all(|payload| payload.body.len() as u64 <= BodyLimits::OTHERS.compressed));
+        assert!(encoded.payloads.iter().all(|payload| payload.body.len() as u64 <= plain().other_limits.compressed));
         assert_eq!(encoded.payloads.iter().map(|payload| payload.contents.check_runs).sum::<u64>(), 60);
         let compressed = transport(&IntakeSettings::default()).encode(&batch);
         assert_eq!(compressed.payloads.len(), 2, "6 MB before compression, 4 MiB allowed");
@@ -345,7 +345,7 @@ mod tests {
         assert!(error("ftp://x", &plain(), "k").contains("ftp://x"));
         assert!(error("intake", &plain(), "k").contains("allowed: http://"));
         assert!(error("http://x", &plain(), "secret\nkey12345").contains("12345"));
-        let proxy = ProxySettings { http: Some("http://user:password@:::".to_owned()), ..ProxySettings::default() };
+        let proxy = ProxySettings { http: Some(Secret::new("http://user:password@:::".to_owned())), ..ProxySettings::default() };
         let text = error("http://x", &IntakeSettings { proxy, ..plain() }, "k");
         assert!(text.contains("proxy.http") && !text.contains("password"), "{text}");
     }

@@ -9,10 +9,9 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Response, tls};
 use url::Url;
 
+use crate::config::settings::{IntakeSettings, ProxySettings};
+use crate::config::{ApiKey, Secret};
 use crate::output::error::OutputError;
-use crate::output::key::ApiKey;
-use crate::output::proxy::ProxySettings;
-use crate::output::settings::IntakeSettings;
 use crate::telemetry::errors;
 
 /// Bytes of an answer that are read; intakes answer with a few words.
@@ -50,14 +49,15 @@ pub fn client(settings: &IntakeSettings, base: &Url, shown: &str) -> Result<Clie
 ///
 /// Why: the client would go direct, without a word, if it could not read one.
 fn checked(settings: &ProxySettings) -> Result<ProxySettings, OutputError> {
-    let check = |scheme: &'static str, proxy: &Option<String>| match proxy.as_deref().filter(|proxy| !proxy.is_empty()) {
-        None => Ok(None),
-        Some(proxy) => {
-            let text = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
-            let known = |url: &Url| matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") && url.has_host();
-            Url::parse(&text).ok().filter(known).map(|_| Some(text)).ok_or(OutputError::Proxy { scheme })
-        }
-    };
+    let check =
+        |scheme: &'static str, proxy: &Option<Secret<String>>| match proxy.as_ref().map(Secret::expose).filter(|proxy| !proxy.is_empty()) {
+            None => Ok(None),
+            Some(proxy) => {
+                let text = if proxy.contains("://") { proxy.clone() } else { format!("http://{proxy}") };
+                let known = |url: &Url| matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") && url.has_host();
+                Url::parse(&text).ok().filter(known).map(|_| Some(Secret::new(text))).ok_or(OutputError::Proxy { scheme })
+            }
+        };
     Ok(ProxySettings { http: check("http", &settings.http)?, https: check("https", &settings.https)?, ..settings.clone() })
 }
 

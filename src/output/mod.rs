@@ -7,7 +7,6 @@ pub mod datadog;
 pub mod error;
 pub mod events;
 pub mod http;
-pub mod key;
 pub mod plan;
 pub mod prepare;
 pub mod proxy;

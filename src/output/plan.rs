@@ -10,11 +10,11 @@ use muster_actors::messages::output::OutputStats;
 use muster_actors::ports::OutputTransport;
 use muster_actors::shared::output::{OutputParts, OutputPolicy};
 
-use crate::config::settings::OutputKind;
+use crate::config::ApiKey;
+use crate::config::settings::{IntakeSettings, OutputKind};
 use crate::output::datadog::DatadogTransport;
 use crate::output::error::OutputError;
-use crate::output::key::ApiKey;
-use crate::output::settings::{IntakeSettings, OutputSettings};
+use crate::output::settings::OutputSettings;
 use crate::output::stdout::LineTransport;
 
 /// One output to start: one actor.

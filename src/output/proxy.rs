@@ -1,44 +1,21 @@
 //! Which proxy a request takes. Source: cluster-agent-kubernetes 6.5.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// `proxy.*`, after the fall-back to the usual variables. Proxy URLs may hold a password, so `Debug` does not print them.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct ProxySettings {
-    /// For http requests.
-    pub http: Option<String>,
-    /// For https requests.
-    pub https: Option<String>,
-    /// Hosts reached directly.
-    pub no_proxy: Vec<String>,
-    /// `no_proxy_nonexact_match`: entries match domains, networks, ports and `*`, not only the exact host.
-    pub nonexact_match: bool,
-}
-
-impl fmt::Debug for ProxySettings {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("ProxySettings")
-            .field("http", &self.http.is_some())
-            .field("https", &self.https.is_some())
-            .field("no_proxy", &self.no_proxy)
-            .field("nonexact_match", &self.nonexact_match)
-            .finish()
-    }
-}
+use crate::config::settings::ProxySettings;
 
 impl ProxySettings {
     /// The proxy for a request; `None` = direct.
     #[must_use]
     pub fn choose(&self, url: &Url) -> Option<&str> {
         let proxy = match url.scheme() {
-            "http" => self.http.as_deref(),
-            "https" => self.https.as_deref(),
+            "http" => self.http.as_ref(),
+            "https" => self.https.as_ref(),
             _ => None,
         };
-        proxy.filter(|proxy| !proxy.is_empty() && !self.is_direct(url))
+        proxy.map(|proxy| proxy.expose().as_str()).filter(|proxy| !proxy.is_empty() && !self.is_direct(url))
     }
 
     fn is_direct(&self, url: &Url) -> bool {
@@ -116,11 +93,12 @@ fn contains(network: IpAddr, bits: u32, address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Secret;
 
     fn settings(no_proxy: &[&str], nonexact_match: bool) -> ProxySettings {
         ProxySettings {
-            http: Some("http://h:3128".to_owned()),
-            https: Some("http://p:3128".to_owned()),
+            http: Some(Secret::new("http://h:3128".to_owned())),
+            https: Some(Secret::new("http://p:3128".to_owned())),
             no_proxy: no_proxy.iter().map(|entry| (*entry).to_owned()).collect(),
             nonexact_match,
         }
@@ -176,7 +154,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_password() {
-        let settings = ProxySettings { https: Some("http://user:password@p".to_owned()), ..ProxySettings::default() };
+        let settings = ProxySettings { https: Some(Secret::new("http://user:password@p".to_owned())), ..ProxySettings::default() };
         assert!(!format!("{settings:?}").contains("password"));
     }
 }

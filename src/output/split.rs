@@ -2,25 +2,7 @@
 
 use muster_actors::domain::delivery::{Contents, Encoded, Payload, Route};
 
-use crate::output::compress::Compressor;
-
-/// Limits of one body, all inclusive. Source: node-runner 14.1, cluster-agent-kubernetes 6.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BodyLimits {
-    /// Bytes as sent.
-    pub compressed: u64,
-    /// Bytes before compression.
-    pub uncompressed: u64,
-    /// Points of series.
-    pub points: u64,
-}
-
-impl BodyLimits {
-    /// `serializer_max_series_payload_size`, `serializer_max_series_uncompressed_payload_size`: series v2.
-    pub const SERIES_V2: Self = Self { compressed: 512_000, uncompressed: 5_242_880, points: 10_000 };
-    /// `serializer_max_payload_size`, `serializer_max_uncompressed_payload_size`: everything else.
-    pub const OTHERS: Self = Self { compressed: 2_621_440, uncompressed: 4_194_304, points: u64::MAX };
-}
+use crate::config::settings::{BodyLimits, Compressor};
 
 /// How items of one kind become a body.
 pub struct Recipe<'a, T> {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::System;
+use muster::config::ApiKey;
+use muster::config::settings::IntakeSettings;
 use muster::config::settings::OutputKind;
-use muster::output::key::ApiKey;
 use muster::output::plan::build;
-use muster::output::settings::{IntakeSettings, OutputSettings};
+use muster::output::settings::OutputSettings;
 use muster_actors::domain::backoff::BackoffPolicy;
 use muster_actors::domain::delivery::{Contents, DropReason, KeyState};
 use muster_actors::domain::samples::Batch;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster::config::settings::IntakeSettings;
 use muster::output::datadog::DatadogTransport;
-use muster::output::settings::IntakeSettings;
 use muster_actors::domain::delivery::{Payload, SendErrorKind, SendResult, Verdict};
 use muster_actors::ports::OutputTransport as _;
 use rcgen::{CertifiedKey, generate_simple_self_signed};

@@ -10,9 +10,9 @@ mod wire;
 
 use std::time::Duration;
 
+use muster::config::ApiKey;
+use muster::config::settings::IntakeSettings;
 use muster::output::datadog::DatadogTransport;
-use muster::output::key::ApiKey;
-use muster::output::settings::IntakeSettings;
 use muster_actors::domain::samples::{Batch, CheckRun, Event, Series, SeriesKind, ServiceStatus};
 
 /// The key of all tests: it must never show up anywhere but in its header.

@@ -1,7 +1,8 @@
 //! Proxies: which requests take them, and what they get to see. Source: cluster-agent-kubernetes 6.5.
 
-use muster::output::proxy::ProxySettings;
-use muster::output::settings::IntakeSettings;
+use muster::config::Secret;
+use muster::config::settings::IntakeSettings;
+use muster::config::settings::ProxySettings;
 use muster_actors::domain::delivery::{KeyState, SendErrorKind, SendResult, Verdict};
 use muster_actors::ports::OutputTransport as _;
 
@@ -22,7 +23,7 @@ async fn send(settings: &IntakeSettings, url: &str) -> SendResult {
 #[tokio::test]
 async fn http_requests_go_to_the_proxy_in_absolute_form() {
     let mut proxy = Server::start(&[], Reply::Status(202)).await;
-    let settings = through(ProxySettings { http: Some(proxy.url()), ..ProxySettings::default() });
+    let settings = through(ProxySettings { http: Some(Secret::new(proxy.url())), ..ProxySettings::default() });
     assert_eq!(send(&settings, "http://intake.invalid:8080").await, SendResult::Answered(202));
     let request = proxy.next().await;
     assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "http://intake.invalid:8080/api/v1/check_run"));
@@ -33,7 +34,7 @@ async fn http_requests_go_to_the_proxy_in_absolute_form() {
 async fn https_requests_are_tunnelled_and_the_proxy_sees_no_key() {
     let mut intake = Server::start_tls(tls(rustls::ALL_VERSIONS), Reply::Status(202)).await;
     let mut proxy = Server::start(&[], Reply::Tunnel).await;
-    let settings = through(ProxySettings { https: Some(proxy.url()), ..ProxySettings::default() });
+    let settings = through(ProxySettings { https: Some(Secret::new(proxy.url())), ..ProxySettings::default() });
     let port = intake.address.port();
     assert_eq!(send(&settings, &format!("https://localhost:{port}")).await, SendResult::Answered(202));
     let connect = proxy.next().await;
@@ -46,7 +47,8 @@ async fn https_requests_are_tunnelled_and_the_proxy_sees_no_key() {
 async fn credentials_of_a_proxy_url_become_a_header() {
     let mut proxy = Server::start(&[], Reply::Status(202)).await;
     let url = format!("http://user:pass@{}", proxy.address);
-    let settings = through(ProxySettings { http: Some(url.clone()), https: Some(url), ..ProxySettings::default() });
+    let settings =
+        through(ProxySettings { http: Some(Secret::new(url.clone())), https: Some(Secret::new(url)), ..ProxySettings::default() });
     send(&settings, "http://intake.invalid").await;
     assert_eq!(proxy.next().await.header("proxy-authorization"), Some("Basic dXNlcjpwYXNz"));
     send(&settings, "https://intake.invalid").await;
@@ -58,7 +60,7 @@ async fn credentials_of_a_proxy_url_become_a_header() {
 #[tokio::test]
 async fn a_proxy_without_scheme_is_an_http_proxy() {
     let mut proxy = Server::start(&[], Reply::Status(202)).await;
-    let settings = through(ProxySettings { http: Some(proxy.address.to_string()), ..ProxySettings::default() });
+    let settings = through(ProxySettings { http: Some(Secret::new(proxy.address.to_string())), ..ProxySettings::default() });
     assert_eq!(send(&settings, "http://intake.invalid").await, SendResult::Answered(202));
     assert_eq!(proxy.next().await.target, "http://intake.invalid/api/v1/check_run");
 }
@@ -68,21 +70,22 @@ async fn no_proxy_and_the_other_scheme_go_direct() {
     let mut intake = Server::start(&[], Reply::Status(202)).await;
     let mut proxy = Server::start(&[], Reply::Status(202)).await;
     let direct = [
-        ProxySettings { http: Some(proxy.url()), no_proxy: vec![intake.address.to_string()], ..ProxySettings::default() },
+        ProxySettings { http: Some(Secret::new(proxy.url())), no_proxy: vec![intake.address.to_string()], ..ProxySettings::default() },
         ProxySettings {
-            http: Some(proxy.url()),
+            http: Some(Secret::new(proxy.url())),
             no_proxy: vec!["127.0.0.0/8".to_owned()],
             nonexact_match: true,
             ..ProxySettings::default()
         },
-        ProxySettings { https: Some(proxy.url()), ..ProxySettings::default() },
+        ProxySettings { https: Some(Secret::new(proxy.url())), ..ProxySettings::default() },
     ];
     for proxy in direct {
         assert_eq!(send(&through(proxy), &intake.url()).await, SendResult::Answered(202));
         intake.next().await;
     }
     assert!(proxy.is_quiet());
-    let exact = ProxySettings { http: Some(proxy.url()), no_proxy: vec!["127.0.0.0/8".to_owned()], ..ProxySettings::default() };
+    let exact =
+        ProxySettings { http: Some(Secret::new(proxy.url())), no_proxy: vec!["127.0.0.0/8".to_owned()], ..ProxySettings::default() };
     send(&through(exact), &intake.url()).await;
     proxy.next().await;
     assert!(intake.is_quiet());
@@ -91,20 +94,21 @@ async fn no_proxy_and_the_other_scheme_go_direct() {
 #[tokio::test]
 async fn the_key_check_takes_the_proxy_too() {
     let mut proxy = Server::start(&[], Reply::Status(200)).await;
-    let settings = through(ProxySettings { http: Some(proxy.url()), ..ProxySettings::default() });
+    let settings = through(ProxySettings { http: Some(Secret::new(proxy.url())), ..ProxySettings::default() });
     assert_eq!(transport(&settings, "http://intake.invalid").check_key().unwrap().await, KeyState::Valid);
     assert_eq!(proxy.next().await.target, "http://intake.invalid/api/v1/validate");
 }
 
 #[tokio::test]
 async fn a_proxy_that_is_down_or_refuses_is_tried_again() {
-    let settings = through(ProxySettings { https: Some("http://user:topsecret@127.0.0.1:1".to_owned()), ..ProxySettings::default() });
+    let settings =
+        through(ProxySettings { https: Some(Secret::new("http://user:topsecret@127.0.0.1:1".to_owned())), ..ProxySettings::default() });
     let down = send(&settings, "https://intake.invalid").await;
     assert!(
         matches!(&down, SendResult::Failed { kind: SendErrorKind::ConnectionFailure, text } if !text.contains("topsecret")),
         "{down:?}"
     );
     let proxy = Server::start(&[], Reply::Status(407)).await;
-    let settings = through(ProxySettings { https: Some(proxy.url()), ..ProxySettings::default() });
+    let settings = through(ProxySettings { https: Some(Secret::new(proxy.url())), ..ProxySettings::default() });
     assert_eq!(send(&settings, "https://intake.invalid").await.verdict(), Verdict::Retry);
 }

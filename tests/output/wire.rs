@@ -2,11 +2,11 @@
 
 use std::io::Read as _;
 
-use muster::output::compress::Compressor;
+use muster::config::ApiKey;
+use muster::config::settings::Compressor;
+use muster::config::settings::IntakeSettings;
 use muster::output::datadog::DatadogTransport;
-use muster::output::key::ApiKey;
 use muster::output::series_v2::MetricPayload;
-use muster::output::settings::IntakeSettings;
 use muster_actors::domain::delivery::{KeyState, SendResult};
 use muster_actors::ports::OutputTransport as _;
 use prost::Message as _;
@@ -80,7 +80,7 @@ async fn every_compression_arrives_readable() {
         (Compressor::Zlib, Some("deflate")),
         (Compressor::Gzip, Some("gzip")),
         (Compressor::Identity, None),
-        (Compressor::default(), Some("zstd")),
+        (Compressor::Zstd { level: 1 }, Some("zstd")),
     ] {
         let mut server = Server::start(&[], Reply::Status(202)).await;
         let settings = IntakeSettings { compressor, series_v2: false, ..IntakeSettings::default() };

@@ -22,8 +22,6 @@ pub(super) const KEYS: &[KeySpec] = &[
     )
     .node(),
     duration_from_one("forwarder_timeout", Unit::Seconds, "20", "Longest time one request to the intake may take").node(),
-    integer("forwarder_num_workers", "1", 1, 100, "Workers per intake").node(),
-    integer("forwarder_max_concurrent_requests", "10", 1, 1000, "Requests in flight per worker").node(),
     duration("forwarder_stop_timeout", Unit::Seconds, "2", "Time for sending what is left when stopping").node(),
     number("forwarder_backoff_factor", "2", 2.0, f64::MAX, "Width of the random part of a retry delay").node(),
     number("forwarder_backoff_base", "2", 0.001, f64::MAX, "Base of the retry delay in seconds").node(),

@@ -6,24 +6,49 @@ use std::time::Duration;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::read::{read, text};
-use crate::config::effective::Config;
+use crate::config::api_key::ApiKey;
+use crate::config::effective::{Config, Role};
 use crate::config::env::Environment;
 use crate::config::secret::Secret;
 
-/// Compression of payloads.
+/// Compression of bodies. Source: node-runner 14.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// Zstandard of this level.
+pub enum Compressor {
+    /// `zstd`, with `serializer_zstd_compressor_level`.
     Zstd {
-        /// 1 to 22.
+        /// 1 (fast) to 22 (small).
         level: i32,
     },
-    /// zlib framing, `Content-Encoding: deflate`.
-    Deflate,
-    /// gzip.
+    /// `zlib`: announced as `deflate`, which is zlib framing.
+    Zlib,
+    /// `gzip`; never chosen by default.
     Gzip,
-    /// None.
-    None,
+    /// `none`.
+    Identity,
+}
+
+/// Limits of one body, all inclusive. Source: node-runner 14.1, cluster-agent-kubernetes 6.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// Bytes as sent.
+    pub compressed: u64,
+    /// Bytes before compression.
+    pub uncompressed: u64,
+    /// Points of series.
+    pub points: u64,
+}
+
+/// Which kinds of payload are sent. Source: `enable_payloads.*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnabledPayloads {
+    /// Series.
+    pub series: bool,
+    /// Sketches.
+    pub sketches: bool,
+    /// Service checks.
+    pub service_checks: bool,
+    /// Events.
+    pub events: bool,
 }
 
 /// Proxies by request scheme.
@@ -42,10 +67,6 @@ pub struct ProxySettings {
 /// Retrying and queueing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForwarderSettings {
-    /// Longest time of one request.
-    pub timeout: Duration,
-    /// Requests in flight per intake: workers times requests per worker.
-    pub concurrency: usize,
     /// Time for sending what is left when stopping.
     pub stop_timeout: Duration,
     /// Delay after n errors is random in [d / factor, d], d = base x 2^n seconds, at most max.
@@ -64,76 +85,64 @@ pub struct ForwarderSettings {
     pub api_key_validation_interval: Duration,
 }
 
-/// Largest payloads, bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PayloadLimits {
-    /// Compressed, all but series.
-    pub compressed: usize,
-    /// Uncompressed, all but series.
-    pub uncompressed: usize,
-    /// Compressed series.
-    pub series_compressed: usize,
-    /// Uncompressed series.
-    pub series_uncompressed: usize,
-    /// Points in one series payload.
-    pub series_points: usize,
-}
-
-/// Settings of the `datadog` output.
+/// Settings of the `datadog` output. Source: cluster-agent-kubernetes 6 and 7.6, node-runner 14.1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IntakeSettings {
     /// Key of the main intake.
-    pub api_key: Option<Secret<String>>,
+    pub api_key: Option<ApiKey>,
     /// Site of the intake, `datadoghq.com`.
     pub site: String,
-    /// Full URL, used unchanged unless it is a Datadog host.
+    /// `dd_url`: full URL, used unchanged unless it is a Datadog host.
     pub url: Option<String>,
     /// Further intakes: URL -> keys.
-    pub additional_endpoints: BTreeMap<String, Vec<Secret<String>>>,
+    pub additional_endpoints: BTreeMap<String, Vec<ApiKey>>,
+    /// Version reported to the intake, for example `7.81.1`.
+    pub version: String,
+    /// Host name of this agent, for `internalHostname`.
+    pub hostname: String,
     /// Proxies.
     pub proxy: ProxySettings,
     /// Do not verify certificates.
     pub skip_ssl_validation: bool,
     /// Accept TLS 1.3 only.
     pub tls13_only: bool,
+    /// Longest time of one request, from connecting to the last byte of the answer.
+    pub timeout: Duration,
     /// Retrying and queueing.
     pub forwarder: ForwarderSettings,
     /// Compression.
-    pub compression: Compression,
-    /// Payload sizes.
-    pub limits: PayloadLimits,
+    pub compressor: Compressor,
+    /// Limits of series v2 bodies.
+    pub series_limits: BodyLimits,
+    /// Limits of all other bodies.
+    pub other_limits: BodyLimits,
     /// Series in the second format.
     pub series_v2: bool,
-    /// Send series.
-    pub send_series: bool,
-    /// Send events.
-    pub send_events: bool,
-    /// Send service checks.
-    pub send_service_checks: bool,
-    /// Send sketches.
-    pub send_sketches: bool,
+    /// What is sent.
+    pub enabled: EnabledPayloads,
+}
+
+/// As the table of keys says, for a host without name.
+impl Default for IntakeSettings {
+    fn default() -> Self {
+        Self::from_config(&Config::defaults(Role::Node), "")
+    }
 }
 
 impl IntakeSettings {
-    pub(super) fn from_config(config: &Config) -> Self {
-        let workers: usize = read(config, "forwarder_num_workers");
-        let compression = match read::<String>(config, "serializer_compressor_kind").as_str() {
-            "zlib" => Compression::Deflate,
-            "gzip" => Compression::Gzip,
-            "none" => Compression::None,
-            _ => Compression::Zstd { level: i32::try_from(read::<i64>(config, "serializer_zstd_compressor_level")).unwrap_or(1) },
-        };
+    pub(super) fn from_config(config: &Config, hostname: &str) -> Self {
         Self {
-            api_key: text(config, "api_key").map(|key| Secret::new(key.trim().to_owned())),
+            api_key: text(config, "api_key").map(|key| ApiKey::new(&key)),
             site: read(config, "site"),
             url: text(config, "dd_url"),
             additional_endpoints: endpoints(&read(config, "additional_endpoints")),
+            version: read(config, "muster.compat_version"),
+            hostname: hostname.to_owned(),
             proxy: proxies(config),
             skip_ssl_validation: read(config, "skip_ssl_validation"),
             tls13_only: read::<String>(config, "min_tls_version") == "tlsv1.3",
+            timeout: read(config, "forwarder_timeout"),
             forwarder: ForwarderSettings {
-                timeout: read(config, "forwarder_timeout"),
-                concurrency: workers.saturating_mul(read(config, "forwarder_max_concurrent_requests")),
                 stop_timeout: read(config, "forwarder_stop_timeout"),
                 backoff_factor: read(config, "forwarder_backoff_factor"),
                 backoff_base: read(config, "forwarder_backoff_base"),
@@ -143,27 +152,37 @@ impl IntakeSettings {
                 queue_max_bytes: read(config, "forwarder_retry_queue_payloads_max_size"),
                 api_key_validation_interval: read(config, "forwarder_apikey_validation_interval"),
             },
-            compression,
-            limits: PayloadLimits {
+            compressor: match read::<String>(config, "serializer_compressor_kind").as_str() {
+                "zlib" => Compressor::Zlib,
+                "gzip" => Compressor::Gzip,
+                "none" => Compressor::Identity,
+                _ => Compressor::Zstd { level: i32::try_from(read::<i64>(config, "serializer_zstd_compressor_level")).unwrap_or(1) },
+            },
+            series_limits: BodyLimits {
+                compressed: read(config, "serializer_max_series_payload_size"),
+                uncompressed: read(config, "serializer_max_series_uncompressed_payload_size"),
+                points: read(config, "serializer_max_series_points_per_payload"),
+            },
+            other_limits: BodyLimits {
                 compressed: read(config, "serializer_max_payload_size"),
                 uncompressed: read(config, "serializer_max_uncompressed_payload_size"),
-                series_compressed: read(config, "serializer_max_series_payload_size"),
-                series_uncompressed: read(config, "serializer_max_series_uncompressed_payload_size"),
-                series_points: read(config, "serializer_max_series_points_per_payload"),
+                points: u64::MAX,
             },
             series_v2: read(config, "use_v2_api.series"),
-            send_series: read(config, "enable_payloads.series"),
-            send_events: read(config, "enable_payloads.events"),
-            send_service_checks: read(config, "enable_payloads.service_checks"),
-            send_sketches: read(config, "enable_payloads.sketches"),
+            enabled: EnabledPayloads {
+                series: read(config, "enable_payloads.series"),
+                sketches: read(config, "enable_payloads.sketches"),
+                service_checks: read(config, "enable_payloads.service_checks"),
+                events: read(config, "enable_payloads.events"),
+            },
         }
     }
 }
 
-fn endpoints(map: &JsonMap<String, Json>) -> BTreeMap<String, Vec<Secret<String>>> {
+fn endpoints(map: &JsonMap<String, Json>) -> BTreeMap<String, Vec<ApiKey>> {
     let keys = |value: &Json| match value {
-        Json::String(key) => vec![Secret::new(key.clone())],
-        Json::Array(keys) => keys.iter().filter_map(Json::as_str).map(|key| Secret::new(key.to_owned())).collect(),
+        Json::String(key) => vec![ApiKey::new(key)],
+        Json::Array(keys) => keys.iter().filter_map(Json::as_str).map(ApiKey::new).collect(),
         _ => Vec::new(),
     };
     map.iter().map(|(url, value)| (url.clone(), keys(value))).collect()

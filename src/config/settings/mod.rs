@@ -12,5 +12,5 @@ pub use cluster::{ClusterChecksSettings, ClusterSettings};
 pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettings, TlsVersion, TrustChain};
 pub use endpoint::{EndpointError, cluster_agent_url};
 pub use error::SettingsError;
-pub use intake::{Compression, ForwarderSettings, IntakeSettings, PayloadLimits, ProxySettings};
+pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, ProxySettings};
 pub use node::{CheckSettings, ClusterAgentSettings, IncludePending, NodeSettings, OutputKind, ProviderSettings, RunnerApiSettings};

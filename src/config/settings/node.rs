@@ -172,7 +172,7 @@ impl NodeSettings {
         let only_cluster_checks = matches!(providers.as_slice(), [only] if only.name == "clusterchecks");
         let kind = if runner_enabled && only_cluster_checks { NodeKind::Runner } else { NodeKind::NodeAgent };
         let identifier = text(config, "clc_runner_id").filter(|_| runner_enabled).unwrap_or_else(|| common.hostname.clone());
-        let intake = IntakeSettings::from_config(config);
+        let intake = IntakeSettings::from_config(config, &common.hostname);
         let outputs = outputs(config, &intake)?;
         common.log.on_stderr = outputs.contains(&OutputKind::Stdout);
         Ok(Self {
