@@ -18,6 +18,11 @@ use crate::cli::{self, StartCluster, StartNode};
 use crate::demo;
 use crate::telemetry::errors;
 
+/// Threads on which checks run, at most. Checks wait for others; their own work is parsing.
+const MAX_CHECK_THREADS: usize = 4;
+/// Exit code of a demo that a signal ended, as if SIGINT had killed it.
+const EXIT_CODE_INTERRUPTED: u8 = 130;
+
 /// Runs the cluster role until it is told to stop.
 #[must_use]
 pub fn run_cluster(start: StartCluster) -> ExitCode {
@@ -27,7 +32,16 @@ pub fn run_cluster(start: StartCluster) -> ExitCode {
 /// Runs the node role until it is told to stop.
 #[must_use]
 pub fn run_node(start: StartNode) -> ExitCode {
-    in_system(node::serve(start))
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("checks").enable_all().build();
+    let checks = match built {
+        Ok(checks) => checks,
+        Err(error) => return does_not_start(&anyhow::Error::new(error).context("start the threads of checks")),
+    };
+    let code = in_system(node::serve(start, checks.handle().clone()));
+    // Out here, because a runtime must not be dropped inside another one, and `serve` may fail at any point.
+    checks.shutdown_background();
+    code
 }
 
 /// Plays the demo; fails unless every invariant held.
@@ -38,22 +52,30 @@ pub fn run_demo(options: &cli::DemoOptions) -> ExitCode {
         act_takes: Duration::from_secs(options.seconds.unwrap_or(0)) / acts,
         pause: options.pause,
         json: options.json,
-        no_colour: false,
+        no_colour: options.no_colour,
         keep: options.keep,
     };
-    in_system(async { Ok(if demo::run(options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }) })
+    in_system(async {
+        Ok(match demo::run(options).await? {
+            demo::Outcome::Held => ExitCode::SUCCESS,
+            demo::Outcome::Broken | demo::Outcome::NobodyReads => ExitCode::FAILURE,
+            demo::Outcome::Interrupted => ExitCode::from(EXIT_CODE_INTERRUPTED),
+        })
+    })
 }
 
 /// Runs on this thread, which is the one of all actors.
 fn in_system(role: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     match actix_rt::System::new().block_on(role) {
         Ok(code) => code,
-        Err(error) => {
-            let chain = errors::chain(error.as_ref());
-            // The log may not be set up yet, and whoever started the process looks at its last words.
-            tracing::error!(error = chain, "muster does not start");
-            eprintln!("Error: {chain}");
-            ExitCode::FAILURE
-        }
+        Err(error) => does_not_start(&error),
     }
+}
+
+fn does_not_start(error: &anyhow::Error) -> ExitCode {
+    let chain = errors::chain(error.as_ref());
+    // The log may not be set up yet, and whoever started the process looks at its last words.
+    tracing::error!(error = chain, "muster does not start");
+    eprintln!("Error: {chain}");
+    ExitCode::FAILURE
 }

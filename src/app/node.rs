@@ -43,27 +43,17 @@ use crate::telemetry::{build, sources, status};
 
 /// Time that running checks have to end.
 const CHECK_GRACE: Duration = Duration::from_secs(5);
-/// Threads on which checks run, at most. Checks wait for others; their own work is parsing.
-const MAX_CHECK_THREADS: usize = 4;
-
 /// Destinations of samples.
 struct Outputs {
     handles: Vec<Handle<Output>>,
     stats: Vec<Reader<OutputStats>>,
 }
 
-/// Runs the role until it is told to stop.
-pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
+/// Runs the role until it is told to stop; its checks run on the threads of `checks`.
+pub(super) async fn serve(start: StartNode, checks: tokio::runtime::Handle) -> anyhow::Result<ExitCode> {
     let StartNode { config, settings } = start;
     let local_token = read_or_create_local_token(&settings.common.paths.local_token)?;
     let mut host = Host::open(config, &settings.common)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
-    let checks = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("checks")
-        .enable_all()
-        .build()
-        .context("start the threads of checks")?;
 
     let outputs = start_outputs(&host, &settings)?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
@@ -72,7 +62,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         clock: Arc::clone(&host.clock),
         random: Arc::clone(&host.random),
         loader: Arc::new(NativeLoader::new(check_settings(&host, &settings))),
-        runtime: checks.handle().clone(),
+        runtime: checks,
         outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
         replay: resolver.outlet(),
     };
@@ -91,14 +81,12 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
 
     host.stop.clone().wait().await.context("receive signals")?;
     let stop_timeout = settings.intake.forwarder.stop_timeout;
-    let code = host
+    Ok(host
         .close(async move {
             node.drain(CHECK_GRACE).await;
             drain_outputs(&outputs, stop_timeout).await;
         })
-        .await;
-    checks.shutdown_background();
-    Ok(code)
+        .await)
 }
 
 fn start_outputs(host: &Host, settings: &NodeSettings) -> anyhow::Result<Outputs> {
@@ -245,7 +233,7 @@ fn open_ports(
     };
     let tls = host.tls(common, ExtraHost::None)?;
     let address = ListenAddress::Exact(([127, 0, 0, 1], settings.cmd_port).into());
-    host.serve(ListenerSettings::secure("local api", address, tls), Arc::new(local_api)).context("cmd_port")?;
+    host.serve(ListenerSettings::secure("local api", address, tls), Arc::new(local_api)).context("`cmd_port` (set it to a free port)")?;
 
     if let Some(runner) = &settings.runner_api {
         let api = RunnerApi {
@@ -264,7 +252,8 @@ fn open_ports(
             head_timeout: runner.read_header_timeout,
             ..ListenerSettings::secure("runner api", ListenAddress::Exact(runner.address), tls)
         };
-        host.serve(listener, Arc::new(api)).context("clc_runner_host, clc_runner_port")?;
+        host.serve(listener, Arc::new(api))
+            .context("`clc_runner_host`, `clc_runner_port` (an address of this host, and a port free there)")?;
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ impl<'a> Play<'a> {
     #[must_use]
     pub fn title(number: usize) -> &'static str {
         match number {
-            1 => "discover: files are read, three runners register, the cold server warms up",
+            1 => "discover: files are read, runners register, the cold server warms up",
             2 => "dispatch: the warm-up is over",
             3 => "kill -9 a runner",
             4 => "add a runner, and a check",
@@ -136,7 +136,7 @@ impl<'a> Play<'a> {
         for number in 1..=RUNNERS {
             self.runners.insert(number, self.stage.start_runner(number)?);
         }
-        self.wait_for("the server has read every file and every runner has registered", |play| {
+        self.wait_for("every file is read and every runner has registered", |play| {
             Box::pin(async move {
                 let picture = play.view.picture().await?;
                 Ok(picture.len() == CHECKS && picture.stamps.len() == RUNNERS)
@@ -250,7 +250,7 @@ impl<'a> Play<'a> {
         Ok(report.with("nothing stopped or moved", unmoved, "the last good form of the file keeps running".to_owned()).with(
             "the error names file, line and column",
             located,
-            shown,
+            shown.replace(&format!("{}/", self.stage.folder().display()), ""),
         ))
     }
 
