@@ -36,7 +36,8 @@ fn candidates(path: &str, before: Option<&Path>) -> Vec<PathBuf> {
 }
 
 fn is_path(word: &str) -> bool {
-    let sourcefile = word.ends_with(".rs") || word.ends_with(".md") || word.ends_with(".sh");
+    let extension = Path::new(word).extension().and_then(|extension| extension.to_str());
+    let sourcefile = matches!(extension, Some("rs" | "md" | "sh"));
     !word.contains(' ') && !word.contains('{') && (ROOTS.iter().any(|prefix| word.starts_with(prefix)) || sourcefile)
 }
 

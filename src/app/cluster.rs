@@ -54,12 +54,25 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
         warn!(found = name, "cluster_name is not valid and not used, allowed: lower-case letters, digits, - and _, labels joined by dots");
     }
 
+    if let Err(error) = raise(&mut host, &settings, tokens) {
+        host.give_up().await;
+        return Err(error);
+    }
+    Host::say_role(&settings.common);
+    info!("All components started. Cluster Agent now running.");
+
+    host.stop.clone().wait().await.context("receive signals")?;
+    Ok(host.close(async {}).await)
+}
+
+/// Opens the port, takes up the state, and starts the actors.
+fn raise(host: &mut Host, settings: &ClusterSettings, tokens: Tokens) -> anyhow::Result<()> {
     let served = Arc::new(Publisher::new(ServedTable::default()));
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
-    open_api(&mut host, &settings, tokens, &served, &report, &dispatching)?;
-    add_metrics(&host, &served, &report);
+    open_api(host, settings, tokens, &served, &report, &dispatching)?;
+    add_metrics(host, &served, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
     let lease = EpochCounter::open(&folder, &*host.clock)?;
@@ -68,7 +81,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     if settings.cluster_checks.enabled {
         let parts = DispatchingParts {
             clock: Arc::clone(&host.clock),
-            patch: Arc::new(patch_options(&settings)),
+            patch: Arc::new(patch_options(settings)),
             policy: DispatchPolicy {
                 warmup: settings.cluster_checks.warmup,
                 unscheduled_threshold: settings.cluster_checks.unscheduled_threshold,
@@ -84,16 +97,12 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
         let dispatcher = &dispatching.dispatcher;
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
     }
-    let files = file_source(&host, &settings.common, resolver.outlet())?;
+    let files = file_source(host, &settings.common, resolver.outlet())?;
     host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
         Resolver::new(vec![Arc::clone(&files) as _], subscribers.clone(), Arc::clone(&report))
     });
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
-    Host::say_role(&settings.common);
-    info!("All components started. Cluster Agent now running.");
-
-    host.stop.clone().wait().await.context("receive signals")?;
-    Ok(host.close(async {}).await)
+    Ok(())
 }
 
 fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens> {

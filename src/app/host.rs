@@ -121,6 +121,14 @@ impl Host {
         }
     }
 
+    /// Stops what runs already when the role cannot start: actors that outlive their thread's runtime panic.
+    pub(super) async fn give_up(self) {
+        for server in self.servers {
+            server.stop().await;
+        }
+        self.kernel.shutdown(STOP_GRACE).await;
+    }
+
     /// Stops accepting, runs `drain`, stops the actors, and says how the process ends.
     pub(super) async fn close(self, drain: impl Future<Output = ()>) -> ExitCode {
         let health = self.kernel.health().report(muster_actors::kernel::health::HealthKind::Liveness);

@@ -43,6 +43,7 @@ use crate::telemetry::{build, sources, status};
 
 /// Time that running checks have to end.
 const CHECK_GRACE: Duration = Duration::from_secs(5);
+
 /// Destinations of samples.
 struct Outputs {
     handles: Vec<Handle<Output>>,
@@ -54,28 +55,13 @@ pub(super) async fn serve(start: StartNode, checks: tokio::runtime::Handle) -> a
     let StartNode { config, settings } = start;
     let local_token = read_or_create_local_token(&settings.common.paths.local_token)?;
     let mut host = Host::open(config, &settings.common)?;
-
-    let outputs = start_outputs(&host, &settings)?;
-    let report = Arc::new(Publisher::new(DiscoveryReport::default()));
-    let resolver = Handle::<Resolver>::new("Resolver");
-    let ports = NodePorts {
-        clock: Arc::clone(&host.clock),
-        random: Arc::clone(&host.random),
-        loader: Arc::new(NativeLoader::new(check_settings(&host, &settings))),
-        runtime: checks,
-        outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
-        replay: resolver.outlet(),
+    let (node, outputs) = match raise(&mut host, &settings, local_token, checks) {
+        Ok(parts) => parts,
+        Err(error) => {
+            host.give_up().await;
+            return Err(error);
+        }
     };
-    let plans = provider_plans(&host, &settings)?;
-    let node = muster_actors::node::start(&host.kernel, node_policy(&settings), ports, plans);
-    let files = file_source(&host, &settings.common, resolver.outlet())?;
-    let (subscriber, published) = (node.local.clone(), Arc::clone(&report));
-    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
-        Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
-    });
-    open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
-    add_metrics(&host, &report);
-    host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
 
@@ -87,6 +73,37 @@ pub(super) async fn serve(start: StartNode, checks: tokio::runtime::Handle) -> a
             drain_outputs(&outputs, stop_timeout).await;
         })
         .await)
+}
+
+/// Starts the actors and opens the ports.
+fn raise(
+    host: &mut Host,
+    settings: &NodeSettings,
+    local_token: Secret<String>,
+    checks: tokio::runtime::Handle,
+) -> anyhow::Result<(Node, Outputs)> {
+    let outputs = start_outputs(host, settings)?;
+    let report = Arc::new(Publisher::new(DiscoveryReport::default()));
+    let resolver = Handle::<Resolver>::new("Resolver");
+    let ports = NodePorts {
+        clock: Arc::clone(&host.clock),
+        random: Arc::clone(&host.random),
+        loader: Arc::new(NativeLoader::new(check_settings(host, settings))),
+        runtime: checks,
+        outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
+        replay: resolver.outlet(),
+    };
+    let plans = provider_plans(host, settings)?;
+    let node = muster_actors::node::start(&host.kernel, node_policy(settings), ports, plans);
+    let files = file_source(host, &settings.common, resolver.outlet())?;
+    let (subscriber, published) = (node.local.clone(), Arc::clone(&report));
+    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
+        Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
+    });
+    open_ports(host, settings, local_token, &node, &report, &outputs)?;
+    add_metrics(host, &report);
+    host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
+    Ok((node, outputs))
 }
 
 fn start_outputs(host: &Host, settings: &NodeSettings) -> anyhow::Result<Outputs> {

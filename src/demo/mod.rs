@@ -62,13 +62,11 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
     let intake = Intake::start(keys)?;
     let stage = Stage::set(std::env::current_exe()?, &std::env::temp_dir(), format!("http://{}", intake.address))?;
     screen.say(&format!(
-        "muster demo: a server, {RUNNERS} runners, a target on {}, an intake on {}.\n\
+        "muster demo: a server, {RUNNERS} runners, something to check, an intake that counts.\n\
          Checks run every second, runners poll every {POLL_SECONDS} s, a silent runner is given up after {EXPIRATION_SECONDS} s.\n\
-         Files and logs: {}{}",
-        target.address,
-        intake.address,
-        stage.folder().display(),
-        if options.keep { "" } else { " (removed at the end; --keep keeps them)" }
+         Files and logs{}:\n  {}",
+        if options.keep { "" } else { ", removed at the end unless --keep is given" },
+        stage.folder().display()
     ));
     let mut play = Play::new(&stage, &intake, &screen, target.address.to_string(), options.act_takes)?;
     let mut reports: Vec<ActReport> = Vec::new();

@@ -12,7 +12,7 @@ use crate::demo::picture::Move;
 /// Longest line, as far as words allow.
 ///
 /// Units: columns.
-const WIDTH: usize = 96;
+const WIDTH: usize = 84;
 
 /// What the intake and the target counted over all acts.
 #[derive(Debug, Clone, Serialize)]
