@@ -58,7 +58,7 @@ fn a_taken_port_ends_the_start_with_the_key_that_moves_it() {
     let text = format!("hostname: h\nrun_path: {run}\nmetrics_port: 0\ncmd_port: {port}\nmuster:\n  outputs: [stdout]\n");
     fs::write(directory.path().join("datadog.yaml"), text).unwrap();
     let (log, error, code) = texts(&call(directory.path(), "muster", &["node", "run"], &[]));
-    assert!(error.starts_with("Error: `cmd_port` (set it to a free port): ") && code == 1, "{code} {error}");
+    assert!(error.contains("\nError: `cmd_port` (set it to a free port): ") && code == 1, "{code} {error}");
     // Half of the role runs by then, and has to be stopped in good order.
     assert!(!log.contains("panicked") && !error.contains("panicked"), "{log}{error}");
 }

@@ -63,7 +63,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
     let stage = Stage::set(std::env::current_exe()?, &std::env::temp_dir(), format!("http://{}", intake.address))?;
     screen.say(&format!(
         "muster demo: a server, {RUNNERS} runners, something to check, an intake that counts.\n\
-         Checks run every second, runners poll every {POLL_SECONDS} s, a silent runner is given up after {EXPIRATION_SECONDS} s.\n\
+         Checks run every second; runners poll every {POLL_SECONDS} s and are given up after {EXPIRATION_SECONDS} s.\n\
          Files and logs{}:\n  {}",
         if options.keep { "" } else { ", removed at the end unless --keep is given" },
         stage.folder().display()

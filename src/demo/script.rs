@@ -8,7 +8,7 @@ use muster_actors::kernel::clock::{Clock, SystemClock};
 use crate::demo::evidence::Evidence;
 use crate::demo::intake::Intake;
 use crate::demo::picture::{Move, Picture};
-use crate::demo::server_view::{LookError, ServerView};
+use crate::demo::server_view::{Decision, LookError, ServerView};
 use crate::demo::show::{ActReport, Invariant, Screen};
 use crate::demo::stage::{Actor, EXPIRATION_SECONDS, POLL_SECONDS, Stage, StageError, runner_name};
 
@@ -214,7 +214,7 @@ impl<'a> Play<'a> {
         let only = report.moved.len() == 1;
         Ok(report
             .with("the new check went to the least loaded runner", owner == name, format!("{} runs on {owner}", check_name(CHECKS + 1)))
-            .with("nothing else moved", only, "a joining runner takes nothing away".to_owned()))
+            .with("nothing else moved", only, "a new runner takes nothing away".to_owned()))
     }
 
     async fn change_a_file(&mut self) -> Result<ActReport, ActError> {
@@ -276,7 +276,7 @@ impl<'a> Play<'a> {
         let moves = report.moved.len();
         let same_stamps = before.stamps == self.picture.stamps && before.stamps == at_once.stamps;
         Ok(report
-            .with("0 moves", moves == 0 && at_once.owners == before.owners, format!("{moves} moves"))
+            .with("0 moves", moves == 0 && at_once.owners == before.owners, format!("{} configs", at_once.len()))
             .with("the same stamps", same_stamps, format!("{} runners", before.stamps.len()))
             .with("0 re-sends", resends == 0.0, format!("{resends} configs requests after the restart")))
     }
@@ -352,9 +352,12 @@ impl<'a> Play<'a> {
         let decisions = self.view.decisions(self.last_decision).await?;
         self.last_decision = decisions.iter().map(|decision| decision.at).max().unwrap_or(self.last_decision);
         for change in &mut moved {
-            let about = |digest: &str| self.names.get(digest).is_some_and(|name| *name == change.check);
-            change.why =
-                decisions.iter().find(|decision| about(&decision.digest)).map(|decision| decision.cause.clone()).unwrap_or_default();
+            // A changed check leaves under its old digest and comes under its new one; the reason of coming is the one to show.
+            let about = |decision: &Decision| {
+                let same = self.names.get(&decision.digest).is_some_and(|name| *name == change.check);
+                same && (change.to.is_empty() || decision.cause != "removed")
+            };
+            change.why = decisions.iter().find(|decision| about(decision)).map(|decision| decision.cause.clone()).unwrap_or_default();
         }
         let (largest_gap, doubles) = self.intake.read(|ledger| gap_and_doubles(&ledger.evidence, opening.began_unix));
         let one_owner = after.doubled.is_empty();

@@ -12,7 +12,7 @@ use crate::demo::picture::Move;
 /// Longest line, as far as words allow.
 ///
 /// Units: columns.
-const WIDTH: usize = 84;
+const WIDTH: usize = 79;
 
 /// What the intake and the target counted over all acts.
 #[derive(Debug, Clone, Serialize)]
@@ -197,7 +197,7 @@ impl Screen {
         self.line("");
         let payloads: u64 = totals.payloads.values().sum();
         self.line(&format!(
-            "      {} reports of checks in {payloads} payloads ({} kB, {} unreadable); the target was asked {} times.",
+            "      {} reports in {payloads} payloads ({} kB, {} unreadable), {} requests to the target",
             totals.reports,
             totals.bytes.div_ceil(1000),
             totals.unreadable,
