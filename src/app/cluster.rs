@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use muster_actors::cluster::dispatcher::DispatchPolicy;
+use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::patch::PatchOptions;
-use muster_actors::domain::world::{ServedTable, Standing};
+use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;
@@ -19,7 +19,6 @@ use tracing::{info, warn};
 use crate::api::admin::AdminApi;
 use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
-use crate::api::certificate::ExtraHost;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::listener::{ListenAddress, ListenerSettings};
@@ -54,25 +53,12 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
         warn!(found = name, "cluster_name is not valid and not used, allowed: lower-case letters, digits, - and _, labels joined by dots");
     }
 
-    if let Err(error) = raise(&mut host, &settings, tokens) {
-        host.give_up().await;
-        return Err(error);
-    }
-    Host::say_role(&settings.common);
-    info!("All components started. Cluster Agent now running.");
-
-    host.stop.clone().wait().await.context("receive signals")?;
-    Ok(host.close(async {}).await)
-}
-
-/// Opens the port, takes up the state, and starts the actors.
-fn raise(host: &mut Host, settings: &ClusterSettings, tokens: Tokens) -> anyhow::Result<()> {
     let served = Arc::new(Publisher::new(ServedTable::default()));
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
-    open_api(host, settings, tokens, &served, &report, &dispatching)?;
-    add_metrics(host, &served, &report);
+    open_api(&mut host, &settings, tokens, &served, &report, &dispatching)?;
+    add_metrics(&host, &settings, &served, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
     let lease = EpochCounter::open(&folder, &*host.clock)?;
@@ -81,7 +67,7 @@ fn raise(host: &mut Host, settings: &ClusterSettings, tokens: Tokens) -> anyhow:
     if settings.cluster_checks.enabled {
         let parts = DispatchingParts {
             clock: Arc::clone(&host.clock),
-            patch: Arc::new(patch_options(settings)),
+            patch: Arc::new(patch_options(&settings)),
             policy: DispatchPolicy {
                 warmup: settings.cluster_checks.warmup,
                 unscheduled_threshold: settings.cluster_checks.unscheduled_threshold,
@@ -97,12 +83,16 @@ fn raise(host: &mut Host, settings: &ClusterSettings, tokens: Tokens) -> anyhow:
         let dispatcher = &dispatching.dispatcher;
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
     }
-    let files = file_source(host, &settings.common, resolver.outlet())?;
+    let files = file_source(&host, &settings.common, resolver.outlet())?;
     host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
         Resolver::new(vec![Arc::clone(&files) as _], subscribers.clone(), Arc::clone(&report))
     });
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
-    Ok(())
+    Host::say_role(&settings.common);
+    info!("All components started. Cluster Agent now running.");
+
+    host.stop.clone().wait().await.context("receive signals")?;
+    Ok(host.close(async {}).await)
 }
 
 fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens> {
@@ -168,19 +158,17 @@ fn open_api(
         clock: Arc::clone(&host.clock),
         body_limits: BodyLimits::default(),
     };
-    let tls = host.tls(common, ExtraHost::ClusterAgent(None))?;
+    let tls = host.tls(common, None)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_API_WORKERS);
     let listener = ListenerSettings { workers, ..ListenerSettings::secure("api", ListenAddress::All(settings.cmd_port), tls) };
     host.serve(listener, Arc::new(api)).context("`cluster_agent.cmd_port` (set it to a free port)")
 }
 
-fn add_metrics(host: &Host, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {
-    let (table, report) = (served.reader(), report.reader());
-    host.metrics.add_source(move |scrape| {
-        let table = table.current();
-        if table.standing != Standing::Starting {
-            sources::cluster_checks(&table, scrape);
-        }
-        sources::discovery(&report.peek(), scrape);
-    });
+fn add_metrics(host: &Host, settings: &ClusterSettings, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {
+    if settings.cluster_checks.enabled {
+        let table = served.reader();
+        host.metrics.add_source(move |scrape| sources::cluster_checks(&table.current(), scrape));
+    }
+    let report = report.reader();
+    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
 }

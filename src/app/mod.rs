@@ -11,6 +11,7 @@ mod observer;
 mod runner_stats;
 mod shutdown;
 
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,8 +19,6 @@ use crate::cli::{self, StartCluster, StartNode};
 use crate::demo;
 use crate::telemetry::errors;
 
-/// Threads on which checks run, at most. Checks wait for others; their own work is parsing.
-const MAX_CHECK_THREADS: usize = 4;
 /// Exit code of a demo that a signal ended, as if SIGINT had killed it.
 const EXIT_CODE_INTERRUPTED: u8 = 130;
 
@@ -32,16 +31,7 @@ pub fn run_cluster(start: StartCluster) -> ExitCode {
 /// Runs the node role until it is told to stop.
 #[must_use]
 pub fn run_node(start: StartNode) -> ExitCode {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("checks").enable_all().build();
-    let checks = match built {
-        Ok(checks) => checks,
-        Err(error) => return does_not_start(&anyhow::Error::new(error).context("start the threads of checks")),
-    };
-    let code = in_system(node::serve(start, checks.handle().clone()));
-    // Out here, because a runtime must not be dropped inside another one, and `serve` may fail at any point.
-    checks.shutdown_background();
-    code
+    in_system(node::serve(start))
 }
 
 /// Plays the demo; fails unless every invariant held.
@@ -66,16 +56,16 @@ pub fn run_demo(options: &cli::DemoOptions) -> ExitCode {
 
 /// Runs on this thread, which is the one of all actors.
 fn in_system(role: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
-    match actix_rt::System::new().block_on(role) {
+    // Never dropped: after a start that failed, actors still wait in it, and their timers panic outside of its context.
+    let system = ManuallyDrop::new(actix_rt::System::new());
+    match system.block_on(role) {
         Ok(code) => code,
-        Err(error) => does_not_start(&error),
+        Err(error) => {
+            let chain = errors::chain(error.as_ref());
+            // The log may not be set up yet, and whoever started the process looks at its last words.
+            tracing::error!(error = chain, "muster does not start");
+            eprintln!("Error: {chain}");
+            ExitCode::FAILURE
+        }
     }
-}
-
-fn does_not_start(error: &anyhow::Error) -> ExitCode {
-    let chain = errors::chain(error.as_ref());
-    // The log may not be set up yet, and whoever started the process looks at its last words.
-    tracing::error!(error = chain, "muster does not start");
-    eprintln!("Error: {chain}");
-    ExitCode::FAILURE
 }

@@ -197,7 +197,7 @@ impl Screen {
         self.line("");
         let payloads: u64 = totals.payloads.values().sum();
         self.line(&format!(
-            "      {} reports in {payloads} payloads ({} kB, {} unreadable), {} requests to the target",
+            "      {} reports in {payloads} payloads ({} kB, {} unreadable), {} target requests",
             totals.reports,
             totals.bytes.div_ceil(1000),
             totals.unreadable,
