@@ -306,7 +306,11 @@ fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>, node: &Node, ou
     host.metrics.add_source(move |scrape| {
         sources::discovery(&report.peek(), scrape);
         sources::running_checks(&stats.current(), scrape);
-        providers.iter().for_each(|provider| sources::provider(&provider.peek(), scrape));
-        outputs.iter().for_each(|output| sources::output(&output.current(), scrape));
+        for provider in &providers {
+            sources::provider(&provider.peek(), scrape);
+        }
+        for output in &outputs {
+            sources::output(&output.current(), scrape);
+        }
     });
 }
