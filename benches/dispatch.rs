@@ -135,9 +135,9 @@ async fn file_to_poll() {
     let dispatcher = &dispatching.dispatcher;
     let subscriber = DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() };
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
-    kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
-        Resolver::new(Vec::new(), vec![subscriber.clone()], Arc::clone(&report))
-    });
+    kernel
+        .one_for_one("discovery", None)
+        .child(&resolver, STATE_OWNER_CAPACITY, move || Resolver::new(Vec::new(), vec![subscriber.clone()], Arc::clone(&report)));
     let mut listing: Vec<Arc<CheckConfig>> = (0..1_000).map(|number| config(number, 0)).collect();
     let tell = |configs: &[Arc<CheckConfig>]| ProviderListing {
         provider: "file",
@@ -151,7 +151,9 @@ async fn file_to_poll() {
         let heartbeat = Heartbeat { node, address: None, kind: NodeKind::Runner, compatibility: CheckCompatibility::default() };
         dispatching.membership.tell(heartbeat).unwrap();
     }
-    while reader.peek().standing != Standing::Active || reader.peek().nodes.values().map(|node| node.view.configs.len()).sum::<usize>() != 1_000 {
+    while reader.peek().standing != Standing::Active
+        || reader.peek().nodes.values().map(|node| node.view.configs.len()).sum::<usize>() != 1_000
+    {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 

@@ -50,6 +50,20 @@ fn the_version_follows_the_name_of_the_program() {
 }
 
 #[test]
+fn a_taken_port_ends_the_start_with_the_key_that_moves_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let run = directory.path().join("run").display().to_string();
+    let text = format!("hostname: h\nrun_path: {run}\nmetrics_port: 0\ncmd_port: {port}\nmuster:\n  outputs: [stdout]\n");
+    fs::write(directory.path().join("datadog.yaml"), text).unwrap();
+    let (log, error, code) = texts(&call(directory.path(), "muster", &["node", "run"], &[]));
+    assert!(error.contains("\nError: `cmd_port` (set it to a free port): ") && code == 1, "{code} {error}");
+    // Half of the role runs by then, and has to be stopped in good order.
+    assert!(!log.contains("panicked") && !error.contains("panicked"), "{log}{error}");
+}
+
+#[test]
 fn nobody_answering_is_said_with_cause_and_next_step() {
     let directory = directory_without_agent();
     for command in ["status", "health", "config", "stop"] {

@@ -161,7 +161,7 @@ fn open_api(
     let tls = host.tls(common, None)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_API_WORKERS);
     let listener = ListenerSettings { workers, ..ListenerSettings::secure("api", ListenAddress::All(settings.cmd_port), tls) };
-    host.serve(listener, Arc::new(api)).context("cluster_agent.cmd_port")
+    host.serve(listener, Arc::new(api)).context("`cluster_agent.cmd_port` (set it to a free port)")
 }
 
 fn add_metrics(host: &Host, settings: &ClusterSettings, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {

@@ -78,11 +78,13 @@ impl Host {
         if let Some(port) = settings.metrics_port {
             let metrics = host.metrics.clone();
             let server = Arc::new(MetricsServer { render: Arc::new(move || metrics.render()) });
-            host.serve(ListenerSettings::plain("metrics", ListenAddress::All(port)), server).context("metrics_port")?;
+            host.serve(ListenerSettings::plain("metrics", ListenAddress::All(port)), server)
+                .context("`metrics_port` (set it to a free port; 0 = none)")?;
         }
         if let Some(port) = settings.health_port {
             let server = Arc::new(HealthServer { catalogue: host.kernel.health() });
-            host.serve(ListenerSettings::plain("health", ListenAddress::All(port)), server).context("health_port")?;
+            host.serve(ListenerSettings::plain("health", ListenAddress::All(port)), server)
+                .context("`health_port` (set it to a free port; 0 = none)")?;
         }
         Ok(host)
     }
@@ -91,9 +93,7 @@ impl Host {
     ///
     /// Errors: the port cannot be opened.
     pub(super) fn serve<A: crate::api::listener::Application>(&mut self, settings: ListenerSettings, server: Arc<A>) -> anyhow::Result<()> {
-        let bound = listen(settings, server)?;
-        info!(address = %bound.local_addr, "listening");
-        self.servers.push(bound);
+        self.servers.push(listen(settings, server)?);
         Ok(())
     }
 

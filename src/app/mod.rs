@@ -19,6 +19,9 @@ use crate::cli::{self, StartCluster, StartNode};
 use crate::demo;
 use crate::telemetry::errors;
 
+/// Exit code of a demo that a signal ended, as if SIGINT had killed it.
+const EXIT_CODE_INTERRUPTED: u8 = 130;
+
 /// Runs the cluster role until it is told to stop.
 #[must_use]
 pub fn run_cluster(start: StartCluster) -> ExitCode {
@@ -39,9 +42,16 @@ pub fn run_demo(options: &cli::DemoOptions) -> ExitCode {
         act_takes: Duration::from_secs(options.seconds.unwrap_or(0)) / acts,
         pause: options.pause,
         json: options.json,
+        no_colour: options.no_colour,
         keep: options.keep,
     };
-    in_system(async { Ok(if demo::run(options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }) })
+    in_system(async {
+        Ok(match demo::run(options).await? {
+            demo::Outcome::Held => ExitCode::SUCCESS,
+            demo::Outcome::Broken | demo::Outcome::NobodyReads => ExitCode::FAILURE,
+            demo::Outcome::Interrupted => ExitCode::from(EXIT_CODE_INTERRUPTED),
+        })
+    })
 }
 
 /// Runs on this thread, which is the one of all actors.

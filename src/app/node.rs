@@ -262,7 +262,7 @@ fn open_ports(
     };
     let tls = host.tls(common, None)?;
     let address = ListenAddress::Exact(([127, 0, 0, 1], settings.cmd_port).into());
-    host.serve(ListenerSettings::secure("local api", address, tls), Arc::new(local_api)).context("cmd_port")?;
+    host.serve(ListenerSettings::secure("local api", address, tls), Arc::new(local_api)).context("`cmd_port` (set it to a free port)")?;
 
     if let Some(runner) = &settings.runner_api {
         let api = RunnerApi {
@@ -277,7 +277,8 @@ fn open_ports(
             head_timeout: runner.read_header_timeout,
             ..ListenerSettings::secure("runner api", ListenAddress::Exact(runner.address), tls)
         };
-        host.serve(listener, Arc::new(api)).context("clc_runner_host, clc_runner_port")?;
+        host.serve(listener, Arc::new(api))
+            .context("`clc_runner_host`, `clc_runner_port` (an address of this host, and a port free there)")?;
     }
     Ok(())
 }

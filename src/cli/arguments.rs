@@ -50,7 +50,9 @@ pub(super) enum TopCommand {
     #[command(subcommand, after_help = "Examples:\n  muster node run\n  muster node status\n  muster node config get log_level")]
     Node(NodeCommand),
     /// Show the whole thing on this machine: a server, three runners, a target and an intake
-    #[command(after_help = "Examples:\n  muster demo\n  muster demo --seconds 20 --json | jq .invariants\n  muster demo --pause")]
+    #[command(
+        after_help = "Examples:\n  muster demo\n  muster demo --pause\n  muster demo --seconds 60 --keep\n  muster demo --json | jq -c 'select(.act) | [.act, .seconds]'"
+    )]
     Demo(DemoOptions),
     /// Print the script that completes commands in a shell
     #[command(

@@ -28,7 +28,8 @@ pub(super) enum QueryError {
 }
 
 /// What to do when nobody answers.
-const NEXT_STEP: &str = "Make sure the agent is running on this machine, and that -c names its configuration directory";
+const NEXT_STEP: &str = "Make sure the agent is running on this machine, and that -c names its configuration directory; `muster cluster` or \
+                         `muster node` before the command says which role is asked";
 
 impl QueryError {
     /// The cause in one line.

@@ -55,7 +55,10 @@ pub fn run(arguments: impl IntoIterator<Item = String>, environment: Environment
 fn dispatch(context: &Context, command: TopCommand) -> Command {
     let done = |result: CommandResult| Command::Done(finish(result));
     match command {
-        TopCommand::Demo(options) => Command::Demo(options),
+        TopCommand::Demo(options) => {
+            let no_colour = context.global.no_color || context.environment.get("NO_COLOR").is_some();
+            Command::Demo(DemoOptions { no_colour, ..options })
+        }
         TopCommand::Completions { shell } => done(Ok(completions::run(shell))),
         TopCommand::Docs { part } => done(Ok(docs::run(part))),
         TopCommand::Cluster(ClusterCommand::Start(options)) => match start::cluster(context, options) {

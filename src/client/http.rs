@@ -20,6 +20,10 @@ use crate::client::wire::{ConfigReply, NodeStatus, StatusReply, Version, decode}
 use crate::config::Secret;
 use crate::telemetry::errors;
 
+/// Most of a refusing server's own words that is repeated.
+///
+/// Units: characters.
+const REASON_LIMIT: usize = 120;
 /// Limit of connecting: 1 s to dial and 5 s for the TLS handshake. Source: cluster-agent-kubernetes 1.4.
 const CONNECT_LIMIT: Duration = Duration::from_secs(6);
 /// Limit of waiting for the response header on an open connection.
@@ -226,7 +230,14 @@ async fn send(request: RequestBuilder, header_limit: Duration) -> Result<Vec<u8>
     let response = sent.map_err(|_| ClusterAgentError::Remote(format!("no response header within {header_limit:?}")))?.map_err(remote)?;
     let status = response.status();
     let body = response.bytes().await.map_err(remote)?;
-    if status == StatusCode::OK { Ok(body.into()) } else { Err(ClusterAgentError::Remote(format!("status {status}"))) }
+    if status == StatusCode::OK { Ok(body.into()) } else { Err(ClusterAgentError::Remote(refusal(status, &body))) }
+}
+
+/// The status, and what the server says about it.
+fn refusal(status: StatusCode, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let first: String = text.trim().lines().next().unwrap_or_default().chars().take(REASON_LIMIT).collect();
+    if first.is_empty() { format!("status {status}") } else { format!("status {status}: {first}") }
 }
 
 fn build(settings: &ClientSettings, headers: &HeaderMap) -> Result<Client, reqwest::Error> {

@@ -9,7 +9,7 @@ use crate::demo::check_file::{check_file, check_name};
 use crate::demo::evidence::Evidence;
 use crate::demo::intake::Intake;
 use crate::demo::picture::{Move, Picture};
-use crate::demo::server_view::{LookError, ServerView};
+use crate::demo::server_view::{Decision, LookError, ServerView};
 use crate::demo::show::{ActReport, Invariant, Screen};
 use crate::demo::stage::{Actor, EXPIRATION_SECONDS, POLL_SECONDS, Stage, StageError, runner_name};
 
@@ -104,7 +104,7 @@ impl<'a> Play<'a> {
     #[must_use]
     pub fn title(number: usize) -> &'static str {
         match number {
-            1 => "discover: files are read, three runners register, the cold server warms up",
+            1 => "discover: files are read, runners register, the cold server warms up",
             2 => "dispatch: the warm-up is over",
             3 => "kill -9 a runner",
             4 => "add a runner, and a check",
@@ -137,7 +137,7 @@ impl<'a> Play<'a> {
         for number in 1..=RUNNERS {
             self.runners.insert(number, self.stage.start_runner(number)?);
         }
-        self.wait_for("the server has read every file and every runner has registered", |play| {
+        self.wait_for("every file is read and every runner has registered", |play| {
             Box::pin(async move {
                 let picture = play.view.picture().await?;
                 Ok(picture.checks() == CHECKS && picture.stamps.len() == RUNNERS)
@@ -215,7 +215,7 @@ impl<'a> Play<'a> {
         let only = report.moved.len() == 1;
         Ok(report
             .with("the new check went to the least loaded runner", owner == name, format!("{} runs on {owner}", check_name(CHECKS + 1)))
-            .with("nothing else moved", only, "a joining runner takes nothing away".to_owned()))
+            .with("nothing else moved", only, "a new runner takes nothing away".to_owned()))
     }
 
     async fn change_a_file(&mut self) -> Result<ActReport, ActError> {
@@ -251,7 +251,7 @@ impl<'a> Play<'a> {
         Ok(report.with("nothing stopped or moved", unmoved, "the last good form of the file keeps running".to_owned()).with(
             "the error names file, line and column",
             located,
-            shown,
+            shown.replace(&format!("{}/", self.stage.folder().display()), ""),
         ))
     }
 
@@ -277,7 +277,7 @@ impl<'a> Play<'a> {
         let moves = report.moved.len();
         let same_stamps = before.stamps == self.picture.stamps && before.stamps == at_once.stamps;
         Ok(report
-            .with("0 moves", moves == 0 && at_once.owners == before.owners, format!("{moves} moves"))
+            .with("0 moves", moves == 0 && at_once.owners == before.owners, format!("{} configs", at_once.owners.len()))
             .with("the same stamps", same_stamps, format!("{} runners", before.stamps.len()))
             .with("0 re-sends", resends == 0.0, format!("{resends} configs requests after the restart")))
     }
@@ -336,9 +336,12 @@ impl<'a> Play<'a> {
         let decisions = self.view.decisions(self.last_decision).await?;
         self.last_decision = decisions.iter().map(|decision| decision.at).max().unwrap_or(self.last_decision);
         for change in &mut moved {
-            let about = |digest: &str| self.names.get(digest).is_some_and(|name| *name == change.check);
-            change.why =
-                decisions.iter().find(|decision| about(&decision.digest)).map(|decision| decision.cause.clone()).unwrap_or_default();
+            // A changed check leaves under its old digest and comes under its new one; the reason of coming is the one to show.
+            let about = |decision: &Decision| {
+                let same = self.names.get(&decision.digest).is_some_and(|name| *name == change.check);
+                same && (change.to.is_empty() || decision.cause != "removed")
+            };
+            change.why = decisions.iter().find(|decision| about(decision)).map(|decision| decision.cause.clone()).unwrap_or_default();
         }
         let (largest_gap, doubles) = self.intake.read(|ledger| gap_and_doubles(&ledger.evidence, opening.began_unix));
         let one_owner = after.doubled.is_empty();

@@ -1,11 +1,33 @@
 //! How the demo is shown: lines for eyes on a terminal, one JSON object per act for programs.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
 use crate::demo::evidence::Gap;
 use crate::demo::picture::Move;
+
+/// Longest line, as far as words allow.
+///
+/// Units: columns.
+const WIDTH: usize = 79;
+
+/// What the intake and the target counted over all acts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Totals {
+    /// Reports of checks.
+    pub reports: usize,
+    /// Payloads by route.
+    pub payloads: BTreeMap<String, u64>,
+    /// Bytes of them, compressed as they came.
+    pub bytes: u64,
+    /// Payloads that could not be read.
+    pub unreadable: u64,
+    /// Requests that checks made.
+    pub target_requests: u64,
+}
 
 /// One thing that must be true, and whether it was.
 #[derive(Debug, Clone, Serialize)]
@@ -46,45 +68,58 @@ impl ActReport {
 /// Where and how to print.
 pub struct Screen {
     json: bool,
-    /// Colours and live progress.
+    colours: bool,
     live: bool,
+    nobody_reads: Cell<bool>,
 }
 
 impl Screen {
     /// Chooses colours and live progress from what standard output is.
     #[must_use]
-    pub fn new(json: bool) -> Self {
-        Self { json, live: std::io::stdout().is_terminal() && !json }
+    pub fn new(json: bool, no_colour: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        Self { json, colours: terminal && !json && !no_colour, live: terminal && !json, nobody_reads: Cell::new(false) }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.live { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    fn line(text: &str) {
-        // A closed pipe must not end the demo half-way: the children still have to be stopped.
-        writeln!(std::io::stdout(), "{text}").ok();
+    /// A closed pipe must not end the demo here and now: the children have to be stopped first.
+    fn line(&self, text: &str) {
+        let mut out = io::stdout();
+        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+            self.nobody_reads.set(true);
+        }
+    }
+
+    /// Whether standard output was found closed.
+    #[must_use]
+    pub fn nobody_reads(&self) -> bool {
+        self.nobody_reads.get()
     }
 
     /// A line of plain text, for people only.
     pub fn say(&self, text: &str) {
         if !self.json {
-            Self::line(text);
+            self.clear_progress();
+            self.line(text);
         }
     }
 
     /// Announces an act.
     pub fn title(&self, number: usize, of: usize, title: &str) {
         if !self.json {
-            Self::line("");
-            Self::line(&self.paint("1;36", &format!("[{number}/{of}] {title}")));
+            self.line("");
+            self.line(&self.paint("1;36", &format!("[{number}/{of}] {title}")));
         }
     }
 
     /// Says what is waited for; replaced by the next such line on a terminal.
     pub fn progress(&self, text: &str) {
         if self.live {
-            let mut out = std::io::stdout();
+            let mut out = io::stdout();
+            // The next whole line finds out whether anyone reads.
             write!(out, "\r\x1b[2K      {text}").ok();
             out.flush().ok();
         }
@@ -92,7 +127,7 @@ impl Screen {
 
     fn clear_progress(&self) {
         if self.live {
-            write!(std::io::stdout(), "\r\x1b[2K").ok();
+            write!(io::stdout(), "\r\x1b[2K").ok();
         }
     }
 
@@ -100,53 +135,141 @@ impl Screen {
     pub fn report(&self, report: &ActReport) {
         if self.json {
             match serde_json::to_string(report) {
-                Ok(text) => Self::line(&text),
-                Err(error) => Self::line(&format!("{{\"error\":\"{error}\"}}")),
+                Ok(text) => self.line(&text),
+                Err(error) => self.line(&serde_json::json!({"error": error.to_string()}).to_string()),
             }
             return;
         }
         self.clear_progress();
-        if report.moved.is_empty() {
-            Self::line("      moved: nothing");
-        } else {
-            Self::line(&format!("      moved: {}", report.moved.len()));
-            for change in &report.moved {
-                let from = if change.from.is_empty() { "nobody" } else { &change.from };
-                let to = if change.to.is_empty() { "nobody" } else { &change.to };
-                Self::line(&format!("        {:<12} {from} -> {to}   {}", change.check, self.paint("2", &change.why)));
+        let moves = grouped(&report.moved);
+        let widest = moves.iter().map(|(route, _)| route.len()).max().unwrap_or(0);
+        self.line(&format!("      {}", counted(&report.moved)));
+        for (route, checks) in &moves {
+            let indent = 8 + widest + 2;
+            let lines = wrapped(&checks.join(" "), WIDTH - indent);
+            for (number, line) in lines.iter().enumerate() {
+                let route = if number == 0 { route.as_str() } else { "" };
+                self.line(&format!("        {}  {line}", self.paint("2", &format!("{route:<widest$}"))));
             }
         }
         let gap = report.largest_gap.as_ref().map_or_else(|| "no data yet".to_owned(), |gap| format!("{} s ({})", gap.seconds, gap.check));
-        Self::line(&format!("      largest gap in any check's data: {gap}"));
-        let load: Vec<String> = report.load.iter().map(|(runner, configs)| format!("{runner} {}", "#".repeat(*configs))).collect();
-        Self::line(&format!("      load: {}", load.join("   ")));
+        self.line(&format!("      largest gap in any check's data: {gap}"));
+        let load: Vec<String> =
+            report.load.iter().map(|(runner, configs)| format!("{runner} {configs} {}", "#".repeat(*configs))).collect();
+        self.line(format!("      load: {}", load.join("  ")).trim_end());
         for invariant in &report.invariants {
             let mark = if invariant.held { self.paint("32", "held  ") } else { self.paint("1;31", "BROKEN") };
-            Self::line(&format!("      {mark} {}   {}", invariant.name, self.paint("2", &invariant.detail)));
+            let Invariant { name, detail, .. } = invariant;
+            if detail.is_empty() {
+                self.line(&format!("      {mark} {name}"));
+            } else if 13 + name.len() + 2 + detail.len() <= WIDTH {
+                self.line(&format!("      {mark} {name}  {}", self.paint("2", detail)));
+            } else {
+                self.line(&format!("      {mark} {name}"));
+                for line in wrapped(detail, WIDTH - 15) {
+                    self.line(&format!("               {}", self.paint("2", &line)));
+                }
+            }
         }
     }
 
     /// The closing table and the verdict.
-    pub fn close(&self, reports: &[ActReport], summary: &serde_json::Value) {
+    pub fn close(&self, reports: &[ActReport], totals: &Totals) {
         let held = reports.iter().all(ActReport::held);
         if self.json {
-            Self::line(&serde_json::json!({"summary": summary, "held": held}).to_string());
+            self.line(&serde_json::json!({"summary": totals, "held": held}).to_string());
             return;
         }
-        Self::line("");
-        Self::line(&self.paint("1", "      act                                   seconds  moved  largest gap  invariants"));
+        self.line("");
+        let widest = reports.iter().map(|report| report.act.len()).max().unwrap_or(0);
+        self.line(&self.paint("1", &format!("      {:<widest$}  seconds  moved  largest gap  invariants", "act")));
         for report in reports {
             let gap = report.largest_gap.as_ref().map_or_else(|| "-".to_owned(), |gap| format!("{} s", gap.seconds));
+            let moved = report.moved.iter().filter(|change| !change.from.is_empty()).count();
             let broken = report.invariants.iter().filter(|invariant| !invariant.held).count();
             let verdict = if broken == 0 {
                 self.paint("32", &format!("{} held", report.invariants.len()))
             } else {
                 self.paint("1;31", &format!("{broken} BROKEN"))
             };
-            Self::line(&format!("      {:<36} {:>8.1} {:>6} {:>12}  {verdict}", report.act, report.seconds, report.moved.len(), gap));
+            self.line(&format!("      {:<widest$}  {:>7.1}  {moved:>5}  {gap:>11}  {verdict}", report.act, report.seconds));
         }
-        Self::line("");
-        let verdict = if held { self.paint("1;32", "Every invariant held.") } else { self.paint("1;31", "An invariant broke.") };
-        Self::line(&format!("      {verdict}   {summary}"));
+        self.line("");
+        let payloads: u64 = totals.payloads.values().sum();
+        self.line(&format!(
+            "      {} reports in {payloads} payloads ({} kB, {} unreadable), {} target requests",
+            totals.reports,
+            totals.bytes.div_ceil(1000),
+            totals.unreadable,
+            totals.target_requests
+        ));
+        self.line(&format!(
+            "      {}",
+            if held { self.paint("1;32", "Every invariant held.") } else { self.paint("1;31", "An invariant broke.") }
+        ));
+    }
+}
+
+/// How many checks got their first owner, and how many changed it.
+fn counted(moves: &[Move]) -> String {
+    let placed = moves.iter().filter(|change| change.from.is_empty()).count();
+    match (placed, moves.len() - placed) {
+        (0, 0) => "moved: nothing".to_owned(),
+        (0, moved) => format!("moved: {moved}"),
+        (placed, 0) => format!("placed: {placed}, moved: nothing"),
+        (placed, moved) => format!("placed: {placed}, moved: {moved}"),
+    }
+}
+
+/// Checks that went the same way for the same reason, in one line.
+fn grouped(moves: &[Move]) -> Vec<(String, Vec<&str>)> {
+    let mut groups: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for change in moves {
+        groups.entry((&change.from, &change.to, &change.why)).or_default().push(&change.check);
+    }
+    let owner = |name: &str| if name.is_empty() { "nobody".to_owned() } else { name.to_owned() };
+    groups
+        .into_iter()
+        .map(|((from, to, why), checks)| (format!("{} -> {} ({})", owner(from), owner(to), why.replace('_', " ")), checks))
+        .collect()
+}
+
+/// Breaks between words so that no line is longer than `width`; a longer word has a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(check: &str, from: &str, to: &str) -> Move {
+        Move { check: check.into(), from: from.into(), to: to.into(), why: "node_expired".into() }
+    }
+
+    #[test]
+    fn checks_that_went_the_same_way_share_a_line() {
+        let moves = [change("a", "r1", "r2"), change("b", "r1", "r3"), change("c", "r1", "r2"), change("d", "", "r3")];
+        let lines: Vec<(String, String)> = grouped(&moves).into_iter().map(|(route, checks)| (route, checks.join(" "))).collect();
+        let expected = [("nobody -> r3 (node expired)", "d"), ("r1 -> r2 (node expired)", "a c"), ("r1 -> r3 (node expired)", "b")];
+        assert_eq!(lines, expected.map(|(route, checks)| (route.to_owned(), checks.to_owned())));
+        assert_eq!(counted(&moves), "placed: 1, moved: 3");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_asked_but_for_a_long_word() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("a/very/long/path x", 5), ["a/very/long/path", "x"]);
+        assert_eq!(wrapped("", 5), Vec::<String>::new());
     }
 }

@@ -22,7 +22,7 @@ pub enum StageError {
         source: std::io::Error,
     },
     /// No free port on a loopback address.
-    #[error("find a free port on {address}")]
+    #[error("find a free port on {address} (where only 127.0.0.1 is set up, add the addresses 127.0.0.11 to 127.0.0.14 to `lo0`)")]
     Port {
         /// Address asked for.
         address: String,

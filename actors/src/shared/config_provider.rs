@@ -27,6 +27,8 @@ const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(5);
 const HEARTBEAT_TICK: Duration = Duration::from_secs(1);
 /// `last_change` of an extra heartbeat.
 const HEARTBEAT_CHANGE: i64 = -1;
+/// Time between two warnings while polls keep failing. Why: the reason changes with every attempt, the news does not.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// Limit of one call whatever the client does, so that a hung one cannot end the polling.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
 
@@ -98,6 +100,8 @@ pub struct ConfigProvider {
     /// Whether the scheduler has not been told about the set yet.
     unsent: bool,
     last_error: Option<String>,
+    /// When a failing poll was last worth a warning.
+    last_warning: Duration,
     /// What is shown about the polls so far; they go on in the next incarnation.
     polls: PollCounts,
 }
@@ -118,7 +122,18 @@ impl ConfigProvider {
         let state = ProviderState::new(source, policy);
         let shown = links.view.reader().current();
         let polls = PollCounts { ended: shown.polls, failed: shown.failed_polls, last: shown.last_poll, last_success: shown.last_success };
-        Self { state, identity, links, clock, polling: false, beating: false, unsent: false, last_error: None, polls }
+        Self {
+            state,
+            identity,
+            links,
+            clock,
+            polling: false,
+            beating: false,
+            unsent: false,
+            last_error: None,
+            last_warning: Duration::ZERO,
+            polls,
+        }
     }
 
     fn poll(&mut self, context: &mut Context<Self>) {
@@ -144,12 +159,13 @@ impl ConfigProvider {
                 StatusAnswer::Failed
             }
         };
-        if answer != StatusAnswer::Failed {
-            self.note_success();
-        }
         if self.state.on_status(self.clock.monotonic(), answer) {
             self.collect(context);
         } else {
+            // A poll that goes on to fetch is judged by that: a warming server answers the first half only.
+            if answer != StatusAnswer::Failed {
+                self.note_success();
+            }
             self.state.on_no_collect();
             self.end_poll();
         }
@@ -229,11 +245,17 @@ impl ConfigProvider {
         }
     }
 
-    /// Keeps the error and logs it when it is new; the same one comes with every poll.
+    /// Keeps the error; warns when polls begin to fail, and now and then when the reason is another one.
     fn note_error(&mut self, error: ClusterAgentError) {
         let text = error.to_string();
-        if self.last_error.as_ref() != Some(&text) {
-            warn!(source = self.state.source().name(), error = text, "cluster agent did not answer");
+        let now = self.clock.monotonic();
+        let news = match &self.last_error {
+            None => true,
+            Some(before) => *before != text && now.saturating_sub(self.last_warning) >= WARNING_INTERVAL,
+        };
+        if news {
+            self.last_warning = now;
+            warn!(source = self.state.source().name(), error = text, "poll failed, what runs is kept");
         }
         self.last_error = Some(text);
     }

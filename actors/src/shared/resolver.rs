@@ -24,6 +24,9 @@ use crate::supervised;
 /// Why: a full mailbox is rare and passes in milliseconds, a provider that is slower than this is asked twice at most.
 const MEND_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Most errors of one listing that are logged one by one.
+const LOGGED_ERRORS: usize = 10;
+
 /// Where to tell one subscriber.
 #[derive(Debug, Clone)]
 pub struct DiscoverySubscriber {
@@ -159,6 +162,21 @@ impl Resolver {
         });
     }
 
+    /// Logs what is wrong since the last listing, and what no longer is.
+    fn log_errors(&self, provider: &'static str, before: &[ConfigError]) {
+        let errors = self.listed.get(provider).map_or(&[][..], |remarks| &remarks.errors);
+        let new: Vec<&ConfigError> = errors.iter().filter(|error| !before.contains(error)).collect();
+        for error in new.iter().take(LOGGED_ERRORS) {
+            warn!(provider, integration = error.integration, %error, "check configuration not used, what ran before is kept");
+        }
+        if new.len() > LOGGED_ERRORS {
+            warn!(provider, more = new.len() - LOGGED_ERRORS, "further check configurations not used, `configcheck` lists them");
+        }
+        for error in before.iter().filter(|error| errors.iter().all(|now| now.origin != error.origin)) {
+            info!(provider, integration = error.integration, origin = error.origin, "check configuration is in order again, or gone");
+        }
+    }
+
     fn mend(&mut self, _: &mut Context<Self>) {
         self.catch_up();
         for source in &self.sources {
@@ -191,10 +209,8 @@ impl Handler<ProviderListing> for Resolver {
         let (synced_before, broken_before) = (self.synced(), self.broken());
         let changes = self.manager.replace(listing.provider, listing.configs);
         let remarks = Remarks { errors: listing.errors, warnings: listing.warnings };
-        if let Some(error) = remarks.errors.first() {
-            debug!(provider = listing.provider, count = remarks.errors.len(), %error, "some sources of configs are not used");
-        }
-        self.listed.insert(listing.provider, remarks);
+        let remarked = self.listed.insert(listing.provider, remarks);
+        self.log_errors(listing.provider, &remarked.unwrap_or_default().errors);
         let now_synced = self.synced() && !synced_before;
         if !changes.is_empty() {
             info!(provider = listing.provider, added = changes.schedule.len(), removed = changes.unschedule.len(), "configs discovered");
