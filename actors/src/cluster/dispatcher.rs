@@ -1,6 +1,7 @@
 //! Decides which node runs which config.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use tracing::{debug, error, info, warn};
 
 use crate::balance::least_count::place_batch;
 use crate::cluster::discovery_inbox::{DiscoveryInbox, Portion};
+use crate::cluster::waiting_polls::WaitingPolls;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::config_key;
 use crate::domain::exposure::Exposure;
-use crate::domain::ids::{ConfigKey, Epoch, Seq};
+use crate::domain::ids::{ConfigKey, Epoch, NodeName, Seq, Stamp};
 use crate::domain::invariants::{self, Permitted, Violation};
 use crate::domain::journal::Cause;
 use crate::domain::lease::{Role, counts};
@@ -115,7 +117,10 @@ pub struct Dispatcher {
     /// Whether decisions are made: table loaded and role is leader.
     deciding: bool,
     warming_up: bool,
+    /// The last decision of the warm-up; as long as it is not shown, agents are told to keep what they have.
+    warm_up_decided: Seq,
     exposure: Exposure,
+    polls: WaitingPolls,
     settled: Seq,
     inbox: DiscoveryInbox,
     continuing: bool,
@@ -141,7 +146,9 @@ impl Dispatcher {
             epoch: Epoch(0),
             deciding: false,
             warming_up: false,
+            warm_up_decided: Seq(0),
             exposure: Exposure::default(),
+            polls: WaitingPolls::default(),
             settled: Seq(0),
             inbox: DiscoveryInbox::default(),
             continuing: false,
@@ -155,7 +162,7 @@ impl Dispatcher {
     }
 
     fn standing(&self) -> Standing {
-        match (self.deciding, self.warming_up) {
+        match (self.deciding, self.warming_up || self.exposure.shown() < self.warm_up_decided) {
             (false, _) => Standing::Starting,
             (true, true) => Standing::WarmingUp,
             (true, false) => Standing::Active,
@@ -179,8 +186,7 @@ impl Dispatcher {
         self.deciding = true;
         let cold = std::mem::take(&mut self.cold_start);
         info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), cold, "dispatching begins");
-        let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
-        self.parts.outlets.nodes.post(NodesRestored { nodes });
+        self.restore_nodes();
         self.parts.outlets.replay.post(ReplayDiscovery);
         if cold && !self.parts.policy.warmup.is_zero() {
             self.warming_up = true;
@@ -199,6 +205,7 @@ impl Dispatcher {
             return;
         }
         self.decide(Cause::WarmedUp, |_| Permitted::default());
+        self.warm_up_decided = self.table.as_ref().map_or(Seq(0), AssignmentTable::seq);
         info!(placed = self.counters.placements, "warm-up ended");
         self.publish();
     }
@@ -223,15 +230,12 @@ impl Dispatcher {
                 violations.extend(invariants::check_planned(table));
             }
         }
-        let shown_at_once = self.exposure.decide(table, &committed.delta);
+        self.exposure.decide(table, &committed.delta);
         if !self.warming_up {
             self.unscheduled.follow(table.dangling(), self.parts.clock.monotonic());
         }
         self.report(violations);
         self.hand_on(committed);
-        if shown_at_once {
-            self.publish();
-        }
     }
 
     /// Counts a decision, and sends it to the disk and to the journal.
@@ -287,6 +291,38 @@ impl Dispatcher {
         }
         self.parts.published.publish(served);
         self.report(violations);
+        let mut polls = std::mem::take(&mut self.polls);
+        polls.answer(|node, last_change| self.reply_to(node, last_change));
+        self.polls = polls;
+    }
+
+    /// The answer to a poll; `None` while its node is registered and agents may not see that yet.
+    fn reply_to(&self, node: &NodeName, last_change: i64) -> Option<PollReply> {
+        let standing = self.standing();
+        let registered = self.table.as_ref().is_some_and(|table| table.nodes().contains_key(node));
+        if !self.exposure.nodes().contains_key(node) {
+            match standing {
+                Standing::Active if registered => return None,
+                // `Membership` believes that we know it: nothing true can be said about its set.
+                Standing::Active => return Some(PollReply { standing: Standing::Starting, up_to_date: false, stamp: Stamp(0) }),
+                Standing::Starting | Standing::WarmingUp => {}
+            }
+        }
+        let stamp = self.exposure.stamp(node);
+        let up_to_date = match standing {
+            Standing::Starting => false,
+            Standing::WarmingUp => true,
+            Standing::Active => is_up_to_date(last_change, stamp),
+        };
+        Some(PollReply { standing, up_to_date, stamp })
+    }
+
+    /// Tells `Membership` which nodes are in the table; what it knows beyond that, it reports again.
+    fn restore_nodes(&self) {
+        if let Some(table) = self.table.as_ref().filter(|_| self.deciding) {
+            let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
+            self.parts.outlets.nodes.post(NodesRestored { nodes });
+        }
     }
 
     fn tick(&mut self) {
@@ -535,10 +571,7 @@ impl Handler<NodesWanted> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, _: NodesWanted, _: &mut Context<Self>) {
-        if let Some(table) = self.table.as_ref().filter(|_| self.deciding) {
-            let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
-            self.parts.outlets.nodes.post(NodesRestored { nodes });
-        }
+        self.restore_nodes();
     }
 }
 
@@ -570,16 +603,18 @@ impl Handler<DiscoverySynced> for Dispatcher {
 }
 
 impl Handler<Poll> for Dispatcher {
-    type Result = MessageResult<Poll>;
+    type Result = ResponseFuture<PollReply>;
 
     fn handle(&mut self, poll: Poll, _: &mut Context<Self>) -> Self::Result {
-        let standing = self.standing();
-        let stamp = self.exposure.stamp(&poll.node);
-        let up_to_date = match standing {
-            Standing::Starting => false,
-            Standing::WarmingUp => true,
-            Standing::Active => is_up_to_date(poll.last_change, stamp),
-        };
-        MessageResult(PollReply { standing, up_to_date, stamp })
+        let Poll { node, last_change } = poll;
+        if let Some(reply) = self.reply_to(&node, last_change) {
+            if self.deciding && reply.standing == Standing::Starting {
+                self.restore_nodes();
+            }
+            return Box::pin(ready(reply));
+        }
+        let answered = self.polls.wait(node, last_change);
+        let nobody_knows = PollReply { standing: Standing::Starting, up_to_date: false, stamp: Stamp(0) };
+        Box::pin(async move { answered.await.unwrap_or(nobody_knows) })
     }
 }
