@@ -296,6 +296,39 @@ fn a_node_that_only_membership_knows_is_registered_by_its_next_poll() {
 }
 
 #[test]
+fn a_check_that_is_excluded_since_a_restart_goes_even_if_the_first_listing_is_told_twice() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::active(&universe, &["n1"]).await;
+        cluster.discover_all(&[instance(1)]).await;
+        let cluster = cluster.kill_and_restart_with(|patch| patch.exclude_checks.extend(["http_check".to_owned()])).await;
+        for _ in 0..2 {
+            cluster.tell(DiscoveryStarted).await;
+            cluster.discover(&[instance(1)]).await;
+        }
+        assert_eq!(cluster.set("n1").len(), 1, "nothing goes before the listing is complete");
+        cluster.synced().await;
+        assert_eq!(cluster.set("n1").len(), 0);
+    });
+}
+
+#[test]
+fn what_came_from_a_directory_that_cannot_be_read_is_kept_across_restarts() {
+    universe::run(1, |universe| async move {
+        let from = |source: &str, number| {
+            let config = CheckConfig { source: format!("file:{source}"), ..CheckConfig::clone(&instance(number)) };
+            Arc::new(config)
+        };
+        let cluster = Cluster::active(&universe, &["n1"]).await;
+        cluster.discover_all(&[from("/conf.d/a.d/1.yaml", 1), from("/conf.d/a.d2/1.yaml", 2), from("/conf.d/b.yaml", 3)]).await;
+        let cluster = cluster.kill_and_restart().await;
+        cluster.tell(DiscoveryStarted).await;
+        cluster.tell(DiscoverySynced { broken: ["file:/conf.d/a.d".to_owned()].into() }).await;
+        let left: Vec<_> = cluster.set("n1").iter().map(|config| config.config.source.clone()).collect();
+        assert_eq!(left, ["file:/conf.d/a.d/1.yaml"]);
+    });
+}
+
+#[test]
 fn nothing_is_shown_before_it_is_on_disk() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::on_slow_disk(&universe, &["n1"], seconds(2)).await;

@@ -368,11 +368,12 @@ impl Dispatcher {
         }
     }
 
-    fn take_in(&mut self, portion: Portion) {
-        let Portion { added, mut removed, mut vanished, broken, synced } = portion;
+    fn take_in(&mut self, mut portion: Portion) {
+        let mut vanished = std::mem::take(&mut portion.vanished);
         if let Some(table) = &self.table {
-            vanished.retain(|key| table.config(*key).is_none_or(|config| !broken.contains(&config.config.source)));
+            vanished.retain(|key| table.config(*key).is_none_or(|config| !portion.is_broken(&config.config.source)));
         }
+        let Portion { added, mut removed, synced, .. } = portion;
         let added: Vec<_> = added.into_iter().map(|config| (config_key(&config), config)).collect();
         removed.extend(vanished);
         removed.retain(|key| added.iter().all(|(added_key, _)| added_key != key));
@@ -418,7 +419,9 @@ impl Dispatcher {
         }
         match dispatched(config, &self.parts.patch) {
             Ok(Dispatchable::Ignored(because)) => {
-                // Not named: if the table holds it from before the options changed, it goes with the end of the listing.
+                // Not named, however often it is told: if the table holds it from before the options changed, it goes with the end of
+                // the listing.
+                self.patched.remove(&key);
                 debug!(check = config.name, %because, "config is not dispatched");
                 None
             }
