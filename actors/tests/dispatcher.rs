@@ -329,6 +329,19 @@ fn what_came_from_a_directory_that_cannot_be_read_is_kept_across_restarts() {
 }
 
 #[test]
+fn a_config_that_dangled_before_a_restart_is_flagged_after_it() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::active(&universe, &[]).await;
+        cluster.discover(&[instance(1)]).await;
+        let cluster = cluster.kill_and_restart().await;
+        universe.advance(seconds(59)).await;
+        assert!(!cluster.served().dangling[0].flagged);
+        universe.advance(seconds(5)).await;
+        assert!(cluster.served().dangling[0].flagged);
+    });
+}
+
+#[test]
 fn nothing_is_shown_before_it_is_on_disk() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::on_slow_disk(&universe, &["n1"], seconds(2)).await;

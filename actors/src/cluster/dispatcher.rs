@@ -231,10 +231,8 @@ impl Dispatcher {
             }
         }
         self.exposure.decide(table, &committed.delta);
-        if !self.warming_up {
-            self.unscheduled.follow(table.dangling(), self.parts.clock.monotonic());
-        }
         self.report(violations);
+        self.follow_dangling();
         self.hand_on(committed);
     }
 
@@ -331,6 +329,7 @@ impl Dispatcher {
         }
         let was_on = self.advanced.on();
         self.follow_nodes();
+        self.follow_dangling();
         let flagged = self.unscheduled.scan(self.parts.clock.monotonic());
         if let Some(table) = &self.table {
             for config in flagged.iter().filter_map(|key| table.config(*key)) {
@@ -339,6 +338,13 @@ impl Dispatcher {
         }
         if !flagged.is_empty() || was_on != self.advanced.on() {
             self.publish();
+        }
+    }
+
+    /// Not only after changes: what dangled before a restart waits too.
+    fn follow_dangling(&mut self) {
+        if let Some(table) = self.table.as_ref().filter(|_| !self.warming_up) {
+            self.unscheduled.follow(table.dangling(), self.parts.clock.monotonic());
         }
     }
 
