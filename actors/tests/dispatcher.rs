@@ -342,6 +342,22 @@ fn a_config_that_dangled_before_a_restart_is_flagged_after_it() {
 }
 
 #[test]
+fn a_lease_older_than_the_saved_table_decides_nothing() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::active(&universe, &["n1"]).await.kill_and_restart().await;
+        cluster.poll("n1", 0).await;
+        cluster.discover_all(&[instance(1)]).await;
+        let before = cluster.store.stored();
+        let cluster = cluster.restart_with_a_forgotten_lease().await;
+        cluster.discover_all(&[]).await;
+        assert_eq!(cluster.poll("n1", 0).await.standing, Standing::Starting);
+        assert_eq!(cluster.served().standing, Standing::Starting);
+        assert_eq!(cluster.store.stored().table, before.table);
+        assert_eq!(cluster.observe_dispatcher().await["counters"]["stale_epoch_dropped"], 1);
+    });
+}
+
+#[test]
 fn nothing_is_shown_before_it_is_on_disk() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::on_slow_disk(&universe, &["n1"], seconds(2)).await;
