@@ -482,7 +482,7 @@ fn a_dispatcher_that_panics_interrupts_nobody() {
         cluster.synced().await;
         let before: Vec<_> = ["n1", "n2"].map(|node| (cluster.keys(node), cluster.stamp(node))).into();
         universe.expect_panics(1);
-        assert!(cluster.crash("dispatcher"));
+        assert!(cluster.crash("Dispatcher"));
         assert_eq!(cluster.served().standing, Standing::Active, "the published table is served on");
         universe.settle().await;
         universe.settle().await;
@@ -502,7 +502,7 @@ fn a_persistence_that_panics_loses_nothing() {
         cluster.send(&[instance(1)]);
         universe.advance(Duration::from_millis(100)).await;
         universe.expect_panics(1);
-        assert!(cluster.crash("persistence"));
+        assert!(cluster.crash("Persistence"));
         universe.advance(seconds(4)).await;
         assert_eq!(cluster.set("n1").len(), 1);
         assert_eq!(cluster.store.stored().table.set_of(&"n1".into()).len(), 1);
@@ -558,7 +558,7 @@ fn a_membership_that_panics_counts_everybody_as_just_seen() {
         let cluster = Cluster::active(&universe, &["n1"]).await;
         universe.expect_panics(1);
         universe.advance(seconds(20)).await;
-        assert!(cluster.crash("membership"));
+        assert!(cluster.crash("Membership"));
         universe.advance(seconds(25)).await;
         assert!(cluster.served().nodes.contains_key("n1"));
     });

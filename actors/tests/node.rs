@@ -280,6 +280,9 @@ fn checks_go_on_while_the_cluster_agent_is_away() {
         let provider = world.node.providers[0].current();
         assert_eq!((provider.configs, provider.in_contact), (1, false));
         assert_eq!(provider.last_error.as_deref(), Some("cluster agent not available: 503"));
+        assert_eq!(provider.condition(), "degraded, running the last known configs");
+        assert!(provider.polls > provider.failed_polls && provider.failed_polls >= 359, "{provider:?}");
+        assert!(provider.last_poll.unwrap() - provider.last_success.unwrap() > 3500, "{provider:?}");
         let before = world.runs_of("a").len();
         world.seconds(60).await;
         assert_eq!(world.runs_of("a").len() - before, 4);
@@ -460,6 +463,25 @@ fn a_check_that_is_unscheduled_is_cancelled_and_its_run_forgotten() {
         assert!(world.node.stats.current().checks.is_empty());
         let observed = world.observe("WorkerPool").await;
         assert_eq!((observed["checks"].as_u64(), observed["running"].as_u64(), observed["stopping"].as_u64()), (Some(0), Some(0), Some(0)));
+    });
+}
+
+#[test]
+fn totals_of_runs_outlive_their_checks_and_a_restart_of_the_statistics() {
+    universe::run(14, |universe| async move {
+        let world = World::start(&universe, &[scripted("a", "takes: 10"), scripted("b", "script: fail")]);
+        world.seconds(40).await;
+        let before = world.node.stats.current().totals["scripted"].clone();
+        assert!(before.succeeded >= 2 && before.failed >= 2, "{before:?}");
+        assert_eq!(before.execution.count(), before.succeeded + before.failed);
+        world.agent.set(&[scripted("a", "takes: 10")]);
+        world.seconds(20).await;
+        assert!(universe.kernel().crash("RunStats"));
+        universe.expect_panics(1);
+        world.seconds(20).await;
+        let after = world.node.stats.current().totals["scripted"].clone();
+        assert!(after.failed >= before.failed && after.succeeded > before.succeeded, "{before:?} {after:?}");
+        assert!(after.execution.sum() > before.execution.sum());
     });
 }
 

@@ -16,43 +16,22 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivateSec1KeyDer};
 
 use crate::api::{sec1, secret_file};
+use crate::config::settings::TrustChain;
 
 /// How long a certificate of ours is valid.
 ///
 /// Units: years.
 const VALID_YEARS: i16 = 50;
 
-/// Who signs certificates between machines.
-#[derive(Debug, Clone, Default)]
-pub struct TrustChain {
-    /// `cluster_trust_chain.enable_tls_verification`: clients accept nothing else.
-    pub verify: bool,
-    /// `cluster_trust_chain.ca_cert_file_path`.
-    pub ca_certificate: Option<PathBuf>,
-    /// `cluster_trust_chain.ca_key_file_path`.
-    pub ca_key: Option<PathBuf>,
-}
-
-/// The name under which other machines reach this server, added to a certificate that the CA signs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExtraHost {
-    /// Node agents: none.
-    None,
-    /// Cluster role: host of the cluster-agent endpoint, if one is known.
-    ClusterAgent(Option<String>),
-    /// Runner: `clc_runner_host`, which must be set.
-    Runner(String),
-}
-
 /// What decides which certificate is used.
 #[derive(Debug, Clone)]
 pub struct CertificateSettings {
     /// `ipc_cert_file_path`, by default `ipc_cert.pem` beside the local token.
     pub file: PathBuf,
-    /// The cluster's CA.
-    pub trust: TrustChain,
-    /// Name for certificates that the CA signs.
-    pub extra_host: ExtraHost,
+    /// The cluster's CA, when one is configured: then the file is not looked at.
+    pub authority: Option<TrustChain>,
+    /// Name under which other machines reach this server, added to a certificate that the CA signs.
+    pub extra_host: Option<String>,
 }
 
 /// Where a certificate came from.
@@ -82,15 +61,6 @@ pub struct ServerCertificate {
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// Verification without a CA. (Text as upstream.)
-    #[error(
-        "cluster_trust_chain.enable_tls_verification cannot be true if cluster_trust_chain.ca_cert_file_path or \
-         cluster_trust_chain.ca_key_file_path is not set"
-    )]
-    VerificationWithoutCa,
-    /// A runner that signs with the CA does not know its own address. (Text as upstream.)
-    #[error("clc_runner_host is not set")]
-    NoRunnerHost,
     /// A file cannot be read.
     #[error("read {what} {path:?}")]
     Read {
@@ -127,10 +97,9 @@ pub enum CertificateError {
 ///
 /// Errors: [`CertificateError`].
 pub fn server_certificate(settings: &CertificateSettings, clock: &dyn Clock) -> Result<ServerCertificate, CertificateError> {
-    match (&settings.trust.ca_certificate, &settings.trust.ca_key) {
-        (Some(certificate), Some(key)) => signed_by_ca(certificate, key, &settings.extra_host, clock),
-        _ if settings.trust.verify => Err(CertificateError::VerificationWithoutCa),
-        _ => from_file(&settings.file, clock),
+    match &settings.authority {
+        Some(authority) => signed_by_ca(authority, settings.extra_host.as_deref(), clock),
+        None => from_file(&settings.file, clock),
     }
 }
 
@@ -172,33 +141,24 @@ fn self_signed(clock: &dyn Clock) -> Result<String, CertificateError> {
     Ok(sec1::pem("CERTIFICATE", certificate.der()) + &sec1::pem("EC PRIVATE KEY", &key_der))
 }
 
-fn signed_by_ca(
-    ca_certificate: &Path,
-    ca_key: &Path,
-    extra_host: &ExtraHost,
-    clock: &dyn Clock,
-) -> Result<ServerCertificate, CertificateError> {
-    let host = match extra_host {
-        ExtraHost::None | ExtraHost::ClusterAgent(None) => None,
-        ExtraHost::Runner(host) if host.is_empty() => return Err(CertificateError::NoRunnerHost),
-        ExtraHost::ClusterAgent(Some(host)) | ExtraHost::Runner(host) => Some(host.as_str()),
-    };
+fn signed_by_ca(authority: &TrustChain, extra_host: Option<&str>, clock: &dyn Clock) -> Result<ServerCertificate, CertificateError> {
+    let TrustChain { certificate: ca_certificate, key: ca_key } = authority;
     let ca_pem = read_text("CA certificate", ca_certificate)?;
     let key_pem = read_text("CA key", ca_key)?;
     let ca_key = KeyPair::from_pem(&key_pem).map_err(|source| CertificateError::Content {
         what: "CA key",
-        path: ca_key.to_owned(),
+        path: ca_key.clone(),
         expected: "an unencrypted PRIVATE KEY block (PKCS #8)",
         source: Some(source),
     })?;
     let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca_key).map_err(|source| CertificateError::Content {
         what: "CA certificate",
-        path: ca_certificate.to_owned(),
+        path: ca_certificate.clone(),
         expected: "a CERTIFICATE block",
         source: Some(source),
     })?;
     let key = new_key()?;
-    let names = host.map(host_name).transpose()?.into_iter().collect();
+    let names = extra_host.map(host_name).transpose()?.into_iter().collect();
     let certificate = params(names, IsCa::ExplicitNoCa, clock)?.signed_by(&key, &issuer).map_err(CertificateError::Make)?;
     let key_der = sec1::from_pkcs8(key.serialized_der(), key.public_key_raw()).ok_or(CertificateError::Encode)?;
     Ok(ServerCertificate {
@@ -257,7 +217,7 @@ mod tests {
     use super::*;
 
     fn settings(folder: &Path) -> CertificateSettings {
-        CertificateSettings { file: folder.join("ipc_cert.pem"), trust: TrustChain::default(), extra_host: ExtraHost::None }
+        CertificateSettings { file: folder.join("ipc_cert.pem"), authority: None, extra_host: None }
     }
 
     fn make(settings: &CertificateSettings) -> Result<ServerCertificate, CertificateError> {
@@ -298,20 +258,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&settings.file).unwrap(), "not a certificate");
     }
 
-    #[test]
-    fn verification_without_a_ca_is_the_stock_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = settings(folder.path());
-        settings.trust.verify = true;
-        settings.trust.ca_certificate = Some(folder.path().join("ca.pem"));
-        assert_eq!(
-            make(&settings).unwrap_err().to_string(),
-            "cluster_trust_chain.enable_tls_verification cannot be true if cluster_trust_chain.ca_cert_file_path or \
-             cluster_trust_chain.ca_key_file_path is not set"
-        );
-    }
-
-    fn with_ca(folder: &Path, extra_host: ExtraHost) -> (CertificateSettings, CertificateDer<'static>) {
+    fn with_ca(folder: &Path, extra_host: Option<&str>) -> (CertificateSettings, CertificateDer<'static>) {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let mut ca = CertificateParams::default();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -319,19 +266,17 @@ mod tests {
         let certificate = ca.self_signed(&key).unwrap();
         fs::write(folder.join("ca.pem"), certificate.pem()).unwrap();
         fs::write(folder.join("ca.key"), key.serialize_pem()).unwrap();
-        let trust = TrustChain { verify: true, ca_certificate: Some(folder.join("ca.pem")), ca_key: Some(folder.join("ca.key")) };
-        (CertificateSettings { trust, extra_host, ..settings(folder) }, certificate.der().clone())
+        let authority = Some(TrustChain { certificate: folder.join("ca.pem"), key: folder.join("ca.key") });
+        let extra_host = extra_host.map(str::to_owned);
+        (CertificateSettings { authority, extra_host, ..settings(folder) }, certificate.der().clone())
     }
 
     #[test]
     fn a_certificate_of_the_ca_is_trusted_under_its_extra_name() {
         let folder = tempfile::tempdir().unwrap();
-        for (extra, name) in [
-            (ExtraHost::ClusterAgent(Some("dca.ns.svc".to_owned())), "dca.ns.svc"),
-            (ExtraHost::Runner("10.0.0.7".to_owned()), "10.0.0.7"),
-            (ExtraHost::Runner("fd00::7".to_owned()), "fd00::7"),
-            (ExtraHost::ClusterAgent(None), "localhost"),
-        ] {
+        for (extra, name) in
+            [(Some("dca.ns.svc"), "dca.ns.svc"), (Some("10.0.0.7"), "10.0.0.7"), (Some("fd00::7"), "fd00::7"), (None, "localhost")]
+        {
             let (settings, root) = with_ca(folder.path(), extra);
             let made = make(&settings).unwrap();
             assert_eq!(made.origin, Origin::TrustChain);
@@ -351,16 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_without_a_host_is_the_stock_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let (settings, _) = with_ca(folder.path(), ExtraHost::Runner(String::new()));
-        assert_eq!(make(&settings).unwrap_err().to_string(), "clc_runner_host is not set");
-    }
-
-    #[test]
     fn a_missing_ca_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let (settings, _) = with_ca(folder.path(), ExtraHost::None);
+        let (settings, _) = with_ca(folder.path(), None);
         fs::remove_file(folder.path().join("ca.key")).unwrap();
         let error = make(&settings).unwrap_err().to_string();
         assert!(error.starts_with("read CA key \"") && error.ends_with("ca.key\""), "{error}");

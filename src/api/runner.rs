@@ -16,6 +16,7 @@ use crate::api::gate;
 use crate::api::listener::{Answer, Application};
 use crate::api::path::query_value;
 use crate::api::reply::{self, Reply};
+use crate::config::settings::IncludePending;
 
 /// Which entries a caller of `stats` wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,20 +56,6 @@ pub trait StatsSource: Send + Sync {
     ///
     /// Errors: [`RunNowError`].
     fn run_now(&self, check: CheckId) -> BoxFuture<'_, Result<(), RunNowError>>;
-}
-
-/// Who is shown checks that have not finished a first run (`muster.clc_stats_include_pending`).
-///
-/// Why: a stock cluster agent would read their zeros as "needs nothing" (node-runner 8.2).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum IncludePending {
-    /// Callers whose `User-Agent` begins with `muster`.
-    #[default]
-    Auto,
-    /// Everybody.
-    Always,
-    /// Nobody.
-    Never,
 }
 
 /// The server on `clc_runner_host`:`clc_runner_port`.

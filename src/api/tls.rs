@@ -10,16 +10,7 @@ use rustls::crypto::ring;
 use rustls::version::{TLS12, TLS13};
 
 use crate::api::certificate::ServerCertificate;
-
-/// Least TLS version that is accepted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MinTls {
-    /// TLS 1.2: agents before about 6.15 and 7.15 speak nothing newer.
-    #[default]
-    V12,
-    /// TLS 1.3, as current stock servers.
-    V13,
-}
+use crate::config::settings::TlsVersion;
 
 /// Why a server cannot speak TLS.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +29,10 @@ pub enum TlsError {
 /// TLS settings for a server with this certificate.
 ///
 /// Errors: [`TlsError`].
-pub fn server_config(certificate: ServerCertificate, minimum: MinTls) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(certificate: ServerCertificate, minimum: TlsVersion) -> Result<Arc<ServerConfig>, TlsError> {
     let versions: &[&rustls::SupportedProtocolVersion] = match minimum {
-        MinTls::V12 => &[&TLS12, &TLS13],
-        MinTls::V13 => &[&TLS13],
+        TlsVersion::V1_2 => &[&TLS12, &TLS13],
+        TlsVersion::V1_3 => &[&TLS13],
     };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)

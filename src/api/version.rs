@@ -3,11 +3,6 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-/// Version a stock agent is told, unless `muster.compat_version` says otherwise.
-///
-/// Source: spec README section 4.
-pub const COMPAT_VERSION: &str = "7.81.1";
-
 /// A version in the form of `/version`. Source: cluster-checks 3.3, node-runner 8.1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -61,12 +56,6 @@ mod tests {
     fn nr_t14_parts_of_a_version() {
         let version = AgentVersion::parse("7.81.0-rc.1+git.5.abc", "0a1b2c3").unwrap();
         assert_eq!(version.body(), r#"{"Major":7,"Minor":81,"Patch":0,"Pre":"rc.1","Meta":"git.5.abc","Commit":"0a1b2c3"}"#.as_bytes());
-    }
-
-    #[test]
-    fn the_default_is_new_enough_for_every_client() {
-        let version = AgentVersion::parse(COMPAT_VERSION, "").unwrap();
-        assert_eq!((version.major, version.minor, version.patch), (7, 81, 1));
     }
 
     #[test]

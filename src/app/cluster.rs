@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use muster_actors::cluster::dispatcher::DispatchPolicy;
+use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::patch::PatchOptions;
-use muster_actors::domain::world::{ServedTable, Standing};
+use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;
@@ -19,7 +19,6 @@ use tracing::{info, warn};
 use crate::api::admin::AdminApi;
 use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
-use crate::api::certificate::ExtraHost;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::listener::{ListenAddress, ListenerSettings};
@@ -59,7 +58,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
     open_api(&mut host, &settings, tokens, &served, &report, &dispatching)?;
-    add_metrics(&host, &served, &report);
+    add_metrics(&host, &settings, &served, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
     let lease = EpochCounter::open(&folder, &*host.clock)?;
@@ -159,19 +158,17 @@ fn open_api(
         clock: Arc::clone(&host.clock),
         body_limits: BodyLimits::default(),
     };
-    let tls = host.tls(common, ExtraHost::ClusterAgent(None))?;
+    let tls = host.tls(common, None)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_API_WORKERS);
     let listener = ListenerSettings { workers, ..ListenerSettings::secure("api", ListenAddress::All(settings.cmd_port), tls) };
     host.serve(listener, Arc::new(api)).context("cluster_agent.cmd_port")
 }
 
-fn add_metrics(host: &Host, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {
-    let (table, report) = (served.reader(), report.reader());
-    host.metrics.add_source(move |scrape| {
-        let table = table.current();
-        if table.standing != Standing::Starting {
-            sources::cluster_checks(&table, scrape);
-        }
-        sources::discovery(&report.peek(), scrape);
-    });
+fn add_metrics(host: &Host, settings: &ClusterSettings, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {
+    if settings.cluster_checks.enabled {
+        let table = served.reader();
+        host.metrics.add_source(move |scrape| sources::cluster_checks(&table.current(), scrape));
+    }
+    let report = report.reader();
+    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
 }

@@ -9,6 +9,7 @@ use muster_actors::messages::resolver::ProviderListing;
 use crate::app::host::Host;
 use crate::autodiscovery::{FileOptions, FileWatch, WatchOptions};
 use crate::config::CommonSettings;
+use crate::telemetry::Metric;
 
 /// Starts watching the directories of check configurations.
 ///
@@ -22,7 +23,9 @@ pub(super) fn file_source(host: &Host, settings: &CommonSettings, listings: Outl
         disable_env_var_resolution: settings.env_var_resolution_disabled,
         lookup: Arc::new(move |name| environment.get(name).map(str::to_owned)),
     };
-    let watch =
-        FileWatch::start(files, WatchOptions::default(), Arc::clone(&host.clock), listings).context("watch check configurations")?;
+    let metrics = host.metrics.clone();
+    let passes = Arc::new(move |elapsed| metrics.observe(Metric::DiscoveryPollDuration, &["file"], elapsed));
+    let watch = FileWatch::start(files, WatchOptions::default(), Arc::clone(&host.clock), listings, passes)
+        .context("watch check configurations")?;
     Ok(Arc::new(watch))
 }

@@ -12,17 +12,16 @@ use muster_actors::kernel::rng::{Random, SeededRandom};
 use muster_actors::kernel::supervisor::{EXIT_CODE_EXHAUSTED, Kernel};
 use tracing::{error, info, warn};
 
-use crate::api::certificate::{CertificateSettings, ExtraHost, TrustChain, server_certificate};
+use crate::api::certificate::{CertificateSettings, server_certificate};
 use crate::api::health::HealthServer;
 use crate::api::listener::{BoundServer, ListenAddress, ListenerSettings, listen};
 use crate::api::metrics::MetricsServer;
-use crate::api::tls::{MinTls, server_config};
+use crate::api::tls::server_config;
 use crate::app::shutdown::StopRequest;
-use crate::config::settings::TlsVersion;
 use crate::config::{CommonSettings, Config, RuntimeConfig};
 use crate::roles::write_role_file;
 use crate::telemetry::logs;
-use crate::telemetry::{Metrics, build};
+use crate::telemetry::{Metrics, build, sources};
 
 /// Time that actors have to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -73,6 +72,8 @@ impl Host {
             servers: Vec::new(),
             exhausted,
         };
+        let actors = host.kernel.registry();
+        host.metrics.add_source(move |scrape| sources::kernel(&actors.statuses(), scrape));
         info!(version = build::VERSION, pid = std::process::id(), "muster starts");
         if let Some(port) = settings.metrics_port {
             let metrics = host.metrics.clone();
@@ -99,19 +100,10 @@ impl Host {
     /// The TLS settings of a server of this process.
     ///
     /// Errors: the certificate cannot be read or made.
-    pub(super) fn tls(&self, settings: &CommonSettings, extra_host: ExtraHost) -> anyhow::Result<Arc<rustls::ServerConfig>> {
-        let trust = TrustChain {
-            verify: settings.tls.verify,
-            ca_certificate: settings.tls.trust_chain.as_ref().map(|chain| chain.certificate.clone()),
-            ca_key: settings.tls.trust_chain.as_ref().map(|chain| chain.key.clone()),
-        };
-        let certificate =
-            server_certificate(&CertificateSettings { file: settings.paths.ipc_certificate.clone(), trust, extra_host }, &*self.clock)?;
-        let minimum = match settings.tls.min_version {
-            TlsVersion::V1_2 => MinTls::V12,
-            TlsVersion::V1_3 => MinTls::V13,
-        };
-        Ok(server_config(certificate, minimum)?)
+    pub(super) fn tls(&self, settings: &CommonSettings, extra_host: Option<String>) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+        let (file, authority) = (settings.paths.ipc_certificate.clone(), settings.tls.trust_chain.clone());
+        let certificate = server_certificate(&CertificateSettings { file, authority, extra_host }, &*self.clock)?;
+        Ok(server_config(certificate, settings.tls.min_version)?)
     }
 
     /// Leaves word for the command line which role runs here.

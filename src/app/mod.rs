@@ -11,6 +11,7 @@ mod observer;
 mod runner_stats;
 mod shutdown;
 
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -46,7 +47,9 @@ pub fn run_demo(options: &cli::DemoOptions) -> ExitCode {
 
 /// Runs on this thread, which is the one of all actors.
 fn in_system(role: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
-    match actix_rt::System::new().block_on(role) {
+    // Never dropped: after a start that failed, actors still wait in it, and their timers panic outside of its context.
+    let system = ManuallyDrop::new(actix_rt::System::new());
+    match system.block_on(role) {
         Ok(code) => code,
         Err(error) => {
             let chain = errors::chain(error.as_ref());

@@ -17,16 +17,15 @@ use muster_actors::node::{AggregatorPolicy, Node, NodePolicy, NodePorts, PoolPol
 use muster_actors::ports::ClusterAgentClient;
 use muster_actors::shared::output::Output;
 use muster_actors::shared::resolver::Resolver;
-use serde_json::json;
+use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
 use crate::api::admin::AdminApi;
 use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
-use crate::api::certificate::ExtraHost;
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::node::NodeApi;
-use crate::api::runner::{IncludePending, RunnerApi};
+use crate::api::runner::RunnerApi;
 use crate::api::version::AgentVersion;
 use crate::app::admin::{FillStatus, RoleAdmin};
 use crate::app::discovery::file_source;
@@ -36,9 +35,10 @@ use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
 use crate::cli::StartNode;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::tokens::read_or_create_local_token;
-use crate::config::{NodeSettings, Secret, settings};
+use crate::config::{NodeSettings, Secret};
 use crate::output::plan;
 use crate::output::settings::OutputSettings;
+use crate::telemetry::status::{CheckSchedulerStatus, ForwarderStatus};
 use crate::telemetry::{build, sources, status};
 
 /// Time that running checks have to end.
@@ -52,18 +52,36 @@ struct Outputs {
     stats: Vec<Reader<OutputStats>>,
 }
 
+/// The threads on which checks run.
+///
+/// Why not the bare runtime: dropping that where other futures run panics, and a start that fails drops it.
+struct CheckThreads {
+    handle: tokio::runtime::Handle,
+    runtime: Option<Runtime>,
+}
+
+impl CheckThreads {
+    fn start() -> std::io::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("checks").enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for CheckThreads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Runs the role until it is told to stop.
 pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
     let StartNode { config, settings } = start;
     let local_token = read_or_create_local_token(&settings.common.paths.local_token)?;
     let mut host = Host::open(config, &settings.common)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
-    let checks = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("checks")
-        .enable_all()
-        .build()
-        .context("start the threads of checks")?;
+    let checks = CheckThreads::start().context("start the threads of checks")?;
 
     let outputs = start_outputs(&host, &settings)?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
@@ -72,7 +90,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         clock: Arc::clone(&host.clock),
         random: Arc::clone(&host.random),
         loader: Arc::new(NativeLoader::new(check_settings(&host, &settings))),
-        runtime: checks.handle().clone(),
+        runtime: checks.handle.clone(),
         outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
         replay: resolver.outlet(),
     };
@@ -84,7 +102,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
     });
     open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
-    add_metrics(&host, &report);
+    add_metrics(&host, &report, &node, &outputs);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
@@ -97,7 +115,6 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
             drain_outputs(&outputs, stop_timeout).await;
         })
         .await;
-    checks.shutdown_background();
     Ok(code)
 }
 
@@ -174,7 +191,7 @@ fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<Pr
     let client = ClusterAgentHttp::try_new(
         ClientSettings {
             endpoint: agent.url.clone(),
-            token: agent.token.expose().clone(),
+            token: agent.token.clone(),
             identity: settings.identifier.to_string(),
             kind: settings.kind,
             runner_host: agent.real_ip.clone(),
@@ -243,7 +260,7 @@ fn open_ports(
         },
         body_limits: BodyLimits::default(),
     };
-    let tls = host.tls(common, ExtraHost::None)?;
+    let tls = host.tls(common, None)?;
     let address = ListenAddress::Exact(([127, 0, 0, 1], settings.cmd_port).into());
     host.serve(ListenerSettings::secure("local api", address, tls), Arc::new(local_api)).context("cmd_port")?;
 
@@ -252,14 +269,10 @@ fn open_ports(
             tokens: Tokens { cluster: Some(runner.token.clone()), local: Some(local) },
             version,
             stats: Arc::new(PublishedStats { stats: node.stats.clone(), run_now: node.run_now.clone() }),
-            include_pending: match runner.include_pending {
-                settings::IncludePending::Auto => IncludePending::Auto,
-                settings::IncludePending::Always => IncludePending::Always,
-                settings::IncludePending::Never => IncludePending::Never,
-            },
+            include_pending: runner.include_pending,
             body_limits: BodyLimits { timeout: runner.write_timeout, ..BodyLimits::default() },
         };
-        let tls = host.tls(common, ExtraHost::Runner(runner.address.ip().to_string()))?;
+        let tls = host.tls(common, Some(runner.address.ip().to_string()))?;
         let listener = ListenerSettings {
             head_timeout: runner.read_header_timeout,
             ..ListenerSettings::secure("runner api", ListenAddress::Exact(runner.address), tls)
@@ -271,7 +284,7 @@ fn open_ports(
 
 /// The node's own sections of the status.
 fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
-    let (stats, outputs) = (node.stats.clone(), outputs.stats.clone());
+    let (stats, providers, outputs) = (node.stats.clone(), node.providers.clone(), outputs.stats.clone());
     Arc::new(move |document| {
         let view = stats.peek();
         let checks = view.checks.iter().map(|(id, check)| {
@@ -279,17 +292,24 @@ fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
             (check.identity.check_name.clone(), id.to_string(), statistics)
         });
         document.runner_stats = Some(status::runner_stats(checks));
-        let current: Vec<_> = outputs.iter().map(Reader::current).collect();
-        document.forwarder_stats = Some(json!({"Outputs": current.iter().map(|stats| &**stats).collect::<Vec<_>>()}));
-        for stats in &current {
-            if let Some(ending) = &stats.key_ending {
-                document.endpoints.entry(stats.destination.clone()).or_default().push(ending.clone());
-            }
-        }
+        document.check_scheduler = Some(CheckSchedulerStatus::of(&view.load_failures));
+        document.config_providers = Some(providers.iter().map(|provider| (**provider.peek()).clone()).collect());
+        let forwarder = ForwarderStatus::of(outputs.iter().map(|output| (*output.current()).clone()).collect());
+        document.endpoints = forwarder.endpoints();
+        document.forwarder = Some(forwarder);
     })
 }
 
-fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>) {
-    let report = report.reader();
-    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
+fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>, node: &Node, outputs: &Outputs) {
+    let (report, stats, providers, outputs) = (report.reader(), node.stats.clone(), node.providers.clone(), outputs.stats.clone());
+    host.metrics.add_source(move |scrape| {
+        sources::discovery(&report.peek(), scrape);
+        sources::running_checks(&stats.current(), scrape);
+        for provider in &providers {
+            sources::provider(&provider.peek(), scrape);
+        }
+        for output in &outputs {
+            sources::output(&output.current(), scrape);
+        }
+    });
 }

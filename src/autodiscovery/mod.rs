@@ -14,4 +14,4 @@ mod watch_tests;
 
 pub use file_config::MAX_FILE_BYTES;
 pub use file_provider::{EMPTY_GRACE, EnvironmentLookup, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
-pub use watch::{FileWatch, WatchOptions};
+pub use watch::{FileWatch, PassObserver, WatchOptions};

@@ -42,6 +42,9 @@ impl Default for WatchOptions {
     }
 }
 
+/// Hears how long each pass over the files took. Called on the watcher's thread.
+pub type PassObserver = Arc<dyn Fn(Duration) + Send + Sync>;
+
 /// Time until a second look at an empty file, and until a listing that was not taken is sent again.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -59,10 +62,16 @@ pub struct FileWatch {
 }
 
 impl FileWatch {
-    /// Starts watching. The first listing is sent when it is requested.
+    /// Starts watching. The first listing is sent when it is requested; `passes` hears of every pass.
     ///
     /// Errors: the thread cannot be started. A watch that cannot be set up is no error, the files are read periodically then.
-    pub fn start(files: FileOptions, options: WatchOptions, clock: Arc<dyn Clock>, listings: Outlet<ProviderListing>) -> io::Result<Self> {
+    pub fn start(
+        files: FileOptions,
+        options: WatchOptions,
+        clock: Arc<dyn Clock>,
+        listings: Outlet<ProviderListing>,
+        passes: PassObserver,
+    ) -> io::Result<Self> {
         let (signals, received) = channel();
         let eyes = Eyes::open(signals.clone());
         let mut loop_state = WatchLoop {
@@ -70,6 +79,7 @@ impl FileWatch {
             options,
             clock,
             listings,
+            passes,
             eyes,
             received,
             sent: None,
@@ -106,6 +116,7 @@ struct WatchLoop {
     options: WatchOptions,
     clock: Arc<dyn Clock>,
     listings: Outlet<ProviderListing>,
+    passes: PassObserver,
     eyes: Eyes,
     received: Receiver<Signal>,
     /// What the last listing that was taken said.
@@ -150,11 +161,13 @@ impl WatchLoop {
 
     /// Reads everything, sends it if it is new or was asked for, and tells when to read again at the latest.
     fn pass(&mut self) -> Duration {
-        let mut found = self.provider.collect(self.clock.monotonic());
+        let began = self.clock.monotonic();
+        let mut found = self.provider.collect(began);
         if self.eyes.look_at(&found) {
             // A change between reading a directory and watching it would go unnoticed.
             found = self.provider.collect(self.clock.monotonic());
         }
+        (self.passes)(self.clock.monotonic().saturating_sub(began));
         self.log_new_warnings(&found);
         let blind = self.eyes.blind || !found.missing.is_empty();
         let unsettled = found.unsettled;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -77,9 +78,13 @@ fn with_watch<F: Future<Output = ()>>(search_path: &Path, body: impl FnOnce(Arc<
         let handle = Handle::<Ear>::new("Ear");
         let (sender, receiver) = unbounded_channel();
         kernel.one_for_one("ear", None).child(&handle, STATE_OWNER_CAPACITY, move || Ear(sender.clone()));
-        let watch = Arc::new(FileWatch::start(files, options, SystemClock::shared(), handle.outlet()).unwrap());
+        let passes = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&passes);
+        let count = Arc::new(move |_| _ = counted.fetch_add(1, Ordering::Relaxed));
+        let watch = Arc::new(FileWatch::start(files, options, SystemClock::shared(), handle.outlet(), count).unwrap());
         watch.request_listing();
         body(Arc::clone(&watch), Heard(receiver)).await;
+        assert!(passes.load(Ordering::Relaxed) > 0, "whoever counts passes has heard of none");
         drop(watch);
         kernel.shutdown(Duration::from_secs(5)).await;
     });

@@ -11,7 +11,8 @@ use tokio_rustls::TlsConnector;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::http_client::{describe, tls_error};
+use super::http_client::tls_error;
+use crate::telemetry::errors;
 
 /// Why no certificate was obtained.
 #[derive(Debug)]
@@ -32,13 +33,13 @@ pub(crate) async fn fetch(
     config: ClientConfig,
     timeout: Duration,
 ) -> Result<Option<Vec<u8>>, FetchFailure> {
-    let other = |problem: &dyn std::error::Error| FetchFailure::Other(describe(problem));
+    let other = |problem: &(dyn std::error::Error + 'static)| FetchFailure::Other(errors::chain(problem));
     let timed_out = |_| FetchFailure::Other("timed out".to_owned());
     let name = ServerName::try_from(server_name.to_owned()).map_err(|problem| other(&problem))?;
     let stream = tokio::time::timeout(timeout, connect(host, port)).await.map_err(timed_out)?.map_err(|problem| other(&problem))?;
     let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
     let stream = tokio::time::timeout(timeout, handshake).await.map_err(timed_out)?.map_err(|problem| {
-        let text = describe(&problem);
+        let text = errors::chain(&problem);
         match tls_error(&problem) {
             Some(rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
                 FetchFailure::Expired(text)

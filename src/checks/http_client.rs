@@ -9,6 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, NoProxy, Proxy, Response, Url, redirect};
 
 use super::http_options::{HttpOptions, TokenHeader};
+use crate::telemetry::errors;
 
 /// Redirects followed before a request counts as failed. Source: the default of upstream's HTTP library.
 const MAX_REDIRECTS: usize = 30;
@@ -54,22 +55,8 @@ impl From<reqwest::Error> for HttpFailure {
         } else {
             FailureKind::Connection
         };
-        Self { kind, text: describe(&error.without_url()) }
+        Self { kind, text: errors::chain(&error.without_url()) }
     }
-}
-
-/// The texts of an error and its causes, each once.
-pub(crate) fn describe(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// The TLS error behind an error, if there is one.

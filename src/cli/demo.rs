@@ -11,7 +11,7 @@ pub struct DemoOptions {
     /// Wait for the return key after each act
     #[arg(long)]
     pub pause: bool,
-    /// Print one JSON object
+    /// Print one JSON object per act, and one for all
     #[arg(short = 'j', long)]
     pub json: bool,
     /// Leave the files behind for inspection

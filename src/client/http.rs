@@ -1,7 +1,5 @@
 //! HTTPS calls to the cluster agent with the limits of a stock agent.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +17,8 @@ use url::Url;
 
 use crate::client::backoff::Contact;
 use crate::client::wire::{ConfigReply, NodeStatus, StatusReply, Version, decode};
+use crate::config::Secret;
+use crate::telemetry::errors;
 
 /// Limit of connecting: 1 s to dial and 5 s for the TLS handshake. Source: cluster-agent-kubernetes 1.4.
 const CONNECT_LIMIT: Duration = Duration::from_secs(6);
@@ -43,10 +43,10 @@ pub enum Trust {
 /// What a client needs to know.
 #[derive(Clone)]
 pub struct ClientSettings {
-    /// Where the cluster agent is, see [`crate::client::endpoint()`].
+    /// Where the cluster agent is.
     pub endpoint: Url,
     /// Cluster token.
-    pub token: String,
+    pub token: Secret<String>,
     /// Name under which this node polls.
     pub identity: String,
     /// Kind of this node, sent with every status.
@@ -107,8 +107,8 @@ impl ClusterAgentHttp {
         if settings.endpoint.cannot_be_a_base() {
             return Err(ClientError::Endpoint(settings.endpoint));
         }
-        let mut token =
-            HeaderValue::try_from(format!("Bearer {}", settings.token)).map_err(|error| ClientError::Header("the token", error))?;
+        let mut token = HeaderValue::try_from(format!("Bearer {}", settings.token.expose()))
+            .map_err(|error| ClientError::Header("the token", error))?;
         token.set_sensitive(true);
         let runner_host = HeaderValue::try_from(&settings.runner_host).map_err(|error| ClientError::Header("clc_runner_host", error))?;
         let headers = HeaderMap::from_iter([(AUTHORIZATION, token), ("x-real-ip".parse().unwrap_or(AUTHORIZATION), runner_host)]);
@@ -251,11 +251,5 @@ fn build(settings: &ClientSettings, headers: &HeaderMap) -> Result<Client, reqwe
 
 /// The error with its causes, without credentials.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let _ = write!(text, ": {next}");
-        cause = next.source();
-    }
-    scrub(&text)
+    scrub(&errors::chain(error))
 }

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
+use crate::config::Secret;
 
 const VERSION: &str = r#"{"Major":7,"Minor":68,"Patch":0,"Pre":"","Meta":"","Commit":"d6f48e60d2"}"#;
 const LIMIT: Duration = Duration::from_secs(10);
@@ -86,7 +87,7 @@ impl Server {
     fn client(&self, trust: Trust) -> ClusterAgentHttp {
         let settings = ClientSettings {
             endpoint: format!("https://localhost:{}", self.port).parse().unwrap(),
-            token: "t".repeat(32),
+            token: Secret::new("t".repeat(32)),
             identity: "runner a".to_owned(),
             kind: NodeKind::Runner,
             runner_host: "10.0.0.1".to_owned(),

@@ -22,7 +22,6 @@ pub use env::Environment;
 pub use log_level::LogLevel;
 pub use problem::{ConfigError, Problem, Severity};
 pub use runtime::{ApplyLogLevel, RuntimeConfig, RuntimeError};
-pub use scrub::{names_a_secret, scrub};
 pub use secret::Secret;
 pub use settings::{ClusterSettings, CommonSettings, NodeSettings, SettingsError};
 pub use source::{Source, Sourced};

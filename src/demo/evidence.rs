@@ -43,6 +43,12 @@ impl Evidence {
         self.sightings.len()
     }
 
+    /// All reports, in the order in which they came.
+    #[must_use]
+    pub fn sightings(&self) -> &[Sighting] {
+        &self.sightings
+    }
+
     /// Seconds in which each check was reported, ascending, from `since` on.
     fn seconds_by_check(&self, since: i64) -> BTreeMap<&str, BTreeSet<i64>> {
         let mut seconds: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();

@@ -1,14 +1,17 @@
 //! `muster demo`: a server and runners as real processes on this machine, a target to check, an intake that counts, and a script
 //! that kills, changes and breaks things and shows what moved, why, and what it cost.
+//!
+//! Its stage, intake and target are public: the tests of the real binary play other scripts on them.
 
-mod evidence;
-mod intake;
-mod picture;
+pub mod check_file;
+pub mod evidence;
+pub mod intake;
+pub mod picture;
 mod script;
-mod server_view;
+pub mod server_view;
 mod show;
-mod stage;
-mod target;
+pub mod stage;
+pub mod target;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

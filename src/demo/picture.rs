@@ -47,7 +47,7 @@ impl Picture {
 
     /// Checks in the table, with or without owner.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn checks(&self) -> usize {
         self.owners.len() + self.dangling.len()
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_actors::kernel::clock::{Clock, SystemClock};
 
+use crate::demo::check_file::{check_file, check_name};
 use crate::demo::evidence::Evidence;
 use crate::demo::intake::Intake;
 use crate::demo::picture::{Move, Picture};
@@ -139,12 +140,12 @@ impl<'a> Play<'a> {
         self.wait_for("the server has read every file and every runner has registered", |play| {
             Box::pin(async move {
                 let picture = play.view.picture().await?;
-                Ok(picture.len() == CHECKS && picture.stamps.len() == RUNNERS)
+                Ok(picture.checks() == CHECKS && picture.stamps.len() == RUNNERS)
             })
         })
         .await?;
         let report = self.finish(opening, "discover").await?;
-        let known = self.picture.len();
+        let known = self.picture.checks();
         Ok(report.with("every config in the files is known", known == CHECKS, format!("{known} of {CHECKS}")))
     }
 
@@ -154,7 +155,7 @@ impl<'a> Play<'a> {
         let report = self.finish(opening, "dispatch").await?;
         let load = self.picture.load();
         let (least, most) = (load.values().min().copied().unwrap_or(0), load.values().max().copied().unwrap_or(0));
-        Ok(report.with("every config has an owner", self.picture.dangling.is_empty(), format!("{} configs", self.picture.len())).with(
+        Ok(report.with("every config has an owner", self.picture.dangling.is_empty(), format!("{} configs", self.picture.checks())).with(
             "the load is even",
             most - least <= 1,
             format!("{least} to {most} configs per runner"),
@@ -282,25 +283,8 @@ impl<'a> Play<'a> {
     }
 
     fn write_check(&self, number: usize, version: usize) -> Result<(), ActError> {
-        let name = check_name(number);
-        let target = &self.target;
-        let (folder, body) = match number % 4 {
-            0 => (
-                "openmetrics.d",
-                format!(
-                    "  - openmetrics_endpoint: http://{target}/metrics?v={version}\n    namespace: demo\n    metrics: [demo_requests, demo_up]\n"
-                ),
-            ),
-            3 => {
-                let (host, port) = target.split_once(':').unwrap_or((target, "80"));
-                ("tcp_check.d", format!("  - name: {name}\n    host: {host}\n    port: {port}\n"))
-            }
-            _ => ("http_check.d", format!("  - name: {name}\n    url: http://{target}/{name}?v={version}\n")),
-        };
-        let text = format!(
-            "cluster_check: true\ninit_config: {{}}\ninstances:\n{body}    min_collection_interval: 1\n    tags: [\"demo_check:{name}\"]\n"
-        );
-        Ok(self.stage.write_check_file(&format!("{folder}/{name}.yaml"), &text)?)
+        let (name, text) = check_file(number, version, &self.target);
+        Ok(self.stage.write_check_file(&name, &text)?)
     }
 
     fn busiest_runner(&self) -> usize {
@@ -369,7 +353,7 @@ impl<'a> Play<'a> {
             Invariant {
                 name: "each config has exactly one owner or waits".into(),
                 held: one_owner,
-                detail: format!("{} configs", after.len()),
+                detail: format!("{} configs", after.checks()),
             },
             Invariant { name: "no stamp went back".into(), held: backwards.is_empty(), detail: format!("{} runners", after.stamps.len()) },
             Invariant { name: "nothing ran twice for longer than one poll".into(), held: doubles.is_empty(), detail: doubles.join(", ") },
@@ -384,10 +368,6 @@ impl<'a> Play<'a> {
 fn gap_and_doubles(evidence: &Evidence, since: i64) -> (Option<crate::demo::evidence::Gap>, Vec<String>) {
     // Reports carry whole seconds, so a hand-over within one poll may look one second longer than it was.
     (evidence.largest_gap(since - 1), evidence.double_runs(POLL_SECONDS.cast_signed() + 1))
-}
-
-fn check_name(number: usize) -> String {
-    format!("web-{number:02}")
 }
 
 impl ActReport {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use tokio::process::{Child, Command};
 use uuid::Uuid;
@@ -75,16 +75,38 @@ impl Actor {
         self.child.kill().await.ok();
     }
 
+    /// Its process id; `None` once it was waited for.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// Errors: what the system said.
+    pub async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Everything it printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The last lines of its log.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
 }
 
-fn free_port(address: &str) -> Result<u16, StageError> {
+/// A port that was free a moment ago on that address.
+///
+/// Errors: [`StageError::Port`].
+pub fn free_port(address: &str) -> Result<u16, StageError> {
     let failed = |source| StageError::Port { address: address.to_owned(), source };
     let listener = TcpListener::bind((address, 0)).map_err(failed)?;
     Ok(listener.local_addr().map_err(failed)?.port())
@@ -133,6 +155,12 @@ impl Stage {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The folder of a child, where its configuration and its `run` folder are: `server`, `runner-1`, ...
+    #[must_use]
+    pub fn folder_of(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     fn conf_d(&self) -> PathBuf {
@@ -196,28 +224,45 @@ impl Stage {
     ///
     /// Errors: [`StageError`].
     pub fn start_server(&self) -> Result<Actor, StageError> {
-        self.spawn("server", &["cluster", "start", "-c", &self.folder.join("server").display().to_string()])
+        self.start_server_with(&[])
+    }
+
+    /// Starts the server with further arguments.
+    ///
+    /// Errors: [`StageError`].
+    pub fn start_server_with(&self, arguments: &[&str]) -> Result<Actor, StageError> {
+        self.spawn("server", &["cluster", "start"], arguments)
     }
 
     /// Starts runner `number`, counted from 1.
     ///
     /// Errors: [`StageError`].
     pub fn start_runner(&self, number: usize) -> Result<Actor, StageError> {
+        self.start_runner_with(number, &[])
+    }
+
+    /// Starts runner `number` with further arguments.
+    ///
+    /// Errors: [`StageError`].
+    pub fn start_runner_with(&self, number: usize, arguments: &[&str]) -> Result<Actor, StageError> {
         let name = runner_name(number);
         for part in ["conf.d", "run"] {
             let folder = self.folder.join(&name).join(part);
             fs::create_dir_all(&folder).map_err(|source| StageError::Write { path: folder, source })?;
         }
         self.write(&format!("{name}/datadog.yaml"), &self.runner_config(number)?)?;
-        self.spawn(&name, &["node", "run", "-c", &self.folder.join(&name).display().to_string()])
+        self.spawn(&name, &["node", "run"], arguments)
     }
 
-    fn spawn(&self, name: &str, arguments: &[&str]) -> Result<Actor, StageError> {
+    fn spawn(&self, name: &str, command: &[&str], arguments: &[&str]) -> Result<Actor, StageError> {
         let log = self.folder.join(format!("{name}.log"));
         let failed = |source| StageError::Spawn { name: name.to_owned(), source };
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&log).map_err(failed)?;
-        writeln!(file, "--- {} {}", self.program.display(), arguments.join(" ")).map_err(failed)?;
+        writeln!(file, "--- {} {} {}", self.program.display(), command.join(" "), arguments.join(" ")).map_err(failed)?;
         let child = Command::new(&self.program)
+            .args(command)
+            .arg("-c")
+            .arg(self.folder_of(name))
             .args(arguments)
             // The caller's own agent settings must not leak into the demo.
             .env_clear()

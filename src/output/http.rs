@@ -13,6 +13,7 @@ use crate::output::error::OutputError;
 use crate::output::key::ApiKey;
 use crate::output::proxy::ProxySettings;
 use crate::output::settings::IntakeSettings;
+use crate::telemetry::errors;
 
 /// Bytes of an answer that are read; intakes answer with a few words.
 ///
@@ -75,7 +76,7 @@ pub async fn finish(mut response: Response) {
 #[must_use]
 pub fn failure(error: reqwest::Error, key: &ApiKey) -> SendResult {
     let kind = classify(&error);
-    SendResult::Failed { kind, text: key.scrub(&chain(&error.without_url())) }
+    SendResult::Failed { kind, text: key.scrub(&errors::chain(&error.without_url())) }
 }
 
 fn classify(error: &reqwest::Error) -> SendErrorKind {
@@ -107,11 +108,4 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
         Some(wrapped) => Some(wrapped),
         None => error.source(),
     })
-}
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut texts: Vec<String> = sources(error).map(ToString::to_string).collect();
-    // Wrappers that only repeat what they wrap add nothing.
-    texts.dedup();
-    texts.join(": ")
 }

@@ -8,7 +8,6 @@ pub mod error;
 pub mod events;
 pub mod http;
 pub mod key;
-pub mod metrics;
 pub mod plan;
 pub mod prepare;
 pub mod proxy;

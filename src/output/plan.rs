@@ -56,7 +56,7 @@ pub fn build(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> 
         match output {
             OutputKind::Datadog => plans.extend(datadog(settings)?),
             OutputKind::Stdout => plans.push(OutputPlan {
-                name: "output_stdout",
+                name: "Output(stdout)",
                 destination: "stdout".to_owned(),
                 key_ending: None,
                 transport: Arc::new(LineTransport::stdout()?),
@@ -76,7 +76,7 @@ fn datadog(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> {
         let destination = transport.destination().to_owned();
         if seen.insert((destination.clone(), key.clone())) {
             plans.push(OutputPlan {
-                name: "output_datadog",
+                name: "Output(datadog)",
                 destination,
                 key_ending: Some(key.ending()),
                 transport: Arc::new(transport),

@@ -1,20 +1,31 @@
 //! Filling metrics from published snapshots.
 
 use muster_actors::domain::config::CheckConfig;
+use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::run_stats::RunStatsView;
 use muster_actors::domain::world::{ServedTable, Standing};
+use muster_actors::kernel::registry::ActorStatus;
+use muster_actors::messages::output::OutputStats;
+use muster_actors::shared::config_provider::ProviderView;
 
 use super::metrics::Metric;
 use super::scrape::Scrape;
 
 /// Value of the label that stock's integration joins the leader metric by.
 const JOIN: &str = "true";
+/// Protocol of all requests to intakes, label `proto_version`.
+const PROTOCOL: &str = "HTTP/1.1";
 
 /// Fills what the cluster role's table says. Source: cluster-checks 14.1, cluster-agent-kubernetes 2.3.
 pub fn cluster_checks(table: &ServedTable, scrape: &mut Scrape) {
     let leads = table.standing != Standing::Starting;
-    scrape.set(Metric::IsLeader, &[JOIN, if leads { "true" } else { "false" }], f64::from(u8::from(leads)));
-    scrape.set(Metric::Epoch, &[], table.epoch.0 as f64);
+    scrape.set(Metric::IsLeader, &[JOIN, if leads { "true" } else { "false" }], state(leads));
+    if !leads {
+        // Nothing is known yet: no figures, instead of wrong ones.
+        return;
+    }
+    dispatcher(table, scrape);
     scrape.set(Metric::NodesReporting, &[JOIN], table.nodes.len() as f64);
     scrape.set(Metric::ConfigsDangling, &[JOIN], table.dangling.len() as f64);
     for (node, entry) in &table.nodes {
@@ -33,6 +44,116 @@ pub fn cluster_checks(table: &ServedTable, scrape: &mut Scrape) {
         let config = &dangling.config.config;
         scrape.set(Metric::UnscheduledCheck, &[&config.name, &config.source, JOIN], 1.0);
     }
+}
+
+fn dispatcher(table: &ServedTable, scrape: &mut Scrape) {
+    let counters = &table.counters;
+    scrape.set(Metric::Epoch, &[], table.epoch.0 as f64);
+    scrape.set(Metric::RejectedConfigs, &[], table.rejected.len() as f64);
+    for (metric, count) in [
+        (Metric::Placements, counters.placements),
+        (Metric::ExpiredNodes, counters.expired_nodes),
+        (Metric::PatchFailures, counters.patch_failures),
+        (Metric::StaleEpochs, counters.stale_epoch_dropped),
+        (Metric::PersistenceFailures, counters.persistence_failures),
+    ] {
+        scrape.set(metric, &[], count as f64);
+    }
+    for (cause, count) in &counters.moves {
+        scrape.set(Metric::Moves, &[cause.as_str()], *count as f64);
+    }
+    for (name, count) in &counters.invariant_violations {
+        scrape.set(Metric::InvariantViolations, &[name], *count as f64);
+    }
+}
+
+/// Fills what the kernel counts for each actor.
+pub fn kernel(actors: &[ActorStatus], scrape: &mut Scrape) {
+    for actor in actors {
+        scrape.set(Metric::ActorRestarts, &[&actor.name], actor.restarts as f64);
+        scrape.set(Metric::ActorPanics, &[&actor.name], actor.panics as f64);
+        scrape.set(Metric::RefusedMessages, &[&actor.name], actor.refused as f64);
+    }
+}
+
+/// Fills the state of a provider of configs.
+pub fn provider(view: &ProviderView, scrape: &mut Scrape) {
+    let labels = [view.source];
+    scrape.set(Metric::ProviderInContact, &labels, state(view.in_contact));
+    scrape.set(Metric::ProviderDropped, &labels, state(view.dropped));
+    scrape.set(Metric::ProviderConfigs, &labels, view.configs as f64);
+    scrape.set(Metric::ProviderPolls, &[view.source, "ok"], view.polls.saturating_sub(view.failed_polls) as f64);
+    scrape.set(Metric::ProviderPolls, &[view.source, "error"], view.failed_polls as f64);
+    if let Some(at) = view.last_success {
+        scrape.set(Metric::ProviderLastSuccess, &labels, at as f64);
+    }
+}
+
+/// Fills what runs, and how. Source: node-runner 14.9.
+pub fn running_checks(view: &RunStatsView, scrape: &mut Scrape) {
+    for (check, totals) in &view.totals {
+        for (state, count) in [("ok", totals.succeeded), ("error", totals.failed), ("timeout", totals.timed_out)] {
+            scrape.set(Metric::CheckRuns, &[check, state], count as f64);
+        }
+        scrape.set(Metric::CheckMissedRuns, &[check], totals.missed as f64);
+        scrape.set_durations(Metric::CheckExecution, &[check], &totals.execution);
+        scrape.set_durations(Metric::CheckQueueWait, &[check], &totals.queue_wait);
+    }
+    for check in view.checks.values() {
+        scrape.add(Metric::RunningChecks, &[&check.identity.check_name], 1.0);
+    }
+    for failure in &view.load_failures {
+        scrape.add(Metric::LoadFailures, &[&failure.check_name], 1.0);
+    }
+    scrape.set(Metric::Workers, &[], view.workers.count as f64);
+    for (worker, report) in &view.workers.instances {
+        scrape.set(Metric::WorkerUtilization, &[worker], report.utilization);
+    }
+}
+
+/// Fills what an output sent and lost. Source: cluster-agent-kubernetes 6.7 (`transactions__*`), node-runner 14.9.
+///
+/// Two keys of one intake add up, because a key is no label value.
+pub fn output(stats: &OutputStats, scrape: &mut Scrape) {
+    let output = stats.destination.as_str();
+    for (kind, count) in items(&stats.sent) {
+        scrape.add(Metric::OutputSentItems, &[output, kind], count as f64);
+    }
+    for (reason, dropped) in &stats.dropped {
+        for (kind, count) in items(dropped).into_iter().filter(|(_, count)| *count > 0) {
+            scrape.add(Metric::OutputDroppedItems, &[output, kind, reason.as_str()], count as f64);
+        }
+    }
+    scrape.add(Metric::OutputRetries, &[output], stats.retries as f64);
+    scrape.add(Metric::OutputQueuedBytes, &[output], stats.queued.bytes as f64);
+    scrape.add(Metric::OutputQueuedPayloads, &[output], stats.queued.payloads as f64);
+    // Only intakes have transactions; lines on stdout are none.
+    if stats.key_ending.is_some() {
+        transactions(stats, scrape);
+    }
+}
+
+fn transactions(stats: &OutputStats, scrape: &mut Scrape) {
+    let domain = stats.destination.as_str();
+    for (endpoint, route) in &stats.routes {
+        scrape.add(Metric::TransactionsSuccess, &[domain, endpoint, PROTOCOL], route.success as f64);
+        scrape.add(Metric::TransactionsSuccessBytes, &[domain, endpoint], route.success_bytes as f64);
+        scrape.add(Metric::TransactionsDropped, &[domain, endpoint], route.dropped as f64);
+        for (kind, count) in &route.errors {
+            scrape.add(Metric::TransactionsErrors, &[domain, endpoint, kind.as_str()], *count as f64);
+        }
+        for (code, count) in &route.http_errors {
+            scrape.add(Metric::TransactionsHttpErrors, &[domain, endpoint, &code.to_string()], *count as f64);
+        }
+    }
+}
+
+fn items(contents: &Contents) -> [(&'static str, u64); 4] {
+    [("points", contents.points), ("sketches", contents.sketches), ("check_runs", contents.check_runs), ("events", contents.events)]
+}
+
+fn state(on: bool) -> f64 {
+    f64::from(u8::from(on))
 }
 
 /// Fills what discovery found. Source: autodiscovery 11.4.
@@ -63,78 +184,4 @@ fn kind(config: &CheckConfig) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-    use std::sync::Arc;
-
-    use muster_actors::domain::config::{Data, DispatchedConfig};
-    use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
-    use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView};
-
-    use super::*;
-    use crate::telemetry::Metrics;
-
-    fn config(name: &str) -> Arc<DispatchedConfig> {
-        let config =
-            CheckConfig { name: name.to_owned(), source: format!("file:{name}.yaml"), cluster_check: true, ..CheckConfig::default() };
-        let check_ids = vec![CheckId::from(format!("{name}:1"))];
-        Arc::new(DispatchedConfig { key: ConfigKey(1), digest: Digest(1), config, check_ids })
-    }
-
-    fn view(configs: Vec<Arc<DispatchedConfig>>) -> Arc<NodeView> {
-        Arc::new(NodeView { stamp: Stamp(1), configs: configs.into(), ..NodeView::default() })
-    }
-
-    fn rendered(fill: impl Fn(&mut Scrape) + Send + Sync + 'static) -> String {
-        let metrics = Metrics::new();
-        metrics.add_source(fill);
-        metrics.render()
-    }
-
-    #[test]
-    fn the_table_is_shown_under_the_upstream_names() {
-        let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), view: view(vec![config("http_check")]) };
-        let flagged = |flagged| Dangling { config: config("redisdb"), reason: DanglingReason::NoNode, flagged };
-        let table = ServedTable {
-            standing: Standing::Active,
-            epoch: Epoch(3),
-            nodes: HashMap::from([(NodeName::from("n1".to_owned()), entry)]),
-            endpoints: HashMap::from([(KubernetesNodeName::from("k1".to_owned()), view(vec![config("a"), config("b")]))]),
-            dangling: vec![flagged(true), flagged(false)],
-            ..ServedTable::default()
-        };
-        let text = rendered(move |scrape| cluster_checks(&table, scrape));
-        for line in [
-            "cluster_checks_nodes_reporting{join_leader=\"true\"} 1",
-            "cluster_checks_configs_dangling{join_leader=\"true\"} 2",
-            "cluster_checks_configs_dispatched{join_leader=\"true\",node=\"n1\"} 1",
-            "cluster_checks_configs_info{check_id=\"http_check:1\",check_name=\"http_check\",join_leader=\"true\",node=\"n1\"} 1",
-            "cluster_checks_unscheduled_check{config_name=\"redisdb\",config_source=\"file:redisdb.yaml\",join_leader=\"true\"} 1",
-            "endpoint_checks_configs_dispatched{join_leader=\"true\",node=\"k1\"} 2",
-            "leader_election_is_leader{is_leader=\"true\",join_leader=\"true\"} 1",
-            "muster_dispatcher_epoch 3",
-        ] {
-            assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
-        }
-    }
-
-    #[test]
-    fn a_replica_that_does_not_know_its_role_does_not_claim_to_lead() {
-        let text = rendered(|scrape| cluster_checks(&ServedTable::default(), scrape));
-        assert!(text.contains("leader_election_is_leader{is_leader=\"false\",join_leader=\"true\"} 0\n"), "{text}");
-    }
-
-    #[test]
-    fn discovery_is_counted_by_provider_and_kind() {
-        let one = |cluster_check: bool| {
-            let instances = vec![Data::from("{}")];
-            Arc::new(CheckConfig { provider: "file".to_owned(), cluster_check, instances, ..CheckConfig::default() })
-        };
-        let mut report = DiscoveryReport { configs: vec![one(true), one(true), one(false)], ..DiscoveryReport::default() };
-        report.config_errors.insert("redisdb".to_owned(), "line 3, column 1: no".to_owned());
-        let text = rendered(move |scrape| discovery(&report, scrape));
-        assert!(text.contains("autodiscovery_scheduled_configs{provider=\"file\",type=\"cluster_check\"} 2\n"), "{text}");
-        assert!(text.contains("autodiscovery_scheduled_configs{provider=\"file\",type=\"check\"} 1\n"), "{text}");
-        assert!(text.contains("autodiscovery_errors{provider=\"file\"} 1\n"), "{text}");
-    }
-}
+mod tests;

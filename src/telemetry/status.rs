@@ -2,15 +2,21 @@
 //!
 //! Source: cluster-agent-kubernetes 8.3, cluster-checks 14.2.
 
+mod forwarder;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::run_stats::LoadFailure;
 use muster_actors::domain::world::{ServedTable, Standing};
+use muster_actors::shared::config_provider::ProviderView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::build;
 use crate::config::{CommonSettings, Config, Role, Severity};
+
+pub use forwarder::{ForwarderStatus, Transactions};
 
 /// Facts about the process that only it knows.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +80,9 @@ pub struct ClusterChecksStatus {
     pub unscheduled_checks: usize,
     /// All of them.
     pub total_configs: usize,
+    /// What was discovered and cannot be dispatched: `name (source): reason`. Ours.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<String>,
     /// Names of the checks.
     pub check_names: BTreeMap<String, JsonMap<String, Json>>,
 }
@@ -94,6 +103,7 @@ impl ClusterChecksStatus {
             dangling_configs: table.dangling.len(),
             unscheduled_checks: table.dangling.iter().filter(|dangling| dangling.flagged).count(),
             total_configs: active_configs + table.dangling.len(),
+            rejected: table.rejected.iter().map(|one| format!("{} ({}): {}", one.check_name, one.source, one.reason)).collect(),
             check_names: names.into_iter().map(|name| (name.to_owned(), JsonMap::new())).collect(),
             ..Self::default()
         }
@@ -118,8 +128,29 @@ impl AutoConfigStatus {
     }
 }
 
+/// What cannot run, with stock's keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CheckSchedulerStatus {
+    /// Check name -> source and instance -> why it cannot run here.
+    pub loader_errors: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl CheckSchedulerStatus {
+    /// What the scheduler reported.
+    #[must_use]
+    pub fn of(failures: &[LoadFailure]) -> Self {
+        let mut loader_errors: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for failure in failures {
+            let place = format!("{}[{}]", failure.config_source, failure.instance);
+            loader_errors.entry(failure.check_name.clone()).or_default().insert(place, failure.error.clone());
+        }
+        Self { loader_errors }
+    }
+}
+
 /// The status document. Sections that a role does not have are absent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct StatusDocument {
     /// Version that clients are told.
     pub version: String,
@@ -159,16 +190,22 @@ pub struct StatusDocument {
     #[serde(rename = "admissionWebhook", skip_serializing_if = "Option::is_none")]
     pub admission_webhook: Option<Disabled>,
     /// What discovery could not use.
-    #[serde(rename = "autoConfigStats", default)]
+    #[serde(rename = "autoConfigStats")]
     pub auto_config: AutoConfigStatus,
     /// `{"Checks": {name: {id: statistics}}}`; node role.
     #[serde(rename = "runnerStats", skip_serializing_if = "Option::is_none")]
     pub runner_stats: Option<Json>,
+    /// Instances that cannot run; node role.
+    #[serde(rename = "checkSchedulerStats", skip_serializing_if = "Option::is_none")]
+    pub check_scheduler: Option<CheckSchedulerStatus>,
+    /// State of the sources that are polled; node role. Ours.
+    #[serde(rename = "configProviders", skip_serializing_if = "Option::is_none")]
+    pub config_providers: Option<Vec<ProviderView>>,
     /// Counters of the destinations; node role.
     #[serde(rename = "forwarderStats", skip_serializing_if = "Option::is_none")]
-    pub forwarder_stats: Option<Json>,
+    pub forwarder: Option<ForwarderStatus>,
     /// Address -> last characters of its keys; node role.
-    #[serde(rename = "endpointsInfos", default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(rename = "endpointsInfos", skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, Vec<String>>,
 }
 
@@ -215,7 +252,9 @@ impl StatusDocument {
             admission_webhook: off("The admission controller is not enabled on the Cluster Agent"),
             auto_config: AutoConfigStatus::default(),
             runner_stats: None,
-            forwarder_stats: None,
+            check_scheduler: None,
+            config_providers: None,
+            forwarder: None,
             endpoints: BTreeMap::new(),
         }
     }

@@ -1,12 +1,13 @@
 //! Layout of the status as people and scripts read it. Source: cluster-agent-kubernetes 8.3.
 
-use std::fmt::Write as _;
+mod forwarder;
+mod layout;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use muster_actors::shared::config_provider::ProviderView;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use self::layout::{boxed, heading, in_seconds, line, section, with_milliseconds};
 use super::status::{ClusterChecksStatus, StatusDocument};
 
 impl StatusDocument {
@@ -37,6 +38,9 @@ fn write(document: &StatusDocument, verbose: bool) -> String {
     if document.flavor == "cluster_agent" {
         section(&mut out, "Cluster Checks Dispatching", |body| cluster_checks(body, document.cluster_checks.as_ref()));
     }
+    if let Some(providers) = &document.config_providers {
+        section(&mut out, "Config Providers", |body| config_providers(body, providers));
+    }
     if let Some(metrics) = &document.custom_metrics {
         section(&mut out, "Custom Metrics Server", |body| line(body, 2, &format!("Disabled: {}", metrics.reason)));
     }
@@ -50,8 +54,8 @@ fn write(document: &StatusDocument, verbose: bool) -> String {
             }
         });
     }
-    if let Some(stats) = &document.forwarder_stats {
-        section(&mut out, "Forwarder", |body| tree(body, 2, stats));
+    if let Some(status) = &document.forwarder {
+        section(&mut out, "Forwarder", |body| forwarder::write(body, status));
     }
     if let Some(election) = &document.leader_election {
         section(&mut out, "Leader Election", |body| {
@@ -81,10 +85,10 @@ fn header(out: &mut String, document: &StatusDocument) {
     line(out, 2, &format!("Log File: {}", value("log_file")));
     line(out, 2, &format!("Log Level: {}", value("log_level")));
     out.push('\n');
-    line(out, 2, "Paths");
-    line(out, 2, "=====");
+    heading(out, 2, "Paths", "=");
     line(out, 4, &format!("Config File: {}", document.conf_file));
     line(out, 4, &format!("conf.d: {}", value("confd_path")));
+    line(out, 4, "checks.d: n/a");
     line(out, 4, &format!("run: {}", value("run_path")));
     out.push('\n');
 }
@@ -113,11 +117,14 @@ struct CheckLines {
     last_success_date: i64,
     last_error: String,
     last_warnings: Vec<String>,
+    #[serde(rename = "missed_runs")]
+    missed_runs: u64,
+    #[serde(rename = "timeouts")]
+    timeouts: u64,
 }
 
 fn collector(out: &mut String, document: &StatusDocument, verbose: bool) {
-    line(out, 2, "Running Checks");
-    line(out, 2, "==============");
+    heading(out, 2, "Running Checks", "=");
     let empty = serde_json::Map::new();
     let checks = document.runner_stats.as_ref().and_then(|stats| stats.get("Checks")).and_then(Json::as_object).unwrap_or(&empty);
     if checks.is_empty() {
@@ -125,25 +132,36 @@ fn collector(out: &mut String, document: &StatusDocument, verbose: bool) {
     }
     for (name, instances) in checks {
         out.push('\n');
-        line(out, 4, name);
-        line(out, 4, &"-".repeat(name.chars().count()));
-        for (id, statistics) in instances.as_object().unwrap_or(&empty) {
+        heading(out, 4, name, "-");
+        for (position, (id, statistics)) in instances.as_object().unwrap_or(&empty).iter().enumerate() {
+            if position > 0 {
+                out.push('\n');
+            }
             instance(out, id, &CheckLines::deserialize(statistics).unwrap_or_default(), verbose);
+        }
+    }
+    let errors = document.check_scheduler.as_ref().map(|status| &status.loader_errors).filter(|errors| !errors.is_empty());
+    if let Some(errors) = errors {
+        out.push('\n');
+        heading(out, 2, "Loading Errors", "=");
+        for (name, instances) in errors {
+            heading(out, 4, name, "-");
+            for (place, error) in instances {
+                line(out, 6, &format!("{place}: {error}"));
+            }
         }
     }
     let warnings = &document.auto_config;
     if !warnings.config_errors.is_empty() {
         out.push('\n');
-        line(out, 2, "Config Errors");
-        line(out, 2, "=============");
+        heading(out, 2, "Config Errors", "=");
         for (name, error) in &warnings.config_errors {
             line(out, 4, &format!("{name}: {error}"));
         }
     }
     if !warnings.resolve_warnings.is_empty() {
         out.push('\n');
-        line(out, 2, "Config Resolution Warnings");
-        line(out, 2, "==========================");
+        heading(out, 2, "Config Resolution Warnings", "=");
         for (name, texts) in &warnings.resolve_warnings {
             for text in texts {
                 line(out, 4, &format!("{name}: {text}"));
@@ -165,6 +183,12 @@ fn instance(out: &mut String, id: &str, check: &CheckLines, verbose: bool) {
     if verbose || check.total_errors > 0 {
         line(out, 6, &format!("Total Errors: {}", check.total_errors));
     }
+    if verbose || check.timeouts > 0 {
+        line(out, 6, &format!("Timeouts: {}", check.timeouts));
+    }
+    if verbose || check.missed_runs > 0 {
+        line(out, 6, &format!("Missed Runs: {}", check.missed_runs));
+    }
     line(out, 6, &format!("Metric Samples: Last Run: {}, Total: {}", check.metric_samples, check.total_metric_samples));
     line(out, 6, &format!("Events: Last Run: {}, Total: {}", check.events, check.total_events));
     line(out, 6, &format!("Service Checks: Last Run: {}, Total: {}", check.service_checks, check.total_service_checks));
@@ -183,6 +207,26 @@ fn instance(out: &mut String, id: &str, check: &CheckLines, verbose: bool) {
     }
 }
 
+fn config_providers(out: &mut String, providers: &[ProviderView]) {
+    if providers.is_empty() {
+        line(out, 2, "No cluster agent is polled");
+    }
+    let date = |at: Option<i64>| in_seconds(at.unwrap_or(0).saturating_mul(1000));
+    for (position, provider) in providers.iter().enumerate() {
+        if position > 0 {
+            out.push('\n');
+        }
+        heading(out, 2, provider.source, "-");
+        line(out, 4, &format!("State: {}", provider.condition()));
+        line(out, 4, &format!("Configs: {}", provider.configs));
+        line(out, 4, &format!("Last Change: {}", provider.last_change));
+        line(out, 4, &format!("Polls: {}, failed: {}", provider.polls, provider.failed_polls));
+        line(out, 4, &format!("Last Poll : {}", date(provider.last_poll)));
+        line(out, 4, &format!("Last Successful Poll : {}", date(provider.last_success)));
+        line(out, 4, &format!("Last Error: {}", provider.last_error.as_deref().unwrap_or("none")));
+    }
+}
+
 /// Source: cluster-checks 14.2.
 fn cluster_checks(out: &mut String, status: Option<&ClusterChecksStatus>) {
     let Some(status) = status else { return line(out, 2, "Not Enabled") };
@@ -193,59 +237,19 @@ fn cluster_checks(out: &mut String, status: Option<&ClusterChecksStatus>) {
             line(out, 2, &format!("Check Configurations: {}", status.total_configs));
             line(out, 4, &format!("- Dispatched: {}", status.active_configs));
             line(out, 4, &format!("- Unassigned: {}", status.dangling_configs));
+            if status.unscheduled_checks > 0 {
+                line(out, 4, &format!("- Unassigned for too long: {}", status.unscheduled_checks));
+            }
+            if !status.rejected.is_empty() {
+                line(out, 2, &format!("Rejected Configurations: {}", status.rejected.len()));
+            }
+            for rejected in &status.rejected {
+                line(out, 4, &format!("- {rejected}"));
+            }
         }
         (true, false, _) => line(out, 2, "Status: Leader, warming up"),
         (false, _, true) if status.leader_ip.is_empty() => line(out, 2, "Status: Follower, no leader found"),
         (false, _, true) => line(out, 2, &format!("Status: Follower, redirecting to leader at {}", status.leader_ip)),
         (false, _, false) => line(out, 2, "Status: unknown"),
     }
-}
-
-/// Any JSON as indented `key: value` lines.
-fn tree(out: &mut String, indent: usize, value: &Json) {
-    let Json::Object(map) = value else { return line(out, indent, &value.to_string()) };
-    for (key, value) in map {
-        match value {
-            Json::Object(_) => {
-                line(out, indent, &format!("{key}:"));
-                tree(out, indent + 2, value);
-            }
-            Json::String(text) => line(out, indent, &format!("{key}: {text}")),
-            other => line(out, indent, &format!("{key}: {other}")),
-        }
-    }
-}
-
-fn section(out: &mut String, title: &str, body: impl FnOnce(&mut String)) {
-    boxed(out, title);
-    out.push('\n');
-    body(out);
-    out.push('\n');
-}
-
-fn boxed(out: &mut String, title: &str) {
-    let rule = "=".repeat(title.chars().count());
-    let _ = writeln!(out, "{rule}\n{title}\n{rule}");
-}
-
-fn line(out: &mut String, indent: usize, text: &str) {
-    let text = text.trim_end();
-    let _ = writeln!(out, "{:indent$}{text}", "");
-}
-
-/// `2026-11-21 11:53:43.665 UTC (1795262023665)`.
-fn with_milliseconds(unix_nanos: i64) -> String {
-    let time = Timestamp::from_nanosecond(i128::from(unix_nanos)).unwrap_or_default();
-    let shown = time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S%.3f UTC").to_string();
-    format!("{shown} ({})", unix_nanos.div_euclid(1_000_000))
-}
-
-/// `2026-11-21 11:53:41 UTC (1795262021000)`; `Never` for 0.
-fn in_seconds(unix_millis: i64) -> String {
-    if unix_millis == 0 {
-        return "Never".to_owned();
-    }
-    let seconds = unix_millis.div_euclid(1000);
-    let time = Timestamp::from_second(seconds).unwrap_or_default();
-    format!("{} ({})", time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC"), seconds * 1000)
 }

@@ -8,7 +8,7 @@ use actix::{Actor, Context, Handler};
 use muster::api::admin::Admin;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::listener::BoundServer;
-use muster_actors::cluster::dispatcher::DispatchPolicy;
+use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::ServedTable;
@@ -180,7 +180,7 @@ async fn known_agents_are_answered_while_the_deciding_actors_restart() {
     cluster.until(|state| state["nodes"][0]["configs"].as_array().is_some_and(|configs| configs.len() == 2)).await;
     let before = cluster.call(Call::get("/api/v1/clusterchecks/configs/n1")).await;
     let stamp = before.json()["last_change"].as_i64().unwrap();
-    assert!(cluster.kernel.crash("dispatcher"));
+    assert!(cluster.kernel.crash("Dispatcher"));
     for _ in 0..50 {
         let reply = cluster.status("n1", stamp).await;
         assert!(reply.status == 503 || reply.text() == r#"{"isuptodate":true}"#, "{}: {}", reply.status, reply.text());

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use muster::api::body::BodyLimits;
 use muster::api::listener::BoundServer;
-use muster::api::runner::{IncludePending, RunNowError, RunnerApi, StatsSource, StatsView};
+use muster::api::runner::{RunNowError, RunnerApi, StatsSource, StatsView};
 use muster::api::version::AgentVersion;
+use muster::config::settings::IncludePending;
 use muster_actors::domain::ids::CheckId;
 
 use crate::client::{Call, Connection, Reply};

@@ -10,14 +10,15 @@ use futures_util::future::BoxFuture;
 use muster::api::admin::{Admin, AdminApi, Document, DocumentError, SettingError};
 use muster::api::auth::Tokens;
 use muster::api::body::BodyLimits;
-use muster::api::certificate::{CertificateSettings, ExtraHost, TrustChain, server_certificate};
+use muster::api::certificate::{CertificateSettings, server_certificate};
 use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::listener::{Application, BoundServer, ListenAddress, ListenerSettings, listen};
 use muster::api::observer::{RequestObserver, Unobserved};
-use muster::api::tls::{MinTls, server_config};
+use muster::api::tls::server_config;
 use muster::api::version::AgentVersion;
 use muster::config::Secret;
+use muster::config::settings::TlsVersion;
 use muster_actors::domain::config::{CheckConfig, Data, DispatchedConfig};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, ServedTable, Standing};
@@ -269,7 +270,7 @@ impl RequestObserver for Observations {
 pub struct Setup {
     pub checks_enabled: bool,
     pub cluster_runs: bool,
-    pub minimum: MinTls,
+    pub minimum: TlsVersion,
     pub head_timeout: Duration,
     pub keep_alive: Duration,
     pub handshake_timeout: Duration,
@@ -283,7 +284,7 @@ impl Default for Setup {
         Self {
             checks_enabled: true,
             cluster_runs: true,
-            minimum: MinTls::V12,
+            minimum: TlsVersion::V1_2,
             head_timeout: settings.head_timeout,
             keep_alive: settings.keep_alive,
             handshake_timeout: settings.handshake_timeout,
@@ -405,8 +406,7 @@ pub fn cluster_api(setup: &Setup, checks: Option<ClusterChecks>, admin: Arc<dyn 
 /// Serves an application with TLS on a free port.
 pub fn serve<A: Application>(setup: &Setup, application: A) -> BoundServer {
     let folder = tempfile::tempdir().unwrap();
-    let certificate =
-        CertificateSettings { file: folder.path().join("ipc_cert.pem"), trust: TrustChain::default(), extra_host: ExtraHost::None };
+    let certificate = CertificateSettings { file: folder.path().join("ipc_cert.pem"), authority: None, extra_host: None };
     let certificate = server_certificate(&certificate, &SystemClock::new()).unwrap();
     let tls = server_config(certificate, setup.minimum).unwrap();
     let settings = ListenerSettings {

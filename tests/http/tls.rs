@@ -5,7 +5,7 @@ use rustls::{HandshakeKind, ProtocolVersion};
 
 use crate::client::{Call, Connection, tls_client};
 use crate::site::{CLUSTER, Setup, Site};
-use muster::api::tls::MinTls;
+use muster::config::settings::TlsVersion;
 
 fn version() -> Call {
     Call::get("/version").bearer(CLUSTER)
@@ -25,7 +25,7 @@ async fn tls_12_and_13_are_spoken() {
 
 #[actix_rt::test]
 async fn the_least_version_can_be_raised() {
-    let site = Site::with(Setup { minimum: MinTls::V13, ..Setup::default() }).await;
+    let site = Site::with(Setup { minimum: TlsVersion::V1_3, ..Setup::default() }).await;
     assert!(Connection::with_tls(site.address, tls_client(&[&TLS12], &[])).await.is_err());
     assert!(Connection::with_tls(site.address, tls_client(&[&TLS13], &[])).await.is_ok());
     site.stop().await;

@@ -1,6 +1,5 @@
 //! Decides which node runs which config.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,25 +8,21 @@ use actix::prelude::*;
 use tracing::{debug, error, info, warn};
 
 use crate::balance::least_count::place_batch;
-use crate::cluster::discovery_inbox::{DiscoveryInbox, Portion};
+use crate::cluster::dispatcher_parts::DispatcherParts;
+use crate::cluster::intake::{Harvest, Intake};
 use crate::cluster::waiting_polls::WaitingPolls;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
-use crate::domain::config::CheckConfig;
-use crate::domain::digest::config_key;
 use crate::domain::exposure::Exposure;
-use crate::domain::ids::{ConfigKey, Epoch, NodeName, Seq, Stamp};
+use crate::domain::ids::{Epoch, NodeName, Seq, Stamp};
 use crate::domain::invariants::{self, Permitted, Violation};
 use crate::domain::journal::Cause;
 use crate::domain::lease::{Role, counts};
-use crate::domain::patch::{Dispatchable, PatchOptions, dispatched};
+use crate::domain::patch::Dispatchable;
 use crate::domain::stamp::is_up_to_date;
 use crate::domain::turn::{Committed, Turn};
 use crate::domain::unscheduled::UnscheduledWatch;
-use crate::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeKind, Rejected, ServedTable, Standing};
-use crate::kernel::clock::Clock;
-use crate::kernel::mailbox::Outlet;
-use crate::kernel::published::Publisher;
+use crate::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeKind, ServedTable, Standing};
 use crate::kernel::supervised::Observed;
 use crate::messages::dispatcher::{
     ConfigsDiscovered, DeltaSaved, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted, PersistenceStarted,
@@ -42,65 +37,6 @@ use crate::supervised;
 
 /// Time between two looks at what changes by waiting alone: unscheduled checks, advanced dispatching.
 const TICK: Duration = Duration::from_secs(1);
-
-/// Rules of dispatching that come from the configuration.
-#[derive(Debug, Clone, Copy)]
-pub struct DispatchPolicy {
-    /// `cluster_checks.warmup_duration`: nothing is dispatched so long after a cold start.
-    pub warmup: Duration,
-    /// `cluster_checks.unscheduled_check_threshold`.
-    pub unscheduled_threshold: Duration,
-    /// `cluster_checks.node_expiration_timeout`, the lower bound of the threshold.
-    pub node_expiration: Duration,
-    /// `cluster_checks.advanced_dispatching_enabled`.
-    pub advanced_dispatching: bool,
-}
-
-impl Default for DispatchPolicy {
-    /// The stock defaults. Source: cluster-checks 13.
-    fn default() -> Self {
-        Self {
-            warmup: Duration::from_secs(30),
-            unscheduled_threshold: Duration::from_secs(60),
-            node_expiration: Duration::from_secs(30),
-            advanced_dispatching: true,
-        }
-    }
-}
-
-/// Whom the [`Dispatcher`] talks to. It asks nobody: every answer is a message of its own.
-#[derive(Clone)]
-pub struct DispatcherOutlets {
-    /// To `Persistence`.
-    pub load: Outlet<LoadTable>,
-    /// To `Persistence`.
-    pub save: Outlet<SaveDelta>,
-    /// To `Persistence`.
-    pub save_all: Outlet<SaveTable>,
-    /// To the `Resolver`.
-    pub replay: Outlet<ReplayDiscovery>,
-    /// To `Membership`.
-    pub nodes: Outlet<NodesRestored>,
-    /// To `LeaderElection`.
-    pub leadership: Outlet<AnnounceLeadership>,
-    /// To the `Journal`.
-    pub journal: Outlet<RecordDecisions>,
-}
-
-/// What the [`Dispatcher`] needs.
-#[derive(Clone)]
-pub struct DispatcherParts {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// How discovered configs are patched.
-    pub patch: Arc<PatchOptions>,
-    /// Rules.
-    pub policy: DispatchPolicy,
-    /// Where agents are answered from. Outlives the actor, so that a restart does not interrupt anybody.
-    pub published: Arc<Publisher<ServedTable>>,
-    /// The others.
-    pub outlets: DispatcherOutlets,
-}
 
 /// Owns the assignment table. The only one that decides.
 ///
@@ -122,11 +58,8 @@ pub struct Dispatcher {
     exposure: Exposure,
     polls: WaitingPolls,
     settled: Seq,
-    inbox: DiscoveryInbox,
+    intake: Intake,
     continuing: bool,
-    /// Keys that this incarnation patched already; patching again would yield the same.
-    patched: BTreeSet<ConfigKey>,
-    rejected: BTreeMap<ConfigKey, Rejected>,
     discovery_synced: bool,
     advanced: AdvancedDispatching,
     unscheduled: UnscheduledWatch,
@@ -138,6 +71,7 @@ impl Dispatcher {
     #[must_use]
     pub fn new(parts: DispatcherParts) -> Self {
         let policy = parts.policy;
+        let intake = Intake::new(Arc::clone(&parts.patch));
         Self {
             parts,
             table: None,
@@ -150,10 +84,8 @@ impl Dispatcher {
             exposure: Exposure::default(),
             polls: WaitingPolls::default(),
             settled: Seq(0),
-            inbox: DiscoveryInbox::default(),
+            intake,
             continuing: false,
-            patched: BTreeSet::new(),
-            rejected: BTreeMap::new(),
             discovery_synced: false,
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
@@ -239,11 +171,7 @@ impl Dispatcher {
     /// Counts a decision, and sends it to the disk and to the journal.
     fn hand_on(&mut self, committed: Committed) {
         for decision in &committed.decisions {
-            if decision.is_move() {
-                *self.counters.moves.entry(decision.cause).or_default() += 1;
-            } else if decision.from.is_none() && decision.to.is_some() {
-                self.counters.placements += 1;
-            }
+            self.counters.count(decision);
             debug!(
                 key = %decision.key, check = decision.check_name, from = ?decision.from, to = ?decision.to,
                 cause = decision.cause.as_str(), "decided"
@@ -280,7 +208,7 @@ impl Dispatcher {
             dangling: dangling.collect(),
             advanced_dispatching: self.advanced.on(),
             shown: self.exposure.shown(),
-            rejected: self.rejected.values().cloned().collect(),
+            rejected: self.intake.rejected(),
             counters: self.counters.clone(),
         };
         let mut violations = invariants::check_exposure(&self.exposure, self.settled);
@@ -361,9 +289,9 @@ impl Dispatcher {
     /// Works off one portion of what discovery said, and comes back for the rest.
     fn work_off_discovery(&mut self, context: &mut Context<Self>) {
         let Some(table) = self.table.as_ref().filter(|_| self.deciding) else { return };
-        let portion = self.inbox.next(|| table.keys());
-        self.take_in(portion);
-        if !self.inbox.is_empty() && !self.continuing {
+        let harvest = self.intake.next(table);
+        self.take_in(harvest);
+        if !self.intake.inbox.is_empty() && !self.continuing {
             self.continuing = true;
             // A message to oneself would be handled before anybody else on this thread gets a turn.
             let others_had_a_turn = tokio::task::yield_now().into_actor(self);
@@ -374,28 +302,15 @@ impl Dispatcher {
         }
     }
 
-    fn take_in(&mut self, mut portion: Portion) {
-        let mut vanished = std::mem::take(&mut portion.vanished);
-        if let Some(table) = &self.table {
-            vanished.retain(|key| table.config(*key).is_none_or(|config| !portion.is_broken(&config.config.source)));
-        }
-        let Portion { added, mut removed, synced, .. } = portion;
-        let added: Vec<_> = added.into_iter().map(|config| (config_key(&config), config)).collect();
-        removed.extend(vanished);
-        removed.retain(|key| added.iter().all(|(added_key, _)| added_key != key));
-        let mut worth_publishing = synced && !self.discovery_synced;
-        for key in &removed {
-            self.patched.remove(key);
-            worth_publishing |= self.rejected.remove(key).is_some();
-        }
-        let failures_before = self.counters.patch_failures;
-        let dispatchable: Vec<_> = added.into_iter().filter_map(|(key, config)| self.patch(key, &config)).collect();
+    fn take_in(&mut self, harvest: Harvest) {
+        let Harvest { put, removed, synced, failures, rejected_changed } = harvest;
         let reason = if self.warming_up { DanglingReason::WarmingUp } else { DanglingReason::NoNode };
+        self.counters.patch_failures += failures;
         self.decide(Cause::Discovered, |turn| {
             for key in &removed {
                 turn.remove_config(*key);
             }
-            for config in dispatchable {
+            for config in put {
                 match config {
                     Dispatchable::Cluster(config) => {
                         turn.put_config(Arc::new(config), reason);
@@ -406,42 +321,15 @@ impl Dispatcher {
                     Dispatchable::Ignored(_) => {}
                 }
             }
-            Permitted { removed: removed.iter().copied().collect() }
+            Permitted { removed }
         });
-        if synced && !self.discovery_synced {
+        let first_sync = synced && !self.discovery_synced;
+        if first_sync {
             info!("discovery is complete");
+            self.discovery_synced = true;
         }
-        self.discovery_synced |= synced;
-        if worth_publishing || self.counters.patch_failures != failures_before {
+        if first_sync || rejected_changed {
             self.publish();
-        }
-    }
-
-    /// Patches a config, unless this incarnation did so already.
-    fn patch(&mut self, key: ConfigKey, config: &CheckConfig) -> Option<Dispatchable> {
-        if !self.patched.insert(key) {
-            self.inbox.named(key);
-            return None;
-        }
-        match dispatched(config, &self.parts.patch) {
-            Ok(Dispatchable::Ignored(because)) => {
-                // Not named, however often it is told: if the table holds it from before the options changed, it goes with the end of
-                // the listing.
-                self.patched.remove(&key);
-                debug!(check = config.name, %because, "config is not dispatched");
-                None
-            }
-            Ok(dispatchable) => {
-                self.inbox.named(key);
-                Some(dispatchable)
-            }
-            Err(failure) => {
-                warn!(error = %failure, "config cannot be dispatched");
-                self.counters.patch_failures += 1;
-                let reason = failure.to_string();
-                self.rejected.insert(key, Rejected { check_name: config.name.clone(), source: config.source.clone(), reason });
-                None
-            }
         }
     }
 }
@@ -476,7 +364,7 @@ impl Observed for Dispatcher {
             "highest_stamp": table.map(AssignmentTable::highest_stamp),
             "discovery_synced": self.discovery_synced,
             "advanced_dispatching": self.advanced.on(),
-            "rejected": self.rejected.values().collect::<Vec<_>>(),
+            "rejected": self.intake.rejected(),
             "counters": self.counters,
         })
     }
@@ -588,7 +476,7 @@ impl Handler<DiscoveryStarted> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, _: DiscoveryStarted, context: &mut Context<Self>) {
-        self.inbox.started();
+        self.intake.inbox.started();
         self.work_off_discovery(context);
     }
 }
@@ -597,7 +485,7 @@ impl Handler<ConfigsDiscovered> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, discovered: ConfigsDiscovered, context: &mut Context<Self>) {
-        self.inbox.changed(discovered.added, discovered.removed);
+        self.intake.inbox.changed(discovered.added, discovered.removed);
         self.work_off_discovery(context);
     }
 }
@@ -606,7 +494,7 @@ impl Handler<DiscoverySynced> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, synced: DiscoverySynced, context: &mut Context<Self>) {
-        self.inbox.synced(synced.broken);
+        self.intake.inbox.synced(synced.broken);
         self.work_off_discovery(context);
     }
 }

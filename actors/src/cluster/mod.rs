@@ -2,6 +2,8 @@
 
 mod discovery_inbox;
 pub mod dispatcher;
+pub mod dispatcher_parts;
+mod intake;
 pub mod journal;
 pub mod leader_election;
 pub mod membership;

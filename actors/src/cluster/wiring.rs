@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cluster::dispatcher::{DispatchPolicy, Dispatcher, DispatcherOutlets, DispatcherParts};
+use crate::cluster::dispatcher::Dispatcher;
+use crate::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use crate::cluster::journal::Journal;
 use crate::cluster::leader_election::LeaderElection;
 use crate::cluster::membership::{Membership, MembershipParts};
@@ -54,11 +55,11 @@ pub struct Dispatching {
 impl Default for Dispatching {
     fn default() -> Self {
         Self {
-            dispatcher: Handle::new("dispatcher"),
-            membership: Handle::new("membership"),
-            leader_election: Handle::new("leader-election"),
-            persistence: Handle::new("persistence"),
-            journal: Handle::new("journal"),
+            dispatcher: Handle::new("Dispatcher"),
+            membership: Handle::new("Membership"),
+            leader_election: Handle::new("LeaderElection"),
+            persistence: Handle::new("Persistence"),
+            journal: Handle::new("Journal"),
         }
     }
 }

@@ -1,29 +1,8 @@
 //! Takes secrets out of configs that are shown to people. Source: autodiscovery 11.4.
 
 use crate::domain::config::{CheckConfig, Data};
-use crate::domain::scrub::{MASK, scrub, scrub_assignments};
+use crate::domain::scrub::{MASK, names_a_secret, scrub, scrub_option};
 use crate::domain::yaml::{self, Value};
-
-/// Last words of option names whose values are secrets.
-const SECRET_WORDS: [&str; 17] = [
-    "password",
-    "passwd",
-    "pass",
-    "pwd",
-    "passphrase",
-    "token",
-    "secret",
-    "api_key",
-    "apikey",
-    "app_key",
-    "private_key",
-    "access_key",
-    "secret_key",
-    "authorization",
-    "community_string",
-    "authkey",
-    "privkey",
-];
 
 /// The config with passwords, tokens and the like masked, also inside URLs.
 ///
@@ -57,7 +36,7 @@ fn scrub_data(data: &Data) -> Data {
 
 fn scrub_value(value: &mut Value) {
     match value {
-        Value::Text(text) => *text = scrub_text(text),
+        Value::Text(text) => *text = scrub_option(text),
         Value::List(items) => items.iter_mut().for_each(scrub_value),
         Value::Map(entries) => {
             for (key, value) in entries {
@@ -79,39 +58,6 @@ fn mask(value: &mut Value) {
     }
 }
 
-fn names_a_secret(name: &str) -> bool {
-    let name = name.to_lowercase().replace('-', "_");
-    SECRET_WORDS.iter().any(|word| name.strip_suffix(word).is_some_and(|before| before.is_empty() || before.ends_with('_')))
-}
-
-/// Masks the passwords of all URLs in a text, and values behind words like `password=`.
-fn scrub_text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        out.push_str(before);
-        let end = after.find(|character: char| character.is_whitespace() || "/?#\"'<>".contains(character)).unwrap_or(after.len());
-        let (authority, behind) = after.split_at(end);
-        match authority.rsplit_once('@') {
-            None => out.push_str(authority),
-            Some((user, host)) => {
-                // A user without password is a token.
-                if let Some((user, _)) = user.split_once(':') {
-                    out.push_str(user);
-                    out.push(':');
-                }
-                out.push_str(MASK);
-                out.push('@');
-                out.push_str(host);
-            }
-        }
-        rest = behind;
-    }
-    out.push_str(rest);
-    scrub_assignments(&out)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -131,16 +77,6 @@ mod tests {
         );
         assert_eq!(scrubbed_text("{}\n"), "{}");
         assert_eq!(scrubbed_text("null\n"), "null");
-    }
-
-    #[test]
-    fn names_of_secrets_are_known() {
-        for name in ["password", "db_password", "X-Api-Key", "Authorization", "client_secret", "aws_secret_access_key", "authKey"] {
-            assert!(names_a_secret(name), "{name}");
-        }
-        for name in ["bypass", "tokens_path", "auth_token_path", "passthrough", "name", "secretive"] {
-            assert!(!names_a_secret(name), "{name}");
-        }
     }
 
     #[test]

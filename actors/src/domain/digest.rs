@@ -33,12 +33,6 @@ pub fn check_id(name: &str, fast_digest: Digest, instance: &Data, init_config: O
     labelled_id(name, fnv1(&[&fast_digest.0.to_be_bytes(), instance.as_bytes(), bytes_of(init_config)]), instance)
 }
 
-/// Id of one instance as agents of 6.x and 7.2x compute it, without the digest.
-#[must_use]
-pub fn legacy_check_id(name: &str, instance: &Data, init_config: Option<&Data>) -> CheckId {
-    labelled_id(name, fnv1(&[instance.as_bytes(), bytes_of(init_config)]), instance)
-}
-
 /// Current check ids of all instances, in instance order.
 #[must_use]
 pub fn check_ids(config: &CheckConfig) -> Vec<CheckId> {
@@ -272,21 +266,20 @@ mod tests {
     }
 
     #[test]
-    fn cc_t04_check_ids_of_today_and_of_old_servers() {
+    fn cc_t04_check_ids_of_today() {
         let cases = [
-            ("{}\n", true, "acb38d8b56acc18f", "http_check:My service:aa4a07dfcb081b52", "http_check:My service:a3c9f9102a952ecb"),
-            ("{}\n", false, "3421cf01e67bb377", "http_check:My service:5d3cf42738cbbfb1", "http_check:My service:a3c9f9102a952ecb"),
-            ("{}", true, "e246f5186a5ad626", "http_check:My service:def70fcae0c87632", "http_check:My service:6d0b2d752659cbbb"),
-            ("{}", false, "39d11bb6e77840cb", "http_check:My service:c5d65206376150be", "http_check:My service:6d0b2d752659cbbb"),
+            ("{}\n", true, "acb38d8b56acc18f", "http_check:My service:aa4a07dfcb081b52"),
+            ("{}\n", false, "3421cf01e67bb377", "http_check:My service:5d3cf42738cbbfb1"),
+            ("{}", true, "e246f5186a5ad626", "http_check:My service:def70fcae0c87632"),
+            ("{}", false, "39d11bb6e77840cb", "http_check:My service:c5d65206376150be"),
         ];
-        for (init_config, with_service, fast, id, legacy) in cases {
+        for (init_config, with_service, fast, id) in cases {
             let mut one = config("http_check", &[P], Some(init_config));
             if with_service {
                 one.service_id = "kube_service://default/my-nginx".to_owned();
             }
             assert_eq!(fast_digest(&one).to_string(), fast);
             assert_eq!(ids(&one), [id]);
-            assert_eq!(legacy_check_id("http_check", &one.instances[0], one.init_config.as_ref()).as_str(), legacy);
         }
     }
 

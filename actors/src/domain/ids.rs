@@ -93,7 +93,7 @@ number_type! {
     Epoch(u64)
 }
 number_type! {
-    /// Position of a change in the assignment log; grows by one with every delta of one process life.
+    /// Position of a change in the assignment log; grows by one with every delta and goes on over restarts.
     Seq(u64)
 }
 number_type! {

@@ -12,6 +12,7 @@ pub mod config_scrub;
 pub mod delivery;
 pub mod digest;
 pub mod discovery;
+pub mod durations;
 pub mod exposure;
 pub mod ids;
 pub mod invariants;

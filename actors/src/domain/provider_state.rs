@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::config::CheckConfig;
-use crate::domain::world::NodeKind;
 
 /// Where a node gets configs from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -179,6 +178,12 @@ impl ProviderState {
         self.collected || self.dropped
     }
 
+    /// Whether everything was dropped and no answer was usable since.
+    #[must_use]
+    pub fn dropped(&self) -> bool {
+        self.dropped
+    }
+
     /// Whether a poll has been answered or given up; part of readiness.
     #[must_use]
     pub fn polled_once(&self) -> bool {
@@ -264,14 +269,6 @@ impl ProviderState {
         self.configs.clear();
         Verdict::Drop
     }
-}
-
-/// Kind under which a node polls: a runner only if it serves the runner API and cluster checks are all it polls for.
-///
-/// `providers` = `extra_config_providers`. Source: cluster-checks 9.1.
-#[must_use]
-pub fn node_kind(runner_enabled: bool, providers: &[String]) -> NodeKind {
-    if runner_enabled && matches!(providers, [only] if only == "clusterchecks") { NodeKind::Runner } else { NodeKind::NodeAgent }
 }
 
 fn within(last: Option<Duration>, now: Duration, limit: Duration) -> bool {
@@ -398,16 +395,6 @@ mod tests {
         assert!(!state.heartbeat_due(seconds(49)));
         assert!(state.heartbeat_due(seconds(50)));
         assert!(!ProviderState::new(ConfigSource::EndpointChecks, ProviderPolicy::default()).heartbeat_due(seconds(50)));
-    }
-
-    #[test]
-    fn nr_t52_a_runner_is_a_node_that_polls_for_cluster_checks_only() {
-        let kind =
-            |enabled: bool, providers: &str| node_kind(enabled, &providers.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(kind(true, "clusterchecks"), NodeKind::Runner);
-        assert_eq!(kind(true, "clusterchecks endpointschecks"), NodeKind::NodeAgent);
-        assert_eq!(kind(false, "clusterchecks"), NodeKind::NodeAgent);
-        assert_eq!(kind(true, ""), NodeKind::NodeAgent);
     }
 
     #[test]

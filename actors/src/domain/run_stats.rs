@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::durations::Durations;
 use crate::domain::ids::CheckId;
 use crate::domain::samples::RunSamples;
 
@@ -381,6 +382,39 @@ pub struct LoadFailure {
     pub error: String,
 }
 
+/// Finished runs of the checks of one name since the start of the process.
+///
+/// Unlike the statistics of a check they outlive it, so that counters never shrink.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunTotals {
+    /// Without an error.
+    pub succeeded: u64,
+    /// With an error, but in time.
+    pub failed: u64,
+    /// Ended by the hard timeout.
+    pub timed_out: u64,
+    /// Turns that found the check still queued or running.
+    pub missed: u64,
+    /// How long they took.
+    pub execution: Durations,
+    /// How long they waited for a permit.
+    pub queue_wait: Durations,
+}
+
+impl RunTotals {
+    /// Counts a run.
+    pub fn record(&mut self, run: &FinishedRun) {
+        let count = match (run.timed_out, &run.error) {
+            (true, _) => &mut self.timed_out,
+            (false, Some(_)) => &mut self.failed,
+            (false, None) => &mut self.succeeded,
+        };
+        *count += 1;
+        self.execution.record(run.elapsed);
+        self.queue_wait.record(run.queue_wait);
+    }
+}
+
 /// Everything the runner API answers from.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RunStatsView {
@@ -390,6 +424,9 @@ pub struct RunStatsView {
     pub load_failures: Vec<LoadFailure>,
     /// Workers as of the last window.
     pub workers: WorkersReport,
+    /// Runs by check name, for metrics.
+    #[serde(skip)]
+    pub totals: BTreeMap<String, RunTotals>,
 }
 
 impl RunStatsView {
@@ -418,6 +455,18 @@ mod tests {
             finished_unix_nanos: 1_700_000_000_123_456_789,
             ..FinishedRun::default()
         }
+    }
+
+    #[test]
+    fn a_run_counts_once_by_how_it_ended() {
+        let mut totals = RunTotals::default();
+        let error = Some("refused".to_owned());
+        totals.record(&FinishedRun { elapsed: Duration::from_millis(20), ..FinishedRun::default() });
+        totals.record(&FinishedRun { error: error.clone(), ..FinishedRun::default() });
+        totals.record(&FinishedRun { error, timed_out: true, queue_wait: Duration::from_secs(1), ..FinishedRun::default() });
+        assert_eq!((totals.succeeded, totals.failed, totals.timed_out), (1, 1, 1));
+        assert_eq!((totals.execution.count(), totals.execution.sum()), (3, Duration::from_millis(20)));
+        assert_eq!((totals.queue_wait.count(), totals.queue_wait.sum()), (3, Duration::from_secs(1)));
     }
 
     #[test]

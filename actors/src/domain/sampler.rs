@@ -141,12 +141,6 @@ impl Sampler {
         (Batch { series, sketches, check_runs, events }, refused)
     }
 
-    /// Number of series that are remembered.
-    #[must_use]
-    pub fn series_count(&self) -> usize {
-        self.series.len()
-    }
-
     /// Growth of a running total since it was last seen; 0 when there is nothing to count.
     fn increase(&mut self, bucket: &BucketSample, host: &str, at: RunTime) -> i64 {
         if bucket.value == 0 {
@@ -255,7 +249,7 @@ mod tests {
             sampler.add(sample(SampleKind::Gauge, "x", value), at(0));
         }
         assert!(sampler.commit(at(0)).0.is_empty());
-        assert_eq!(sampler.series_count(), 0);
+        assert_eq!(sampler.series.len(), 0);
     }
 
     #[test]
@@ -266,13 +260,13 @@ mod tests {
         let mut counts = Vec::new();
         for run in 0..4 {
             sampler.commit(at(run * 15));
-            counts.push(sampler.series_count());
+            counts.push(sampler.series.len());
         }
         assert_eq!(counts, [2, 2, 1, 1]);
         sampler.commit(at(25 * 3600 - 1));
-        assert_eq!(sampler.series_count(), 1);
+        assert_eq!(sampler.series.len(), 1);
         sampler.commit(at(25 * 3600));
-        assert_eq!(sampler.series_count(), 0);
+        assert_eq!(sampler.series.len(), 0);
     }
 
     #[test]

@@ -1,18 +1,55 @@
-//! Takes secrets out of texts that leave the process: error messages of checks quote URLs and options.
+//! Takes secrets out of what leaves the process: which names announce one, and how texts that quote URLs and options are shown.
 
-/// Words that announce a secret when a `=`, a `:` or a space follows.
-const SECRET_WORDS: [&str; 9] = ["password", "passwd", "pass", "token", "secret", "api_key", "apikey", "authorization", "bearer"];
+/// Last words of option names whose values are secrets.
+const SECRET_WORDS: [&str; 17] = [
+    "password",
+    "passwd",
+    "pass",
+    "pwd",
+    "passphrase",
+    "token",
+    "secret",
+    "api_key",
+    "apikey",
+    "app_key",
+    "private_key",
+    "access_key",
+    "secret_key",
+    "authorization",
+    "community_string",
+    "authkey",
+    "privkey",
+];
+/// Announces a secret in a header, after a space.
+const BEARER: &str = "bearer";
 /// What is shown instead.
-pub(super) const MASK: &str = "********";
+pub const MASK: &str = "********";
 
-/// The text with URL credentials and values of secret keys masked. Source: node-runner 8.2.
+/// Whether the value of an option, a header or a variable of this name is a secret.
+///
+/// Names of files (`auth_token_file_path`) and of objects (`token_name`) are none.
 #[must_use]
-pub fn scrub(text: &str) -> String {
-    scrub_assignments(&scrub_urls(text))
+pub fn names_a_secret(name: &str) -> bool {
+    let name = name.to_lowercase().replace('-', "_");
+    SECRET_WORDS.iter().any(|word| name.strip_suffix(word).is_some_and(|before| before.is_empty() || before.ends_with(['_', '.'])))
 }
 
-/// Masks what stands between `://` and `@` within one URL.
-fn scrub_urls(text: &str) -> String {
+/// A message with URL credentials and values of secret keys masked. Source: node-runner 8.2.
+#[must_use]
+pub fn scrub(text: &str) -> String {
+    scrub_assignments(&scrub_urls(text, |_| None))
+}
+
+/// The value of an option, masked likewise; stock shows the user of a URL. A user without password is a token.
+///
+/// Source: autodiscovery 11.4.
+#[must_use]
+pub fn scrub_option(text: &str) -> String {
+    scrub_assignments(&scrub_urls(text, |credentials| credentials.split_once(':').map(|(user, _)| user)))
+}
+
+/// Masks the credentials of all URLs, but for the user that `shown` takes from them.
+fn scrub_urls(text: &str, shown: impl Fn(&str) -> Option<&str>) -> String {
     let mut scrubbed = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://") {
@@ -21,7 +58,12 @@ fn scrub_urls(text: &str) -> String {
         let authority_end = after.find(|letter: char| letter.is_whitespace() || "/?#\"'<>".contains(letter)).unwrap_or(after.len());
         let (authority, tail) = after.split_at(authority_end);
         match authority.rsplit_once('@') {
-            Some((_, host)) => scrubbed.extend([MASK, "@", host]),
+            Some((credentials, host)) => {
+                if let Some(user) = shown(credentials) {
+                    scrubbed.extend([user, ":"]);
+                }
+                scrubbed.extend([MASK, "@", host]);
+            }
             None => scrubbed.push_str(authority),
         }
         rest = tail;
@@ -30,7 +72,7 @@ fn scrub_urls(text: &str) -> String {
 }
 
 /// Masks the value after each secret word.
-pub(super) fn scrub_assignments(text: &str) -> String {
+fn scrub_assignments(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut scrubbed = String::with_capacity(text.len());
     let mut from = 0;
@@ -45,7 +87,8 @@ pub(super) fn scrub_assignments(text: &str) -> String {
 
 /// Bounds of the first secret value at or after `from`.
 fn next_secret(lower: &str, from: usize) -> Option<(usize, usize)> {
-    let candidates = SECRET_WORDS.iter().flat_map(|word| lower[from..].match_indices(word).map(|(at, word)| from + at + word.len()));
+    let candidates =
+        SECRET_WORDS.iter().chain([&BEARER]).flat_map(|word| lower[from..].match_indices(word).map(|(at, word)| from + at + word.len()));
     candidates.filter_map(|word_end| secret_value(lower, word_end)).min()
 }
 
@@ -53,7 +96,7 @@ fn next_secret(lower: &str, from: usize) -> Option<(usize, usize)> {
 fn secret_value(lower: &str, word_end: usize) -> Option<(usize, usize)> {
     let rest = &lower[word_end..];
     let assigned = rest.trim_start_matches(['"', '\'']).trim_start();
-    let is_bearer = lower[..word_end].ends_with("bearer") && rest.starts_with(' ');
+    let is_bearer = lower[..word_end].ends_with(BEARER) && rest.starts_with(' ');
     let value = match assigned.strip_prefix(['=', ':']) {
         Some(value) => value.trim_start_matches(|letter: char| letter.is_whitespace() || "\"'".contains(letter)),
         None if is_bearer => assigned,
@@ -71,8 +114,41 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn names_of_secrets_are_known() {
+        for name in [
+            "password",
+            "db_password",
+            "X-Api-Key",
+            "Authorization",
+            "client_secret",
+            "aws_secret_access_key",
+            "authKey",
+            "cluster_agent.auth_token",
+            "proxy.password",
+            "APP_KEY",
+        ] {
+            assert!(names_a_secret(name), "{name}");
+        }
+        for name in [
+            "bypass",
+            "tokens_path",
+            "auth_token_file_path",
+            "cluster_agent.token_name",
+            "kubelet_client_key",
+            "passthrough",
+            "name",
+            "secretive",
+            "site",
+        ] {
+            assert!(!names_a_secret(name), "{name}");
+        }
+    }
+
+    #[test]
     fn credentials_of_urls_are_masked() {
         assert_eq!(scrub("get http://me:s3cret@db:80/x failed"), "get http://********@db:80/x failed");
+        assert_eq!(scrub_option("http://me:s3cret@db:80/x"), "http://me:********@db:80/x");
+        assert_eq!(scrub_option("http://token@host:3128"), "http://********@host:3128");
         assert_eq!(scrub("http://a/x@y and https://b"), "http://a/x@y and https://b");
     }
 

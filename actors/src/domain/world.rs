@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::config::DispatchedConfig;
 use crate::domain::ids::{Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
-use crate::domain::journal::Cause;
+use crate::domain::journal::{Cause, Decision};
 use crate::domain::stamp::is_up_to_date;
 
 /// What kind of agent polls. Source: cluster-checks 4.1 (`node_type`).
@@ -169,4 +169,15 @@ pub struct DispatcherCounters {
     pub persistence_failures: u64,
     /// Invariants found broken, by name.
     pub invariant_violations: BTreeMap<&'static str, u64>,
+}
+
+impl DispatcherCounters {
+    /// Counts a decision as a placement or as a move; what is neither is not counted.
+    pub fn count(&mut self, decision: &Decision) {
+        if decision.is_move() {
+            *self.moves.entry(decision.cause).or_default() += 1;
+        } else if decision.from.is_none() && decision.to.is_some() {
+            self.placements += 1;
+        }
+    }
 }

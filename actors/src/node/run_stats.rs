@@ -1,6 +1,5 @@
 //! Owns the statistics of runs and publishes them, so that the runner API answers without asking anybody.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use actix::{Actor, AsyncContext as _, Context, Handler};
 use serde_json::json;
 
 use crate::domain::ids::CheckId;
-use crate::domain::run_stats::{CheckStats, LoadFailure, RunStatsView, WorkersReport};
+use crate::domain::run_stats::{CheckStats, RunStatsView, RunTotals, WorkersReport};
 use crate::kernel::published::Publisher;
 use crate::kernel::supervised::Observed;
 use crate::messages::run_stats::{
@@ -25,9 +24,7 @@ const PUBLISH_DELAY: Duration = Duration::from_millis(100);
 ///
 /// The publisher outlives it: a new incarnation goes on with the last snapshot.
 pub struct RunStats {
-    checks: BTreeMap<CheckId, Arc<CheckStats>>,
-    load_failures: Vec<LoadFailure>,
-    workers: WorkersReport,
+    view: RunStatsView,
     publisher: Arc<Publisher<RunStatsView>>,
     publishing: bool,
 }
@@ -36,13 +33,25 @@ impl RunStats {
     /// Goes on from what the publisher shows.
     #[must_use]
     pub fn new(publisher: Arc<Publisher<RunStatsView>>) -> Self {
-        let RunStatsView { checks, load_failures, workers } = (*publisher.reader().current()).clone();
-        Self { checks, load_failures, workers, publisher, publishing: false }
+        let view = (*publisher.reader().current()).clone();
+        Self { view, publisher, publishing: false }
     }
 
     fn change(&mut self, id: &CheckId, context: &mut Context<Self>, change: impl FnOnce(&mut CheckStats)) {
-        if let Some(stats) = self.checks.get_mut(id) {
-            change(Arc::make_mut(stats));
+        self.change_both(id, context, |stats, _| change(stats));
+    }
+
+    /// Changes a check and the totals of its name; nothing happens when the check has no place any more.
+    fn change_both(&mut self, id: &CheckId, context: &mut Context<Self>, change: impl FnOnce(&mut CheckStats, &mut RunTotals)) {
+        let RunStatsView { checks, totals, .. } = &mut self.view;
+        if let Some(stats) = checks.get_mut(id) {
+            let name = &stats.identity.check_name;
+            if !totals.contains_key(name) {
+                totals.insert(name.clone(), RunTotals::default());
+            }
+            if let Some(totals) = totals.get_mut(name) {
+                change(Arc::make_mut(stats), totals);
+            }
             self.publish_soon(context);
         }
     }
@@ -56,8 +65,7 @@ impl RunStats {
 
     fn publish(&mut self) {
         self.publishing = false;
-        let (checks, load_failures, workers) = (self.checks.clone(), self.load_failures.clone(), self.workers.clone());
-        self.publisher.publish(RunStatsView { checks, load_failures, workers });
+        self.publisher.publish(self.view.clone());
     }
 }
 
@@ -67,7 +75,7 @@ impl Actor for RunStats {
 
 impl Observed for RunStats {
     fn observe(&self) -> serde_json::Value {
-        json!({ "checks": self.checks.len(), "load_failures": self.load_failures.len(), "workers": self.workers.count })
+        json!({ "checks": self.view.checks.len(), "load_failures": self.view.load_failures.len(), "workers": self.view.workers.count })
     }
 }
 
@@ -78,7 +86,7 @@ impl Handler<CheckScheduled> for RunStats {
 
     fn handle(&mut self, scheduled: CheckScheduled, context: &mut Context<Self>) {
         // The figures of a check that comes back after a restart of the scheduler are kept.
-        self.checks.entry(scheduled.id).or_insert_with(|| Arc::new(CheckStats::new(scheduled.identity)));
+        self.view.checks.entry(scheduled.id).or_insert_with(|| Arc::new(CheckStats::new(scheduled.identity)));
         self.publish_soon(context);
     }
 }
@@ -88,7 +96,7 @@ impl Handler<ChecksUnscheduled> for RunStats {
 
     fn handle(&mut self, unscheduled: ChecksUnscheduled, context: &mut Context<Self>) {
         for id in &unscheduled.ids {
-            self.checks.remove(id);
+            self.view.checks.remove(id);
         }
         self.publish_soon(context);
     }
@@ -98,7 +106,7 @@ impl Handler<RetainChecks> for RunStats {
     type Result = ();
 
     fn handle(&mut self, retain: RetainChecks, context: &mut Context<Self>) {
-        self.checks.retain(|id, _| retain.ids.contains(id));
+        self.view.checks.retain(|id, _| retain.ids.contains(id));
         self.publish_soon(context);
     }
 }
@@ -107,7 +115,7 @@ impl Handler<LoadFailures> for RunStats {
     type Result = ();
 
     fn handle(&mut self, failures: LoadFailures, context: &mut Context<Self>) {
-        self.load_failures = failures.failures;
+        self.view.load_failures = failures.failures;
         self.publish_soon(context);
     }
 }
@@ -134,7 +142,10 @@ impl Handler<RunFinished> for RunStats {
     type Result = ();
 
     fn handle(&mut self, finished: RunFinished, context: &mut Context<Self>) {
-        self.change(&finished.id, context, |stats| stats.record(&finished.run));
+        self.change_both(&finished.id, context, |stats, totals| {
+            stats.record(&finished.run);
+            totals.record(&finished.run);
+        });
     }
 }
 
@@ -142,7 +153,10 @@ impl Handler<RunMissed> for RunStats {
     type Result = ();
 
     fn handle(&mut self, missed: RunMissed, context: &mut Context<Self>) {
-        self.change(&missed.id, context, |stats| stats.missed_runs += 1);
+        self.change_both(&missed.id, context, |stats, totals| {
+            stats.missed_runs += 1;
+            totals.missed += 1;
+        });
     }
 }
 
@@ -150,7 +164,7 @@ impl Handler<WorkersMeasured> for RunStats {
     type Result = ();
 
     fn handle(&mut self, measured: WorkersMeasured, context: &mut Context<Self>) {
-        self.workers = WorkersReport::uniform(measured.count, measured.utilization);
+        self.view.workers = WorkersReport::uniform(measured.count, measured.utilization);
         self.publish_soon(context);
     }
 }

@@ -43,8 +43,32 @@ pub struct ProviderView {
     pub last_change: i64,
     /// Configs that are to run.
     pub configs: usize,
+    /// Whether everything was dropped, because there was no usable answer for too long, and none came since.
+    pub dropped: bool,
+    /// Polls that ended.
+    pub polls: u64,
+    /// Polls whose last call failed.
+    pub failed_polls: u64,
+    /// When the last poll ended. Units: seconds since the Unix epoch.
+    pub last_poll: Option<i64>,
+    /// When the cluster agent last gave a usable answer. Units: seconds since the Unix epoch.
+    pub last_success: Option<i64>,
     /// Why the last call failed, `None` when it did not.
     pub last_error: Option<String>,
+}
+
+impl ProviderView {
+    /// What there is to say about it in a word or two.
+    #[must_use]
+    pub fn condition(&self) -> &'static str {
+        match (self.polled_once, self.dropped, self.in_contact) {
+            (false, _, _) => "waiting for the first answer",
+            (true, true, _) => "degraded, all configs dropped",
+            (true, false, false) => "degraded, running the last known configs",
+            (true, false, true) if self.last_error.is_some() => "in contact, last call failed",
+            (true, false, true) => "in contact",
+        }
+    }
 }
 
 /// Whom the [`ConfigProvider`] asks and tells.
@@ -74,6 +98,17 @@ pub struct ConfigProvider {
     /// Whether the scheduler has not been told about the set yet.
     unsent: bool,
     last_error: Option<String>,
+    /// What is shown about the polls so far; they go on in the next incarnation.
+    polls: PollCounts,
+}
+
+/// Polls so far.
+#[derive(Clone, Copy)]
+struct PollCounts {
+    ended: u64,
+    failed: u64,
+    last: Option<i64>,
+    last_success: Option<i64>,
 }
 
 impl ConfigProvider {
@@ -81,7 +116,9 @@ impl ConfigProvider {
     #[must_use]
     pub fn new(source: ConfigSource, policy: ProviderPolicy, identity: String, links: ProviderLinks, clock: Arc<dyn Clock>) -> Self {
         let state = ProviderState::new(source, policy);
-        Self { state, identity, links, clock, polling: false, beating: false, unsent: false, last_error: None }
+        let shown = links.view.reader().current();
+        let polls = PollCounts { ended: shown.polls, failed: shown.failed_polls, last: shown.last_poll, last_success: shown.last_success };
+        Self { state, identity, links, clock, polling: false, beating: false, unsent: false, last_error: None, polls }
     }
 
     fn poll(&mut self, context: &mut Context<Self>) {
@@ -152,6 +189,9 @@ impl ConfigProvider {
 
     fn end_poll(&mut self) {
         self.polling = false;
+        self.polls.ended += 1;
+        self.polls.failed += u64::from(self.last_error.is_some());
+        self.polls.last = Some(self.clock.unix_seconds());
         self.links.ready.set(true);
         self.show();
     }
@@ -183,6 +223,7 @@ impl ConfigProvider {
     }
 
     fn note_success(&mut self) {
+        self.polls.last_success = Some(self.clock.unix_seconds());
         if self.last_error.take().is_some() {
             info!(source = self.state.source().name(), "cluster agent answers again");
         }
@@ -204,6 +245,11 @@ impl ConfigProvider {
             in_contact: self.state.in_contact(self.clock.monotonic()),
             last_change: self.state.last_change(),
             configs: self.state.configs().len(),
+            dropped: self.state.dropped(),
+            polls: self.polls.ended,
+            failed_polls: self.polls.failed,
+            last_poll: self.polls.last,
+            last_success: self.polls.last_success,
             last_error: self.last_error.clone(),
         }
     }

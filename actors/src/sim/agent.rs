@@ -137,7 +137,7 @@ impl Agent {
         let given_up = links.trace.clone();
         let kernel = universe.another_kernel(move |reason| given_up.violation(format_args!("an agent gave up: {reason}")));
         let running = Arc::new(Mutex::new(RunningSet::new()));
-        let (workers, provider) = (Handle::<Workers>::new("workers"), Handle::<ConfigProvider>::new("cluster-checks"));
+        let (workers, provider) = (Handle::<Workers>::new("Workers"), Handle::<ConfigProvider>::new("ConfigProvider"));
         let group = kernel.one_for_one("agent", None);
         let shared = Arc::clone(&running);
         group.child(&workers, STATE_OWNER_CAPACITY, move || Workers { running: Arc::clone(&shared) });
@@ -145,7 +145,7 @@ impl Agent {
             client: Arc::new(SimClient { node: node.clone(), links: links.clone() }),
             scheduler: workers.outlet(),
             view: Arc::new(Publisher::new(ProviderView::default())),
-            ready: kernel.health().flag(HealthKind::Readiness, "cluster-checks"),
+            ready: kernel.health().flag(HealthKind::Readiness, "ConfigProvider"),
         };
         let (clock, identity) = (universe.clock(), node.to_string());
         group.child(&provider, STATE_OWNER_CAPACITY, move || {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::config::CheckConfig;
-use crate::domain::digest::check_ids;
-use crate::domain::ids::{CheckId, NodeName, Stamp};
+use crate::domain::digest::fast_digest;
+use crate::domain::ids::{Digest, NodeName, Stamp};
 use crate::domain::world::ServedTable;
 use crate::ports::StoredTable;
 use crate::sim::trace::Trace;
@@ -15,12 +15,12 @@ use crate::sim::trace::Trace;
 /// Why three: one poll tells an agent what it lost; ownership may change once more in between.
 const POLLS_TO_SETTLE: u64 = 3;
 
-/// Check ids that an agent runs.
-pub(super) type RunningSet = BTreeSet<CheckId>;
+/// What an agent runs, by the digests with which agents tell configs apart.
+pub(super) type RunningSet = BTreeSet<Digest>;
 
-/// The ids of all instances of these configs.
+/// The digests of these configs.
 pub(super) fn running_set<'a>(configs: impl IntoIterator<Item = &'a CheckConfig>) -> RunningSet {
-    configs.into_iter().flat_map(check_ids).collect()
+    configs.into_iter().map(fast_digest).collect()
 }
 
 #[derive(Default)]
@@ -32,7 +32,7 @@ struct Inner {
     /// Completed polls of each agent.
     polls: BTreeMap<NodeName, u64>,
     /// Since how many completed polls two agents run the same check.
-    overlaps: BTreeMap<(CheckId, NodeName, NodeName), (u64, u64)>,
+    overlaps: BTreeMap<(Digest, NodeName, NodeName), (u64, u64)>,
     longest_overlap: u64,
 }
 
@@ -90,13 +90,14 @@ impl Auditor {
         for (position, (first, first_set)) in agents.iter().enumerate() {
             for (second, second_set) in &agents[position + 1..] {
                 for id in first_set.intersection(second_set) {
-                    let key = (id.clone(), (*first).clone(), (*second).clone());
+                    let key = (*id, (*first).clone(), (*second).clone());
                     let polls = |node: &NodeName| inner.polls.get(node).copied().unwrap_or(0);
                     let now = (polls(first), polls(second));
                     let since = inner.overlaps.get(&key).copied().unwrap_or(now);
                     let both_polled = (now.0 - since.0).min(now.1 - since.1);
                     if both_polled >= POLLS_TO_SETTLE {
-                        self.trace.violation(format_args!("{id} runs on {first} and {second} although both polled {both_polled} times"));
+                        self.trace
+                            .violation(format_args!("config {id} runs on {first} and {second} although both polled {both_polled} times"));
                     }
                     current.insert(key, since);
                 }
@@ -156,14 +157,14 @@ impl Auditor {
         if running.is_empty() {
             return;
         }
-        let mut count: BTreeMap<&CheckId, usize> = expected.iter().map(|id| (id, 0)).collect();
+        let mut count: BTreeMap<&Digest, usize> = expected.iter().map(|id| (id, 0)).collect();
         for id in running.values().flatten() {
             *count.entry(id).or_insert(0) += 1;
         }
         for (id, times) in count {
             let wanted = usize::from(expected.contains(id));
             if times != wanted {
-                self.trace.violation(format_args!("in the end {id} runs {times} times instead of {wanted}"));
+                self.trace.violation(format_args!("in the end config {id} runs {times} times instead of {wanted}"));
             }
         }
     }

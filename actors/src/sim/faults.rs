@@ -64,7 +64,7 @@ pub(super) fn plan(random: &dyn Random) -> Vec<(Duration, Fault)> {
             4 | 5 => Fault::KillServer { down: Duration::from_secs(random.below(25)), written_fraction: random.unit() },
             6 if crashes_left > 0 => {
                 crashes_left -= 1;
-                Fault::CrashActor(["dispatcher", "membership", "persistence", "journal"][random.below(4) as usize])
+                Fault::CrashActor(["Dispatcher", "Membership", "Persistence", "Journal"][random.below(4) as usize])
             }
             6 | 7 => Fault::ClockStep { nanos: random.below(7_200_000_000_000) as i64 - 3_600_000_000_000 },
             8 => Fault::AddConfigs(1 + random.below(5)),

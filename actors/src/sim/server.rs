@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::dispatcher::DispatchPolicy;
+use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::wiring::{Dispatching, DispatchingParts};
 use crate::domain::discovery::DiscoveryReport;
 use crate::domain::patch::PatchOptions;
@@ -33,7 +33,7 @@ impl Server {
         let given_up = trace.clone();
         let kernel = universe.another_kernel(move |reason| given_up.violation(format_args!("the server gave up: {reason}")));
         let core = Dispatching::default();
-        let resolver: Handle<Resolver> = Handle::new("resolver");
+        let resolver: Handle<Resolver> = Handle::new("Resolver");
         let published = Arc::new(Publisher::new(ServedTable::default()));
         let served = published.reader();
         let store: Arc<dyn AssignmentStore> = Arc::new(store.after_restart());

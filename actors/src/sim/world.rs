@@ -212,7 +212,7 @@ impl World {
         let served = served.current();
         let warm = served.standing == Standing::Active;
         self.links.trace.note(format_args!("server {epoch} is {:?} with {} nodes", served.standing, served.nodes.len()));
-        let known: RunningSet = stored.table.rows().values().flat_map(|row| row.config.check_ids.iter().cloned()).collect();
+        let known = running_set(stored.table.rows().values().map(|row| &row.config.config));
         if warm && known == self.expected() && stored.table.dangling().is_empty() {
             self.links.auditor.restarted(&served, &stored);
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use actix::Message;
 use actix::dev::ToEnvelope;
-use muster_actors::cluster::dispatcher::{DispatchPolicy, Dispatcher};
+use muster_actors::cluster::dispatcher::Dispatcher;
+use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::digest::config_key;

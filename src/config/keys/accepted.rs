@@ -36,6 +36,12 @@ pub(super) const KEYS: &[KeySpec] = &[
     number("cluster_checks.stickiness_lower_limit", "0.05", 0.0, f64::MAX, "Lower limit of that weight").accepted().cluster(),
     yes_no("cluster_checks.support_hybrid_ignore_ad_tags", "false", "Old handling of ignore_autodiscovery_tags").cluster(),
     yes_no("clc_runner_remote_tagger_enabled", "true", "Take tags from the cluster agent").node(),
+    // Running checks.
+    duration("check_cancel_timeout", Unit::GoStyle, "500ms", "How long cancelling a check may take").accepted().node(),
+    duration("check_watchdog_warning_timeout", Unit::GoStyle, "0s", "Warn about runs that take longer; 0 = never").accepted().node(),
+    duration("check_runner_utilization_monitor_interval", Unit::GoStyle, "60s", "Time between two looks at the utilization")
+        .accepted()
+        .node(),
     // Cluster agent.
     string("cluster_agent.service_account_name", "", "Own service account").cluster(),
     yes_no("cluster_agent.tagging_fallback", "false", "Ask the API server when the cluster agent is down").node(),

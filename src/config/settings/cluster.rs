@@ -6,7 +6,6 @@ use super::common::CommonSettings;
 use super::error::SettingsError;
 use super::read::{read, text};
 use crate::config::effective::Config;
-use crate::config::secret::Secret;
 
 /// What the dispatcher is told. Source: cluster-checks 13.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +47,6 @@ pub struct ClusterSettings {
     pub cluster_name_tag: String,
     /// The cluster name is not valid and not used; what was found.
     pub invalid_cluster_name: Option<String>,
-    /// Key of the intake; `None` only in stand-alone mode, which sends nothing.
-    pub api_key: Option<Secret<String>>,
-    /// Sources of check configurations besides files.
-    pub extra_config_providers: Vec<String>,
 }
 
 impl ClusterSettings {
@@ -61,8 +56,8 @@ impl ClusterSettings {
     pub fn from_config(config: &Config) -> Result<Self, SettingsError> {
         let common = CommonSettings::from_config(config)?;
         let stand_alone = config.stand_alone();
-        let api_key = text(config, "api_key").map(Secret::new);
-        if api_key.is_none() && !stand_alone {
+        // Stand alone nothing is sent to the intake.
+        if text(config, "api_key").is_none() && !stand_alone {
             return Err(SettingsError::NoApiKey);
         }
         let configured_name = text(config, "cluster_name");
@@ -91,8 +86,6 @@ impl ClusterSettings {
             cluster_name_tag: if compliant { cluster_name.replace('_', "-") } else { cluster_name.clone() },
             cluster_name,
             invalid_cluster_name,
-            api_key,
-            extra_config_providers: read(config, "extra_config_providers"),
         })
     }
 }

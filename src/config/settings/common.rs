@@ -7,13 +7,10 @@ use super::error::SettingsError;
 use super::read::{path, port_or_off, read, text};
 use crate::config::effective::{Config, Role};
 use crate::config::log_level::LogLevel;
-use crate::config::tokens::CLUSTER_TOKEN_FILE;
 
 /// Where things are on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
-    /// Directory of configuration and tokens (`<cfg>`).
-    pub config_directory: PathBuf,
     /// The configuration file, if there is one.
     pub config_file: Option<PathBuf>,
     /// Directories of check configurations, `/conf.d` of the chart included when it exists.
@@ -22,17 +19,15 @@ pub struct Paths {
     pub run: PathBuf,
     /// File of the local token.
     pub local_token: PathBuf,
-    /// File of the cluster token.
-    pub cluster_token: PathBuf,
     /// File of the certificate and key that processes of this machine share.
     pub ipc_certificate: PathBuf,
 }
 
 impl Paths {
     pub(crate) fn from_config(config: &Config) -> Self {
-        let directory = config.directory().to_owned();
+        let directory = config.directory();
         let local_token = path(config, "auth_token_file_path").unwrap_or_else(|| directory.join("auth_token"));
-        let beside_token = local_token.parent().unwrap_or(&directory).join("ipc_cert.pem");
+        let beside_token = local_token.parent().unwrap_or(directory).join("ipc_cert.pem");
         let mut confd = vec![PathBuf::from(read::<String>(config, "confd_path"))];
         // The chart mounts checks here; stock's entry script copies them (cluster-agent-kubernetes 9.3).
         let mounted = Path::new("/conf.d");
@@ -43,10 +38,8 @@ impl Paths {
             config_file: config.file().map(Path::to_owned),
             confd,
             run: PathBuf::from(read::<String>(config, "run_path")),
-            cluster_token: directory.join(CLUSTER_TOKEN_FILE),
             ipc_certificate: path(config, "ipc_cert_file_path").unwrap_or(beside_token),
             local_token,
-            config_directory: directory,
         }
     }
 }
@@ -106,10 +99,10 @@ fn size_in_bytes(text: &str) -> Option<u64> {
 /// Oldest TLS version our servers accept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsVersion {
-    /// 1.2 and 1.3.
+    /// 1.2 and 1.3: agents before about 6.15 and 7.15 speak nothing newer than 1.2.
     #[default]
     V1_2,
-    /// Only 1.3.
+    /// Only 1.3, as current stock servers.
     V1_3,
 }
 

@@ -62,14 +62,16 @@ pub struct RunnerApiSettings {
     pub include_pending: IncludePending,
 }
 
-/// Whether the statistics hold checks that have not run yet. Source: node-runner 8.2.
+/// Who is shown checks that have not finished a first run (`muster.clc_stats_include_pending`).
+///
+/// Why: a stock cluster agent would read their zeros as "needs nothing" (node-runner 8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncludePending {
-    /// When the caller is our cluster role.
+    /// Callers whose `User-Agent` begins with `muster`.
     Auto,
-    /// Always.
+    /// Everybody.
     Always,
-    /// Never.
+    /// Nobody.
     Never,
 }
 
@@ -91,10 +93,6 @@ pub struct CheckSettings {
     pub native_concurrency: usize,
     /// Longest time of one run; `None` = four intervals, at least 30 s.
     pub timeout: Option<Duration>,
-    /// How long cancelling may take.
-    pub cancel_timeout: Duration,
-    /// Runs longer than this are worth a warning.
-    pub watchdog: Option<Duration>,
     /// Most series of one run.
     pub max_series: Option<usize>,
     /// First run within 2 s.
@@ -103,8 +101,6 @@ pub struct CheckSettings {
     pub schedule_jitter: f64,
     /// Utilization worth a warning, 0 to 1.
     pub utilization_threshold: f64,
-    /// Time between two looks at the utilization.
-    pub utilization_interval: Duration,
     /// Time between two such warnings.
     pub utilization_cooldown: Duration,
     /// Send `datadog.agent.check_status`.
@@ -261,13 +257,10 @@ fn checks(config: &Config) -> CheckSettings {
         runners: Some(read::<u32>(config, "check_runners")).filter(|workers| *workers != 0),
         native_concurrency: read(config, "muster.native_concurrency"),
         timeout: positive(read(config, "muster.check_timeout")),
-        cancel_timeout: read(config, "check_cancel_timeout"),
-        watchdog: positive(read(config, "check_watchdog_warning_timeout")),
         max_series: Some(read::<usize>(config, "muster.check_max_series")).filter(|limit| *limit != 0),
         first_run_immediately: read(config, "muster.first_run_immediately"),
         schedule_jitter: read(config, "muster.schedule_jitter"),
         utilization_threshold: read(config, "check_runner_utilization_threshold"),
-        utilization_interval: read(config, "check_runner_utilization_monitor_interval"),
         utilization_cooldown: read(config, "check_runner_utilization_warning_cooldown"),
         send_check_status: read(config, "integration_check_status_enabled"),
         histogram_aggregates: read(config, "histogram_aggregates"),

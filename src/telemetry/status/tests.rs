@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
+use muster_actors::domain::delivery::{Contents, DropReason, KeyState, SendErrorKind};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, NodeName};
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView};
+use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Rejected};
+use muster_actors::messages::output::{OutputStats, RouteStats};
 
 use super::*;
 use crate::config::{ClusterSettings, Environment, NodeSettings, Request};
@@ -106,8 +108,7 @@ fn dispatching_says_what_it_is_doing() {
 
 #[test]
 fn running_checks_have_the_stock_lines() {
-    let config = config(Role::Node, "");
-    let mut document = StatusDocument::new(&config, &NodeSettings::from_config(&config).unwrap().common, PROCESS);
+    let mut document = node_document();
     let statistics = json!({
         "CheckConfigSource": "file:/conf.d/http_check.d/conf.yaml", "TotalRuns": 10, "MetricSamples": 3, "TotalMetricSamples": 30,
         "ServiceChecks": 1, "TotalServiceChecks": 10, "AverageExecutionTime": 2120, "LastExecutionDate": 1_795_262_021_500_i64,
@@ -136,6 +137,189 @@ fn running_checks_have_the_stock_lines() {
     assert!(text.contains("Instance ID: tcp_check:b [ERROR]\n") && text.contains("      Error: connection refused\n"), "{text}");
     assert!(text.starts_with("===============\nAgent (v7.81.1)\n"), "{text}");
     assert!(!text.contains("Leader Election"), "{text}");
+}
+
+fn node_document() -> StatusDocument {
+    let config = config(Role::Node, "");
+    StatusDocument::new(&config, &NodeSettings::from_config(&config).unwrap().common, PROCESS)
+}
+
+fn outputs() -> Vec<OutputStats> {
+    let route = RouteStats {
+        success: 4,
+        dropped: 1,
+        errors: BTreeMap::from([(SendErrorKind::Gt400, 2)]),
+        http_errors: BTreeMap::from([(503, 2)]),
+        backoff_errors: 2,
+        ..RouteStats::default()
+    };
+    let intake = OutputStats {
+        destination: "http://intake".to_owned(),
+        key_ending: Some("bcdef".to_owned()),
+        key_state: KeyState::Valid,
+        sent: Contents { payloads: 4, bytes: 30, points: 7, ..Contents::default() },
+        dropped: BTreeMap::from([(DropReason::TooLarge, Contents { payloads: 1, check_runs: 9, ..Contents::default() })]),
+        queued: Contents { payloads: 3, bytes: 90, ..Contents::default() },
+        retries: 2,
+        routes: BTreeMap::from([("series_v2", route)]),
+        last_error: Some("series_v2: answer 503".to_owned()),
+    };
+    vec![intake, OutputStats { destination: "stdout".to_owned(), ..OutputStats::default() }]
+}
+
+#[test]
+fn the_forwarder_says_what_was_sent_where_and_what_was_lost() {
+    let mut document = node_document();
+    let forwarder = ForwarderStatus::of(outputs());
+    document.endpoints = forwarder.endpoints();
+    document.forwarder = Some(forwarder);
+    let expected = "\
+  Transactions
+  ============
+    Dropped: 1
+    Dropped By Endpoint:
+      series_v2: 1
+    Retried: 2
+    RetryQueueSize: 3
+
+  Transaction Successes
+  =====================
+    Total number: 4
+    Successes By Endpoint:
+      series_v2: 4
+
+  Transaction Errors
+  ==================
+    Total number: 2
+    Errors By Type:
+      gt_400: 2
+
+  HTTP Errors
+  ===========
+    Total number: 2
+    HTTP Errors By Code:
+      503: 2
+
+  API Keys status
+  ===============
+    API key ending with bcdef: API Key valid
+
+  Outputs
+  =======
+    http://intake (API key ending with bcdef)
+    -----------------------------------------
+      Sent: 4 payloads, 30 bytes, 7 points
+      Dropped (too_large): 1 payloads, 9 check runs
+      Queue: 3 payloads, 90 bytes
+      Retries: 2
+      Failing now: series_v2, backing off (level 2)
+      Last Error: series_v2: answer 503
+
+    stdout
+    ------
+      Sent: nothing
+      Dropped: nothing
+      Queue: nothing
+      Retries: 0
+      Last Error: none
+";
+    let text = document.text(false);
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("  http://intake - API Key ending with:\n      - bcdef\n"), "{text}");
+    let json = serde_json::to_value(&document).unwrap();
+    let transactions = &json["forwarderStats"]["Transactions"];
+    assert_eq!((&transactions["Success"], &transactions["SuccessByEndpoint"]["series_v2"]), (&json!(4), &json!(4)));
+    assert_eq!(transactions["HTTPErrorsByCode"], json!({"503": 2}));
+    assert_eq!(json["forwarderStats"]["Outputs"][0]["queued"]["bytes"], 90);
+}
+
+#[test]
+fn without_an_intake_there_are_no_transactions() {
+    let mut document = node_document();
+    document.forwarder = Some(ForwarderStatus::of(outputs().split_off(1)));
+    let text = document.text(false);
+    assert!(!text.contains("Transactions") && !text.contains("API Keys"), "{text}");
+    assert!(text.contains("    stdout\n    ------\n      Sent: nothing\n"), "{text}");
+}
+
+#[test]
+fn providers_say_whether_the_cluster_agent_answers() {
+    let view = ProviderView {
+        source: "cluster-checks",
+        polled_once: true,
+        in_contact: false,
+        last_change: 7,
+        configs: 2,
+        polls: 10,
+        failed_polls: 8,
+        last_poll: Some(1_795_262_021),
+        last_error: Some("cluster agent not available: 503".to_owned()),
+        ..ProviderView::default()
+    };
+    let waiting = ProviderView { source: "endpoints-checks", ..ProviderView::default() };
+    let mut document = node_document();
+    document.config_providers = Some(vec![view.clone(), waiting]);
+    let expected = "\
+  cluster-checks
+  --------------
+    State: degraded, running the last known configs
+    Configs: 2
+    Last Change: 7
+    Polls: 10, failed: 8
+    Last Poll : 2026-11-21 11:53:41 UTC (1795262021000)
+    Last Successful Poll : Never
+    Last Error: cluster agent not available: 503
+
+  endpoints-checks
+  ----------------
+    State: waiting for the first answer
+";
+    let text = document.text(false);
+    assert!(text.contains(expected), "{text}");
+    for (in_contact, dropped, failed, condition) in [
+        (true, false, false, "in contact"),
+        (true, false, true, "in contact, last call failed"),
+        (false, true, true, "degraded, all configs dropped"),
+    ] {
+        let last_error = failed.then(String::new);
+        assert_eq!(ProviderView { in_contact, dropped, last_error, ..view.clone() }.condition(), condition);
+    }
+    document.config_providers = Some(Vec::new());
+    assert!(document.text(false).contains("\n  No cluster agent is polled\n"));
+}
+
+#[test]
+fn what_cannot_be_loaded_is_named_with_its_place() {
+    let failure = |instance, error: &str| LoadFailure {
+        check_name: "redisdb".to_owned(),
+        config_source: "file:/conf.d/redisdb.yaml".to_owned(),
+        instance,
+        error: error.to_owned(),
+    };
+    let mut document = node_document();
+    document.check_scheduler = Some(CheckSchedulerStatus::of(&[failure(0, "no loader"), failure(2, "no url")]));
+    let expected = "
+  Loading Errors
+  ==============
+    redisdb
+    -------
+      file:/conf.d/redisdb.yaml[0]: no loader
+      file:/conf.d/redisdb.yaml[2]: no url
+";
+    assert!(document.text(false).contains(expected), "{}", document.text(false));
+    let json = serde_json::to_value(&document).unwrap();
+    assert_eq!(json["checkSchedulerStats"]["LoaderErrors"]["redisdb"]["file:/conf.d/redisdb.yaml[2]"], "no url");
+    document.check_scheduler = Some(CheckSchedulerStatus::of(&[]));
+    assert!(!document.text(false).contains("Loading Errors"));
+}
+
+#[test]
+fn configs_that_cannot_be_dispatched_are_listed() {
+    let rejected = vec![Rejected { check_name: "a".to_owned(), source: "file:a.yaml".to_owned(), reason: "no mapping".to_owned() }];
+    let mut document = cluster_document("");
+    document.cluster_checks = Some(ClusterChecksStatus::of(&ServedTable { rejected, ..table(Standing::Active) }));
+    let text = document.text(false);
+    assert!(text.contains("    - Unassigned for too long: 1\n  Rejected Configurations: 1\n    - a (file:a.yaml): no mapping\n"), "{text}");
 }
 
 #[test]

@@ -78,6 +78,16 @@ fn a_node_agent_with_two_sources_is_no_runner() {
 }
 
 #[test]
+fn nr_t52_a_runner_is_a_node_that_polls_for_cluster_checks_only() {
+    for providers in ["clusterchecks endpointschecks", ""] {
+        let mut environment = RUNNER_POD.to_vec();
+        environment.retain(|(name, _)| *name != "DD_EXTRA_CONFIG_PROVIDERS");
+        environment.push(("DD_EXTRA_CONFIG_PROVIDERS", providers));
+        assert_eq!(settings("", &environment).unwrap().kind, NodeKind::NodeAgent, "{providers:?}");
+    }
+}
+
+#[test]
 fn polling_without_a_token_is_refused_with_the_stock_text() {
     let environment = [("DD_CLUSTER_AGENT_ENABLED", "true"), ("DD_CLUSTER_AGENT_URL", "https://127.0.0.1:5005")];
     let error = settings("", &environment).unwrap_err().to_string();
@@ -93,6 +103,16 @@ fn a_runner_needs_an_address() {
     assert_eq!(error, "clc_runner_host: invalid value \"here\"; allowed: an IP address");
     let node = settings("clc_runner_host: fd00::7\n", &environment).unwrap();
     assert_eq!(node.runner_api.unwrap().address, "[fd00::7]:5005".parse().unwrap());
+}
+
+#[test]
+fn verification_between_nodes_needs_an_authority() {
+    let text = "cluster_trust_chain: {enable_tls_verification: true, ca_cert_file_path: /ca.pem}\n";
+    assert_eq!(
+        settings(text, &[]).unwrap_err().to_string(),
+        "cluster_trust_chain.enable_tls_verification cannot be true if cluster_trust_chain.ca_cert_file_path or \
+         cluster_trust_chain.ca_key_file_path is not set"
+    );
 }
 
 #[test]
@@ -129,7 +149,6 @@ fn defaults_of_the_node_role_are_stated() {
     assert_eq!(node.checks.runners, Some(4));
     assert_eq!(node.checks.timeout, None);
     assert_eq!(node.checks.max_series, None);
-    assert_eq!(node.checks.cancel_timeout, Duration::from_millis(500));
     assert!(node.checks.first_run_immediately);
     assert_eq!(node.checks.native_concurrency, 256);
     assert_eq!(node.checks.histogram_percentiles, [0.95]);

@@ -1,0 +1,30 @@
+//! The demo, as the README says to start it.
+
+use serde_json::Value as Json;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+use crate::scene::{Group, MUSTER};
+
+#[actix_rt::test]
+async fn the_demo_holds_every_invariant() {
+    let mut demo = Group::spawn(Command::new(MUSTER).args(["demo", "--json"]).stdout(std::process::Stdio::piped()));
+    let mut output = String::new();
+    let mut stdout = demo.0.stdout.take().unwrap();
+    let read = tokio::time::timeout(std::time::Duration::from_secs(120), stdout.read_to_string(&mut output));
+    assert!(read.await.is_ok(), "the demo does not end: {output}");
+    let lines: Vec<Json> =
+        output.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
+    let (summary, acts) = lines.split_last().unwrap();
+    let broken: Vec<String> = acts
+        .iter()
+        .flat_map(|act| act["invariants"].as_array().unwrap().iter().map(move |invariant| (act, invariant)))
+        .filter(|(_, invariant)| invariant["held"] != true)
+        .map(|(act, invariant)| format!("{}: {invariant}", act["act"]))
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert_eq!(acts.len(), 7, "{output}");
+    assert_eq!(summary["held"], true, "{summary}");
+    assert!(summary["summary"]["reports"].as_u64().unwrap() > 0 && summary["summary"]["unreadable"] == 0, "{summary}");
+    assert_eq!(demo.0.wait().await.unwrap().code(), Some(0));
+}

@@ -1,0 +1,13 @@
+//! The real binary as real processes: killed, cut off, stopped, started wrongly, and started on damaged files.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+mod damage;
+mod demo;
+mod pretend_agent;
+mod readme;
+mod runner_kills;
+mod scene;
+mod server_kills;
+mod starts;
+mod stops;

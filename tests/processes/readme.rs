@@ -1,0 +1,68 @@
+//! The example of the README, as written but for paths, ports and patience.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::scene::{Group, MUSTER, until};
+use crate::starts::free;
+
+/// The commands of "Use it", split into what every terminal needs and what each of the three runs.
+fn terminals(folder: &Path, ports: &[(&str, String)]) -> Vec<String> {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let section = readme.split("## Use it").nth(1).unwrap();
+    let mut commands = section.split("```").nth(1).unwrap().replace("cargo run --release --", MUSTER);
+    commands = commands.replace("/tmp/", &format!("{}/", folder.display()));
+    for (written, free) in ports {
+        assert!(commands.contains(written), "port {written} is not in the example");
+        commands = commands.replace(written, free);
+    }
+    let mut parts = commands.split("# Terminal ");
+    let everywhere = parts.next().unwrap();
+    parts.map(|part| format!("{everywhere}\n# {part}")).collect()
+}
+
+/// A shell without variables but those that replace what the example takes from the defaults.
+fn shell(script: &str, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-ec", script]).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(variables.iter().copied());
+    command
+}
+
+#[actix_rt::test]
+async fn the_example_of_the_readme_works_as_written() {
+    let folder: TempDir = tempfile::tempdir().unwrap();
+    let [api, metrics, runner_metrics, runner_api, runner_local] = [(); 5].map(|()| free().to_string());
+    let ports = [("5005", api.clone()), ("5000", metrics.clone()), ("5010", runner_metrics), ("5006", runner_api)];
+    let scripts = terminals(folder.path(), &ports);
+    assert_eq!(scripts.len(), 3);
+    let variables = [
+        ("DD_CLUSTER_AGENT_CMD_PORT", api.as_str()),
+        ("DD_METRICS_PORT", &metrics),
+        ("DD_CMD_PORT", &runner_local),
+        ("DD_CLUSTER_CHECKS_WARMUP_DURATION", "2"),
+        ("DD_AD_CONFIG_POLL_INTERVAL", "1"),
+        ("MUSTER_FLUSH_INTERVAL", "1"),
+    ];
+    let log = |name: &str| folder.path().join(name);
+    let start = |script: &str, name: &str| {
+        let file = File::create(log(name)).unwrap();
+        Group::spawn(shell(script, &variables).stdout(file.try_clone().unwrap()).stderr(file))
+    };
+    let server = start(&scripts[0], "server.log");
+    let runner = start(&scripts[1], "runner.log");
+    let read = |name: &str| fs::read_to_string(log(name)).unwrap();
+    until("the runner prints what it measures", async || {
+        let looks = shell(&scripts[2], &variables).kill_on_drop(true).output().await.unwrap();
+        let seen = String::from_utf8_lossy(&looks.stdout);
+        let dispatched = looks.status.success() && seen.contains("Checks on runner-1") && seen.contains("http_check:example");
+        dispatched && read("runner.log").contains("network.http.can_connect")
+    })
+    .await;
+    for (name, log) in [("server", read("server.log")), ("runner", read("runner.log"))] {
+        assert!(!log.contains("| ERROR |") && !log.contains("panicked"), "{name}: {log}");
+    }
+    drop((server, runner));
+}
