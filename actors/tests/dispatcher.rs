@@ -14,7 +14,7 @@ use muster_actors::domain::journal::{Cause, JournalFilter};
 use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::world::{DanglingReason, NodeKind, Standing};
 use muster_actors::kernel::universe;
-use muster_actors::messages::dispatcher::{DiscoveryStarted, DiscoverySynced};
+use muster_actors::messages::dispatcher::{DiscoveryStarted, DiscoverySynced, LostNode, NodesChanged};
 use muster_actors::messages::journal::QueryJournal;
 use muster_actors::testing::configs::{discovered, discovered_endpoint};
 
@@ -253,6 +253,111 @@ fn endpoint_checks_go_to_their_kubernetes_node_without_assignment() {
 }
 
 #[test]
+fn an_agent_that_returns_is_never_given_an_empty_set_while_its_new_one_is_written() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::on_slow_disk(&universe, &[], seconds(2)).await;
+        cluster.discover(&[instance(1)]).await;
+        universe.advance(seconds(3)).await;
+        // Its version is of an earlier life, so it fetches right after this answer; an empty set would stop all its checks.
+        assert!(!cluster.poll("n1", 77).await.up_to_date);
+        assert_eq!(cluster.set("n1").len(), 1);
+    });
+}
+
+#[test]
+fn the_warm_up_ends_when_what_it_decided_is_on_disk() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::reading_for(&universe, seconds(1)).await;
+        universe.advance(seconds(2)).await;
+        cluster.discover(&[instance(1)]).await;
+        for _ in 0..350 {
+            cluster.beat("n1", None, NodeKind::Runner, CheckCompatibility::default()).await;
+            universe.advance(Duration::from_millis(100)).await;
+            let served = cluster.served();
+            let shown = served.nodes.get(&NodeName::from("n1")).map_or(0, |entry| entry.view.configs.len());
+            assert!(served.standing == Standing::WarmingUp || shown == 1, "{:?} with {shown} configs", served.standing);
+        }
+        assert_eq!(cluster.served().standing, Standing::Active);
+    });
+}
+
+#[test]
+fn a_node_that_only_membership_knows_is_registered_by_its_next_poll() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::active(&universe, &["n1"]).await;
+        cluster.discover(&[instance(1)]).await;
+        // As when a verdict crosses the list of nodes of a restarted dispatcher.
+        let lost = vec![LostNode { node: "n1".into(), silent_for: seconds(31) }];
+        cluster.tell(NodesChanged { seen: Vec::new(), lost }).await;
+        cluster.poll("n1", 0).await;
+        universe.settle().await;
+        assert_eq!(cluster.set("n1").len(), 1);
+    });
+}
+
+#[test]
+fn a_check_that_is_excluded_since_a_restart_goes_even_if_the_first_listing_is_told_twice() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::active(&universe, &["n1"]).await;
+        cluster.discover_all(&[instance(1)]).await;
+        let cluster = cluster.kill_and_restart_with(|patch| patch.exclude_checks.extend(["http_check".to_owned()])).await;
+        for _ in 0..2 {
+            cluster.tell(DiscoveryStarted).await;
+            cluster.discover(&[instance(1)]).await;
+        }
+        assert_eq!(cluster.set("n1").len(), 1, "nothing goes before the listing is complete");
+        cluster.synced().await;
+        assert_eq!(cluster.set("n1").len(), 0);
+    });
+}
+
+#[test]
+fn what_came_from_a_directory_that_cannot_be_read_is_kept_across_restarts() {
+    universe::run(1, |universe| async move {
+        let from = |source: &str, number| {
+            let config = CheckConfig { source: format!("file:{source}"), ..CheckConfig::clone(&instance(number)) };
+            Arc::new(config)
+        };
+        let cluster = Cluster::active(&universe, &["n1"]).await;
+        cluster.discover_all(&[from("/conf.d/a.d/1.yaml", 1), from("/conf.d/a.d2/1.yaml", 2), from("/conf.d/b.yaml", 3)]).await;
+        let cluster = cluster.kill_and_restart().await;
+        cluster.tell(DiscoveryStarted).await;
+        cluster.tell(DiscoverySynced { broken: ["file:/conf.d/a.d".to_owned()].into() }).await;
+        let left: Vec<_> = cluster.set("n1").iter().map(|config| config.config.source.clone()).collect();
+        assert_eq!(left, ["file:/conf.d/a.d/1.yaml"]);
+    });
+}
+
+#[test]
+fn a_config_that_dangled_before_a_restart_is_flagged_after_it() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::active(&universe, &[]).await;
+        cluster.discover(&[instance(1)]).await;
+        let cluster = cluster.kill_and_restart().await;
+        universe.advance(seconds(59)).await;
+        assert!(!cluster.served().dangling[0].flagged);
+        universe.advance(seconds(5)).await;
+        assert!(cluster.served().dangling[0].flagged);
+    });
+}
+
+#[test]
+fn a_lease_older_than_the_saved_table_decides_nothing() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::active(&universe, &["n1"]).await.kill_and_restart().await;
+        cluster.poll("n1", 0).await;
+        cluster.discover_all(&[instance(1)]).await;
+        let before = cluster.store.stored();
+        let cluster = cluster.restart_with_a_forgotten_lease().await;
+        cluster.discover_all(&[]).await;
+        assert_eq!(cluster.poll("n1", 0).await.standing, Standing::Starting);
+        assert_eq!(cluster.served().standing, Standing::Starting);
+        assert_eq!(cluster.store.stored().table, before.table);
+        assert_eq!(cluster.observe_dispatcher().await["counters"]["stale_epoch_dropped"], 1);
+    });
+}
+
+#[test]
 fn nothing_is_shown_before_it_is_on_disk() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::on_slow_disk(&universe, &["n1"], seconds(2)).await;
@@ -412,7 +517,8 @@ fn a_node_that_registers_while_the_table_is_read_is_not_forgotten() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::reading_for(&universe, seconds(3)).await;
         assert_eq!(cluster.poll("n1", 0).await.standing, Standing::Starting);
-        universe.advance(seconds(4)).await;
+        // Three seconds to read the table, three to write the node.
+        universe.advance(seconds(7)).await;
         assert!(cluster.served().nodes.contains_key("n1"));
     });
 }

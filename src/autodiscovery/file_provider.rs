@@ -131,6 +131,7 @@ impl FileProvider {
                 found.add(file);
             }
         }
+        found.errors.extend(walk.unreadable.iter().map(|(directory, error)| not_listed(directory, error)));
         self.keep_unreadable(&walk, before, &mut configured, &mut found);
         for (_, file) in defaults.into_iter().filter(|(name, _)| !configured.contains(name)) {
             found.add(file);
@@ -183,7 +184,7 @@ impl FileProvider {
         found: &mut FileDiscovery,
     ) {
         for (path, kept) in before {
-            if walk.unreadable.iter().any(|directory| path.starts_with(directory)) {
+            if walk.unreadable.iter().any(|(directory, _)| path.starts_with(directory)) {
                 if !kept.good.logs_only {
                     configured.insert(kept.good.config.name.clone());
                 }
@@ -231,6 +232,19 @@ fn read_file(path: &Path) -> io::Result<Content> {
 
 fn too_big(bytes: u64) -> io::Error {
     io::Error::new(ErrorKind::FileTooLarge, format!("{bytes} bytes"))
+}
+
+/// An error of this origin also makes a cluster role keep what came from below the directory before a restart.
+fn not_listed(directory: &Path, error: &io::Error) -> ConfigError {
+    let name = directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy();
+    ConfigError {
+        integration: name.strip_suffix(".d").unwrap_or(&name).to_owned(),
+        origin: directory.display().to_string(),
+        position: None,
+        problem: "cannot list the directory".to_owned(),
+        found: error.to_string(),
+        allowed: "a directory that this process may read".to_owned(),
+    }
 }
 
 fn unreadable(candidate: &Candidate, error: &io::Error) -> Box<ConfigError> {

@@ -204,6 +204,17 @@ fn the_first_search_path_wins() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_listed_is_an_error_with_its_place() {
+    let directory = directory_with(&[("a.yaml", "instances: [{}]")]);
+    let unreadable = directory.path().join("a.yaml");
+    let found = walk(FileOptions { search_paths: vec![unreadable.clone()], ..options(directory.path()) });
+    let error = found.errors.first().unwrap();
+    assert_eq!((error.origin.as_str(), error.integration.as_str()), (unreadable.to_str().unwrap(), "a.yaml"));
+    assert_eq!((error.problem.as_str(), error.allowed.as_str()), ("cannot list the directory", "a directory that this process may read"));
+    assert_eq!(error.source("file"), format!("file:{}", unreadable.display()), "what came from there is kept by this name");
+}
+
+#[test]
 fn unknown_keys_are_warnings_and_other_keys_are_copied() {
     let text = "instances: [{}]\nintsances: 1\nservice_id: x\nignore_autodiscovery_tags: yes\ncheck_tag_cardinality: high\nad_identifiers: [1, a]\n";
     let (_directory, found) = found(&[("a.yaml", text)]);

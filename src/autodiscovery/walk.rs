@@ -32,7 +32,7 @@ pub(super) struct Walk {
     /// Directories that were read, whose changes matter.
     pub(super) directories: BTreeSet<PathBuf>,
     /// Places that exist but cannot be read now; what was read from there before still counts.
-    pub(super) unreadable: Vec<PathBuf>,
+    pub(super) unreadable: Vec<(PathBuf, std::io::Error)>,
     /// Search paths that do not exist.
     pub(super) missing: Vec<PathBuf>,
 }
@@ -106,7 +106,7 @@ fn sorted_entries(directory: &Path, is_search_path: bool, walk: &mut Walk) -> Ve
         }
         Err(error) => {
             warn!(path = %directory.display(), %error, "skipping unreadable directory of config files");
-            walk.unreadable.push(directory.to_path_buf());
+            walk.unreadable.push((directory.to_path_buf(), error));
             Vec::new()
         }
     }

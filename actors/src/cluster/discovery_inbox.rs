@@ -33,6 +33,14 @@ pub(crate) struct Portion {
     pub(crate) synced: bool,
 }
 
+impl Portion {
+    /// Whether what a source says cannot be read now: the source itself, or a directory above it.
+    pub(crate) fn is_broken(&self, source: &str) -> bool {
+        let above = |place: &String| source.strip_prefix(place.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        self.broken.contains(source) || self.broken.iter().any(above)
+    }
+}
+
 /// The queue between discovery and the dispatcher.
 #[derive(Debug, Default)]
 pub(crate) struct DiscoveryInbox {

@@ -1,5 +1,6 @@
 //! Decides which node runs which config.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use tracing::{debug, error, info, warn};
 use crate::balance::least_count::place_batch;
 use crate::cluster::dispatcher_parts::DispatcherParts;
 use crate::cluster::intake::{Harvest, Intake};
+use crate::cluster::waiting_polls::WaitingPolls;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
-use crate::domain::ids::{Epoch, Seq};
+use crate::domain::ids::{Epoch, NodeName, Seq, Stamp};
 use crate::domain::invariants::{self, Permitted, Violation};
 use crate::domain::journal::Cause;
 use crate::domain::lease::{Role, counts};
@@ -51,7 +53,10 @@ pub struct Dispatcher {
     /// Whether decisions are made: table loaded and role is leader.
     deciding: bool,
     warming_up: bool,
+    /// The last decision of the warm-up; as long as it is not shown, agents are told to keep what they have.
+    warm_up_decided: Seq,
     exposure: Exposure,
+    polls: WaitingPolls,
     settled: Seq,
     intake: Intake,
     continuing: bool,
@@ -75,7 +80,9 @@ impl Dispatcher {
             epoch: Epoch(0),
             deciding: false,
             warming_up: false,
+            warm_up_decided: Seq(0),
             exposure: Exposure::default(),
+            polls: WaitingPolls::default(),
             settled: Seq(0),
             intake,
             continuing: false,
@@ -87,7 +94,7 @@ impl Dispatcher {
     }
 
     fn standing(&self) -> Standing {
-        match (self.deciding, self.warming_up) {
+        match (self.deciding, self.warming_up || self.exposure.shown() < self.warm_up_decided) {
             (false, _) => Standing::Starting,
             (true, true) => Standing::WarmingUp,
             (true, false) => Standing::Active,
@@ -111,8 +118,7 @@ impl Dispatcher {
         self.deciding = true;
         let cold = std::mem::take(&mut self.cold_start);
         info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), cold, "dispatching begins");
-        let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
-        self.parts.outlets.nodes.post(NodesRestored { nodes });
+        self.restore_nodes();
         self.parts.outlets.replay.post(ReplayDiscovery);
         if cold && !self.parts.policy.warmup.is_zero() {
             self.warming_up = true;
@@ -131,6 +137,7 @@ impl Dispatcher {
             return;
         }
         self.decide(Cause::WarmedUp, |_| Permitted::default());
+        self.warm_up_decided = self.table.as_ref().map_or(Seq(0), AssignmentTable::seq);
         info!(placed = self.counters.placements, "warm-up ended");
         self.publish();
     }
@@ -155,15 +162,10 @@ impl Dispatcher {
                 violations.extend(invariants::check_planned(table));
             }
         }
-        let shown_at_once = self.exposure.decide(table, &committed.delta);
-        if !self.warming_up {
-            self.unscheduled.follow(table.dangling(), self.parts.clock.monotonic());
-        }
+        self.exposure.decide(table, &committed.delta);
         self.report(violations);
+        self.follow_dangling();
         self.hand_on(committed);
-        if shown_at_once {
-            self.publish();
-        }
     }
 
     /// Counts a decision, and sends it to the disk and to the journal.
@@ -215,6 +217,38 @@ impl Dispatcher {
         }
         self.parts.published.publish(served);
         self.report(violations);
+        let mut polls = std::mem::take(&mut self.polls);
+        polls.answer(|node, last_change| self.reply_to(node, last_change));
+        self.polls = polls;
+    }
+
+    /// The answer to a poll; `None` while its node is registered and agents may not see that yet.
+    fn reply_to(&self, node: &NodeName, last_change: i64) -> Option<PollReply> {
+        let standing = self.standing();
+        let registered = self.table.as_ref().is_some_and(|table| table.nodes().contains_key(node));
+        if !self.exposure.nodes().contains_key(node) {
+            match standing {
+                Standing::Active if registered => return None,
+                // `Membership` believes that we know it: nothing true can be said about its set.
+                Standing::Active => return Some(PollReply { standing: Standing::Starting, up_to_date: false, stamp: Stamp(0) }),
+                Standing::Starting | Standing::WarmingUp => {}
+            }
+        }
+        let stamp = self.exposure.stamp(node);
+        let up_to_date = match standing {
+            Standing::Starting => false,
+            Standing::WarmingUp => true,
+            Standing::Active => is_up_to_date(last_change, stamp),
+        };
+        Some(PollReply { standing, up_to_date, stamp })
+    }
+
+    /// Tells `Membership` which nodes are in the table; what it knows beyond that, it reports again.
+    fn restore_nodes(&self) {
+        if let Some(table) = self.table.as_ref().filter(|_| self.deciding) {
+            let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
+            self.parts.outlets.nodes.post(NodesRestored { nodes });
+        }
     }
 
     fn tick(&mut self) {
@@ -223,6 +257,7 @@ impl Dispatcher {
         }
         let was_on = self.advanced.on();
         self.follow_nodes();
+        self.follow_dangling();
         let flagged = self.unscheduled.scan(self.parts.clock.monotonic());
         if let Some(table) = &self.table {
             for config in flagged.iter().filter_map(|key| table.config(*key)) {
@@ -231,6 +266,13 @@ impl Dispatcher {
         }
         if !flagged.is_empty() || was_on != self.advanced.on() {
             self.publish();
+        }
+    }
+
+    /// Not only after changes: what dangled before a restart waits too.
+    fn follow_dangling(&mut self) {
+        if let Some(table) = self.table.as_ref().filter(|_| !self.warming_up) {
+            self.unscheduled.follow(table.dangling(), self.parts.clock.monotonic());
         }
     }
 
@@ -426,10 +468,7 @@ impl Handler<NodesWanted> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, _: NodesWanted, _: &mut Context<Self>) {
-        if let Some(table) = self.table.as_ref().filter(|_| self.deciding) {
-            let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
-            self.parts.outlets.nodes.post(NodesRestored { nodes });
-        }
+        self.restore_nodes();
     }
 }
 
@@ -461,16 +500,18 @@ impl Handler<DiscoverySynced> for Dispatcher {
 }
 
 impl Handler<Poll> for Dispatcher {
-    type Result = MessageResult<Poll>;
+    type Result = ResponseFuture<PollReply>;
 
     fn handle(&mut self, poll: Poll, _: &mut Context<Self>) -> Self::Result {
-        let standing = self.standing();
-        let stamp = self.exposure.stamp(&poll.node);
-        let up_to_date = match standing {
-            Standing::Starting => false,
-            Standing::WarmingUp => true,
-            Standing::Active => is_up_to_date(poll.last_change, stamp),
-        };
-        MessageResult(PollReply { standing, up_to_date, stamp })
+        let Poll { node, last_change } = poll;
+        if let Some(reply) = self.reply_to(&node, last_change) {
+            if self.deciding && reply.standing == Standing::Starting {
+                self.restore_nodes();
+            }
+            return Box::pin(ready(reply));
+        }
+        let answered = self.polls.wait(node, last_change);
+        let nobody_knows = PollReply { standing: Standing::Starting, up_to_date: false, stamp: Stamp(0) };
+        Box::pin(async move { answered.await.unwrap_or(nobody_knows) })
     }
 }

@@ -50,10 +50,10 @@ impl Intake {
     /// Works off the next portion; `table` is what is known so far.
     pub(crate) fn next(&mut self, table: &AssignmentTable) -> Harvest {
         let mut portion = self.inbox.next(|| table.keys());
-        let broken = portion.broken;
-        portion.vanished.retain(|key| table.config(*key).is_none_or(|config| !broken.contains(&config.config.source)));
+        let mut vanished = std::mem::take(&mut portion.vanished);
+        vanished.retain(|key| table.config(*key).is_none_or(|config| !portion.is_broken(&config.config.source)));
         let added: BTreeMap<_, _> = portion.added.into_iter().map(|config| (config_key(&config), config)).collect();
-        let gone = portion.removed.into_iter().chain(portion.vanished).filter(|key| !added.contains_key(key));
+        let gone = portion.removed.into_iter().chain(vanished).filter(|key| !added.contains_key(key));
         let mut harvest = Harvest { removed: gone.collect(), synced: portion.synced, ..Harvest::default() };
         for key in &harvest.removed {
             self.patched.remove(key);
@@ -72,7 +72,9 @@ impl Intake {
         }
         match dispatched(config, &self.options) {
             Ok(Dispatchable::Ignored(because)) => {
-                // Not named: if the table holds it from before the options changed, it goes with the end of the listing.
+                // Not named, however often it is told: if the table holds it from before the options changed, it goes with the end of
+                // the listing.
+                self.patched.remove(&key);
                 debug!(check = config.name, %because, "config is not dispatched");
             }
             Ok(dispatchable) => {

@@ -173,3 +173,53 @@ impl Handler<NodesRestored> for Membership {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::domain::node::CheckCompatibility;
+    use crate::domain::world::NodeKind;
+    use crate::kernel::universe;
+
+    /// A clock that also runs while nobody gets a turn.
+    struct ClockOfAStalledMachine {
+        real: Arc<dyn Clock>,
+        stalled_seconds: AtomicU64,
+    }
+
+    impl Clock for ClockOfAStalledMachine {
+        fn monotonic(&self) -> Duration {
+            self.real.monotonic() + Duration::from_secs(self.stalled_seconds.load(Ordering::Relaxed))
+        }
+
+        fn unix_nanos(&self) -> i64 {
+            self.real.unix_nanos()
+        }
+    }
+
+    #[test]
+    fn nobody_expires_because_we_were_stalled_and_everybody_does_for_being_silent() {
+        universe::run(1, |universe| async move {
+            let clock = Arc::new(ClockOfAStalledMachine { real: universe.clock(), stalled_seconds: AtomicU64::new(0) });
+            let (changes, changed) = universe.recorder::<NodesChanged>("changes");
+            let parts = MembershipParts {
+                clock: Arc::clone(&clock) as Arc<dyn Clock>,
+                policy: LivenessPolicy::default(),
+                changes,
+                restored: universe.recorder("restored").0,
+            };
+            let membership = universe.start("membership", move || Membership::new(parts.clone()));
+            let compatibility = CheckCompatibility::default();
+            membership.post(Heartbeat { node: "n1".into(), address: None, kind: NodeKind::Runner, compatibility });
+            let lost = || changed.take().iter().map(|change| change.lost.len()).sum::<usize>();
+            universe.advance(Duration::from_secs(5)).await;
+            clock.stalled_seconds.store(600, Ordering::Relaxed);
+            universe.advance(Duration::from_secs(20)).await;
+            assert_eq!(lost(), 0);
+            universe.advance(Duration::from_secs(12)).await;
+            assert_eq!(lost(), 1);
+        });
+    }
+}

@@ -8,4 +8,5 @@ pub mod journal;
 pub mod leader_election;
 pub mod membership;
 pub mod persistence;
+mod waiting_polls;
 pub mod wiring;

@@ -81,9 +81,14 @@ fn enforce_limit(samples: &mut RunSamples, limit: usize) -> usize {
     before - samples.samples.len() - samples.buckets.len()
 }
 
+/// Longest interval.
+///
+/// Units: seconds. Why: deadlines and turns are sums and products of intervals, and one config must not end every runner it comes to.
+const MAX_INTERVAL_SECONDS: u32 = u32::MAX;
+
 /// The interval of a check: of the instance, else of `init_config`, else 15 s; values that are not above 0 mean "not set".
 ///
-/// Errors: [`OptionError`] below 1 s or when it is no number.
+/// Errors: [`OptionError`] below 1 s, above [`MAX_INTERVAL_SECONDS`] or when it is no number.
 pub fn interval(instance: &Value, init_config: &Value) -> Result<Duration, OptionError> {
     for part in [instance, init_config] {
         let Some(value) = part.get("min_collection_interval") else { continue };
@@ -94,6 +99,9 @@ pub fn interval(instance: &Value, init_config: &Value) -> Result<Duration, Optio
             _ => number(value).ok_or_else(|| refused("a number of seconds"))?,
         };
         if seconds > 0.0 {
+            if seconds > f64::from(MAX_INTERVAL_SECONDS) {
+                return Err(refused(&format!("at most {MAX_INTERVAL_SECONDS} seconds")));
+            }
             let too_short = || refused("schedule interval must be greater than 1s or 0");
             let interval = Duration::try_from_secs_f64(seconds).map_err(|_| refused("a number of seconds"))?;
             return if interval < Duration::from_secs(1) { Err(too_short()) } else { Ok(interval) };
@@ -147,6 +155,15 @@ mod tests {
     fn gauge(name: &str, tags: &[&str]) -> Sample {
         let kind = SampleKind::Gauge;
         Sample { name: name.to_owned(), kind, value: 1.0, tags: texts(tags), host: None, flush_first_value: false, no_index: false }
+    }
+
+    #[test]
+    fn an_interval_with_which_nobody_can_calculate_is_refused() {
+        for seconds in [4_294_967_296.0, 9e18, 1.8e19] {
+            let error = CheckOptions::read(&map(&[("min_collection_interval", Value::Float(seconds))]), &Value::Null).unwrap_err();
+            assert_eq!((error.key.as_str(), error.allowed.as_str()), ("min_collection_interval", "at most 4294967295 seconds"));
+        }
+        assert_eq!(options(&[("min_collection_interval", Value::Float(4_294_967_295.0))]).interval.as_secs(), 4_294_967_295);
     }
 
     #[test]

@@ -40,17 +40,11 @@ impl Exposure {
 
     /// Takes a decision in; `table` is the table right after it. Agents see it after [`Self::saved`].
     ///
-    /// A node that registers is the exception: it is shown at once with the empty set that everybody would assume anyway. Returns
-    /// whether that happened.
-    pub fn decide(&mut self, table: &AssignmentTable, delta: &TableDelta) -> bool {
-        let mut shown_at_once = false;
+    /// So a node that registers is not shown before its first set is: an agent that comes back and is given an empty set meanwhile
+    /// would stop all its checks (cluster-checks 9.3).
+    pub fn decide(&mut self, table: &AssignmentTable, delta: &TableDelta) {
         let mut waiting = Waiting { seq: delta.seq, nodes: Vec::new(), endpoints: Vec::new() };
-        for (name, node) in &delta.nodes_put {
-            if !self.nodes.contains_key(name) {
-                let facts = node.facts.clone();
-                self.nodes.insert(name.clone(), NodeEntry { kind: facts.kind, address: facts.address, view: Arc::default() });
-                shown_at_once = true;
-            }
+        for (name, _) in &delta.nodes_put {
             let newest = self.newest_view(name);
             waiting.nodes.push((name.clone(), entry(table, name, newest)));
         }
@@ -61,7 +55,6 @@ impl Exposure {
             }
         }
         self.waiting.push_back(waiting);
-        shown_at_once
     }
 
     /// Everything up to `seq` is on disk (or the disk failed, and being available is worth more): shows it.
@@ -173,7 +166,7 @@ mod tests {
             turn.put_node(&node, NodeFacts::default());
         });
         assert_eq!(exposure.stamp(&node), Stamp(0));
-        assert!(exposure.nodes().contains_key(&node), "a new node is known at once");
+        assert!(!exposure.nodes().contains_key(&node), "a new node is not known before it is saved");
         let placed = turn(&mut table, &mut exposure, |turn| {
             turn.put_config(config(1), DanglingReason::NoNode);
             turn.place(ConfigKey(1), Placement::Owned(node.clone()), Cause::Discovered);

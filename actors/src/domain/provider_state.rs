@@ -120,6 +120,8 @@ pub struct ProviderState {
     configs: Vec<Arc<CheckConfig>>,
     /// Last successful status post or, for endpoint checks, fetch.
     last_success: Option<Duration>,
+    /// First request for configs: without any success, the degraded deadline counts from here.
+    first_collect: Option<Duration>,
     last_heartbeat: Option<Duration>,
     /// Whether the set of this moment came from the cluster agent; false at the start and after a drop.
     collected: bool,
@@ -138,6 +140,7 @@ impl ProviderState {
             last_change: 0,
             configs: Vec::new(),
             last_success: None,
+            first_collect: None,
             last_heartbeat: None,
             collected: false,
             dropped: false,
@@ -222,6 +225,7 @@ impl ProviderState {
     /// Takes the answer to a request for configs.
     pub fn on_collect(&mut self, now: Duration, answer: CollectAnswer) -> Verdict {
         self.polled_once = true;
+        self.first_collect.get_or_insert(now);
         match answer {
             CollectAnswer::Configs { last_change, configs } => {
                 (self.last_change, self.configs) = (last_change, configs);
@@ -254,7 +258,7 @@ impl ProviderState {
     }
 
     fn within_degraded_deadline(&self, now: Duration) -> bool {
-        self.policy.degraded_deadline.is_none_or(|deadline| within(self.last_success, now, deadline))
+        self.policy.degraded_deadline.is_none_or(|deadline| within(self.last_success.or(self.first_collect), now, deadline))
     }
 
     fn drop_once(&mut self) -> Verdict {
@@ -368,6 +372,18 @@ mod tests {
         assert_eq!(state.on_collect(seconds(299), CollectAnswer::Unavailable), Verdict::Keep);
         assert_eq!(state.on_collect(seconds(300), CollectAnswer::Unavailable), Verdict::Drop);
         assert_eq!(state.on_collect(seconds(310), CollectAnswer::Unavailable), Verdict::Keep);
+    }
+
+    #[test]
+    fn without_any_success_the_degraded_deadline_counts_from_the_first_poll() {
+        // As after a restart of the provider: what runs was collected by an earlier incarnation.
+        let policy = ProviderPolicy { degraded_deadline: Some(seconds(300)), ..ProviderPolicy::default() };
+        for source in [ConfigSource::ClusterChecks, ConfigSource::EndpointChecks] {
+            let mut state = ProviderState::new(source, policy.clone());
+            assert_eq!(state.on_collect(seconds(1000), CollectAnswer::Unavailable), Verdict::Keep);
+            assert_eq!(state.on_collect(seconds(1299), CollectAnswer::Unavailable), Verdict::Keep);
+            assert_eq!(state.on_collect(seconds(1300), CollectAnswer::Unavailable), Verdict::Drop);
+        }
     }
 
     #[test]

@@ -155,6 +155,11 @@ impl Cluster {
         next
     }
 
+    /// Starts it again with a lease that was forgotten and begins anew.
+    pub(crate) async fn restart_with_a_forgotten_lease(self) -> Self {
+        Self { epoch: 0, ..self }.kill_and_restart().await
+    }
+
     pub(crate) fn crash(&self, actor: &str) -> bool {
         self.kernel.crash(actor)
     }
