@@ -14,6 +14,7 @@ mod connection;
 mod gate;
 pub mod go_json;
 pub mod health;
+pub mod heartbeats;
 pub mod listener;
 pub mod metrics;
 pub mod node;

@@ -21,6 +21,7 @@ use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
+use crate::api::heartbeats::HeartbeatRelay;
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::version::AgentVersion;
 use crate::app::admin::RoleAdmin;
@@ -144,6 +145,7 @@ fn open_api(
         tokens,
         checks: enabled.then(|| ClusterChecks {
             served: served.reader(),
+            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet())),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
         }),

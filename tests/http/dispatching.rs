@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use muster::api::admin::Admin;
 use muster::api::cluster_checks::ClusterChecks;
+use muster::api::heartbeats::HeartbeatRelay;
 use muster::api::listener::BoundServer;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
@@ -87,7 +88,12 @@ impl Cluster {
         let factory = move || TwoFiles { found: found.clone(), synced: synced.clone() };
         kernel.one_for_one("discovery", None).child(&discovery, STATE_OWNER_CAPACITY, factory);
         dispatching.start(&kernel, parts);
-        let checks = ClusterChecks { served, heartbeats: dispatching.membership.outlet(), polls: dispatching.dispatcher.outlet() };
+        let checks = ClusterChecks {
+            served,
+            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet())),
+            heartbeats: dispatching.membership.outlet(),
+            polls: dispatching.dispatcher.outlet(),
+        };
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
         let setup = Setup::default();
         let server = serve(&setup, cluster_api(&setup, Some(checks), admin, kernel.health()));

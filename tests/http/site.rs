@@ -13,6 +13,7 @@ use muster::api::body::BodyLimits;
 use muster::api::certificate::{CertificateSettings, server_certificate};
 use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
+use muster::api::heartbeats::HeartbeatRelay;
 use muster::api::listener::{Application, BoundServer, ListenAddress, ListenerSettings, listen};
 use muster::api::observer::{RequestObserver, Unobserved};
 use muster::api::tls::server_config;
@@ -29,7 +30,7 @@ use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::supervised::Observed;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::messages::dispatcher::{Poll, PollReply};
-use muster_actors::messages::membership::Heartbeat;
+use muster_actors::messages::membership::{Heartbeat, Heartbeats};
 use muster_actors::supervised;
 use serde_json::{Value as Json, json};
 
@@ -133,6 +134,16 @@ impl Handler<Heartbeat> for FakeCluster {
         }
         self.heartbeats.lock().unwrap().push(beat);
         self.publish();
+    }
+}
+
+impl Handler<Heartbeats> for FakeCluster {
+    type Result = ();
+
+    fn handle(&mut self, beats: Heartbeats, context: &mut Self::Context) {
+        for beat in beats.beats {
+            <Self as Handler<Heartbeat>>::handle(self, beat, context);
+        }
     }
 }
 
@@ -333,7 +344,12 @@ impl Site {
         }
         let admin = Arc::new(FakeAdmin::default());
         let observations = Arc::new(Observations::default());
-        let checks = setup.checks_enabled.then(|| ClusterChecks { served, heartbeats: cluster.outlet(), polls: cluster.outlet() });
+        let checks = setup.checks_enabled.then(|| ClusterChecks {
+            served,
+            relay: Arc::new(HeartbeatRelay::new(cluster.outlet())),
+            heartbeats: cluster.outlet(),
+            polls: cluster.outlet(),
+        });
         let api = ClusterApi {
             observer: Arc::clone(&observations) as Arc<dyn RequestObserver>,
             ..cluster_api(&setup, checks, Arc::clone(&admin) as Arc<dyn Admin>, kernel.health())

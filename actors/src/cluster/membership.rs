@@ -14,7 +14,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::supervised::Observed;
 use crate::messages::dispatcher::{LostNode, NodesChanged, NodesWanted};
-use crate::messages::membership::{Heartbeat, NodesRestored};
+use crate::messages::membership::{Heartbeat, Heartbeats, NodesRestored};
 use crate::supervised;
 
 /// What [`Membership`] needs.
@@ -59,6 +59,22 @@ impl Membership {
         }
         self.nodes.insert(node.clone(), NodeRecord::new(seen));
         true
+    }
+
+    fn take_in(&mut self, beats: Vec<Heartbeat>) {
+        let at = self.now();
+        let mut seen = Vec::new();
+        for beat in beats {
+            let facts = NodeFacts { kind: beat.kind, address: beat.address.unwrap_or_default(), compatibility: beat.compatibility };
+            if self.observe(&beat.node, Observation { facts, at })
+                && let Some(record) = self.nodes.get(&beat.node)
+            {
+                seen.push((beat.node, record.facts().clone()));
+            }
+        }
+        if !seen.is_empty() {
+            self.parts.changes.post(NodesChanged { seen, lost: Vec::new() });
+        }
     }
 
     fn sweep(&mut self) {
@@ -142,14 +158,15 @@ impl Handler<Heartbeat> for Membership {
     type Result = ();
 
     fn handle(&mut self, beat: Heartbeat, _: &mut Context<Self>) {
-        let facts = NodeFacts { kind: beat.kind, address: beat.address.unwrap_or_default(), compatibility: beat.compatibility };
-        if !self.observe(&beat.node, Observation { facts, at: self.now() }) {
-            return;
-        }
-        // The record is there: it was just observed.
-        let Some(record) = self.nodes.get(&beat.node) else { return };
-        let seen = vec![(beat.node, record.facts().clone())];
-        self.parts.changes.post(NodesChanged { seen, lost: Vec::new() });
+        self.take_in(vec![beat]);
+    }
+}
+
+impl Handler<Heartbeats> for Membership {
+    type Result = ();
+
+    fn handle(&mut self, beats: Heartbeats, _: &mut Context<Self>) {
+        self.take_in(beats.beats);
     }
 }
 

@@ -22,6 +22,14 @@ pub struct Heartbeat {
     pub compatibility: CheckCompatibility,
 }
 
+/// Heartbeats of agents that are in the published table, gathered for a moment.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Heartbeats {
+    /// In order of arrival.
+    pub beats: Vec<Heartbeat>,
+}
+
 /// The nodes of a table that the `Dispatcher` loaded. They count as just seen.
 ///
 /// Answered with [`crate::messages::dispatcher::NodesChanged`] if `Membership` knows more.
