@@ -1,8 +1,8 @@
 //! Decides which node runs which config.
 
-use std::future::ready;
+mod handlers;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use tracing::{debug, error, info, warn};
@@ -23,20 +23,11 @@ use crate::domain::stamp::is_up_to_date;
 use crate::domain::turn::{Committed, Turn};
 use crate::domain::unscheduled::UnscheduledWatch;
 use crate::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeKind, ServedTable, Standing};
-use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::{
-    ConfigsDiscovered, DeltaSaved, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted, PersistenceStarted,
-    Poll, PollReply, TableLoaded,
-};
+use crate::messages::dispatcher::PollReply;
 use crate::messages::journal::RecordDecisions;
-use crate::messages::leader_election::AnnounceLeadership;
 use crate::messages::membership::NodesRestored;
-use crate::messages::persistence::{LoadTable, SaveDelta, SaveTable};
+use crate::messages::persistence::SaveDelta;
 use crate::messages::resolver::ReplayDiscovery;
-use crate::supervised;
-
-/// Time between two looks at what changes by waiting alone: unscheduled checks, advanced dispatching.
-const TICK: Duration = Duration::from_secs(1);
 
 /// Owns the assignment table. The only one that decides.
 ///
@@ -331,187 +322,5 @@ impl Dispatcher {
         if first_sync || rejected_changed {
             self.publish();
         }
-    }
-}
-
-impl Actor for Dispatcher {
-    type Context = Context<Self>;
-
-    fn started(&mut self, context: &mut Context<Self>) {
-        context.run_interval(TICK, |dispatcher, _| dispatcher.tick());
-        self.parts.outlets.load.post(LoadTable);
-        self.parts.outlets.leadership.post(AnnounceLeadership);
-    }
-}
-
-supervised!(Dispatcher);
-
-impl Observed for Dispatcher {
-    fn observe(&self) -> serde_json::Value {
-        let table = self.table.as_ref();
-        serde_json::json!({
-            "standing": self.standing(),
-            "role": self.role,
-            "epoch": self.epoch,
-            "decided": table.map(AssignmentTable::seq),
-            "saved": self.settled,
-            "shown": self.exposure.shown(),
-            "waiting_for_disk": self.exposure.waiting(),
-            "configs": table.map(|table| table.rows().len()),
-            "dangling": table.map(|table| table.dangling().len()),
-            "unscheduled": self.unscheduled.flagged(),
-            "nodes": table.map(|table| table.nodes().len()),
-            "highest_stamp": table.map(AssignmentTable::highest_stamp),
-            "discovery_synced": self.discovery_synced,
-            "advanced_dispatching": self.advanced.on(),
-            "rejected": self.intake.rejected(),
-            "counters": self.counters,
-        })
-    }
-}
-
-impl Handler<LeadershipChanged> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, change: LeadershipChanged, context: &mut Context<Self>) {
-        if !counts(self.epoch, change.epoch) {
-            self.counters.stale_epoch_dropped += 1;
-            return;
-        }
-        self.role = change.role;
-        self.epoch = change.epoch;
-        if self.deciding && self.role != Role::Leader {
-            warn!("this replica does not lead any more, nothing is dispatched");
-            self.deciding = false;
-            self.publish();
-        }
-        self.begin(context);
-    }
-}
-
-impl Handler<TableLoaded> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, loaded: TableLoaded, context: &mut Context<Self>) {
-        // A second answer can only be older than what was decided since the first one.
-        if self.table.is_some() {
-            return;
-        }
-        let table = *loaded.table;
-        let interrupted_warm_up = table.rows().values().any(|row| row.placement == Placement::Dangling(DanglingReason::WarmingUp));
-        self.cold_start = !loaded.restored || interrupted_warm_up;
-        self.exposure = Exposure::of(&table);
-        self.settled = table.seq();
-        // Whoever was served endpoint checks a moment ago by an earlier incarnation is served on.
-        self.discovery_synced = self.parts.published.reader().peek().discovery_synced;
-        self.table = Some(table);
-        self.begin(context);
-    }
-}
-
-impl Handler<PersistenceStarted> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: PersistenceStarted, _: &mut Context<Self>) {
-        match &self.table {
-            None => self.parts.outlets.load.post(LoadTable),
-            Some(table) => self.parts.outlets.save_all.post(SaveTable { table: Box::new(table.clone()) }),
-        }
-    }
-}
-
-impl Handler<DeltaSaved> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, saved: DeltaSaved, _: &mut Context<Self>) {
-        let waiting_before = self.exposure.waiting();
-        self.settled = self.settled.max(saved.seq);
-        if self.exposure.saved(saved.seq) {
-            if !saved.durable {
-                self.counters.persistence_failures += (waiting_before - self.exposure.waiting()) as u64;
-            }
-            self.publish();
-        }
-    }
-}
-
-impl Handler<NodesChanged> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, change: NodesChanged, _: &mut Context<Self>) {
-        if !self.deciding {
-            // `Membership` tells again what differs when dispatching begins.
-            return;
-        }
-        self.counters.expired_nodes += change.lost.len() as u64;
-        self.decide(Cause::NodeJoined, |turn| {
-            for lost in &change.lost {
-                turn.remove_node(&lost.node, Cause::NodeExpired);
-            }
-            for (node, facts) in change.seen {
-                turn.put_node(&node, facts);
-                for key in turn.refused_by(&node) {
-                    turn.place(key, Placement::Dangling(DanglingReason::NoEligibleNode), Cause::NotEligible);
-                }
-            }
-            Permitted::default()
-        });
-        let was_on = self.advanced.on();
-        self.follow_nodes();
-        if was_on != self.advanced.on() {
-            self.publish();
-        }
-    }
-}
-
-impl Handler<NodesWanted> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: NodesWanted, _: &mut Context<Self>) {
-        self.restore_nodes();
-    }
-}
-
-impl Handler<DiscoveryStarted> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: DiscoveryStarted, context: &mut Context<Self>) {
-        self.intake.inbox.started();
-        self.work_off_discovery(context);
-    }
-}
-
-impl Handler<ConfigsDiscovered> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, discovered: ConfigsDiscovered, context: &mut Context<Self>) {
-        self.intake.inbox.changed(discovered.added, discovered.removed);
-        self.work_off_discovery(context);
-    }
-}
-
-impl Handler<DiscoverySynced> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, synced: DiscoverySynced, context: &mut Context<Self>) {
-        self.intake.inbox.synced(synced.broken);
-        self.work_off_discovery(context);
-    }
-}
-
-impl Handler<Poll> for Dispatcher {
-    type Result = ResponseFuture<PollReply>;
-
-    fn handle(&mut self, poll: Poll, _: &mut Context<Self>) -> Self::Result {
-        let Poll { node, last_change } = poll;
-        if let Some(reply) = self.reply_to(&node, last_change) {
-            if self.deciding && reply.standing == Standing::Starting {
-                self.restore_nodes();
-            }
-            return Box::pin(ready(reply));
-        }
-        let answered = self.polls.wait(node, last_change);
-        let nobody_knows = PollReply { standing: Standing::Starting, up_to_date: false, stamp: Stamp(0) };
-        Box::pin(async move { answered.await.unwrap_or(nobody_knows) })
     }
 }
