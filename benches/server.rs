@@ -90,10 +90,19 @@ async fn measure() {
 
     let folder = tempfile::tempdir().unwrap();
     let connected = Server::start(folder.path(), 0).await;
-    let before = connected.rss_kb();
+    let empty = connected.rss_kb();
+    let mut one = connect(connected.address).await;
+    for number in 0..IDLE_CONNECTIONS {
+        poll(&mut one, &format!("agent-{number}"), "").await;
+    }
+    drop(one);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let registered = connected.rss_kb();
     let connections = open_idle(connected.address, IDLE_CONNECTIONS).await;
-    let per_connection = (connected.rss_kb() - before) as f64 / IDLE_CONNECTIONS as f64;
+    let per_connection = (connected.rss_kb() - registered) as f64 / IDLE_CONNECTIONS as f64;
+    let per_agent = (registered - empty) as f64 / IDLE_CONNECTIONS as f64;
     println!("Memory per idle agent connection, {} connections: {per_connection:>6.1} KB   (goal <= 22; stock 38)", connections.len());
+    println!("  and {per_agent:.1} KB for the record of each agent, connected or not");
     drop(connections);
     drop(connected);
 
