@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
-# A machine without Rust gets it from its package manager; nothing else is needed.
+# Rust comes from its own installer, because distributions carry older ones; a C compiler comes from the package manager.
 if ! command -v cargo >/dev/null; then
   echo "cargo not found: install Rust 1.89 or newer (https://www.rust-lang.org/tools/install), then run this again" >&2
   exit 1
