@@ -58,12 +58,13 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
-    open_api(&mut host, &settings, tokens, &served, &report, &dispatching)?;
+    let findings = Arc::new(Publisher::new(Vec::new()));
+    open_api(&mut host, &settings, tokens, &Shown { served: &served, report: &report, findings: &findings }, &dispatching)?;
     add_metrics(&host, &settings, &served, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
     let lease = EpochCounter::open(&folder, &*host.clock)?;
-    let store = FileAssignmentStore::open(folder, Arc::clone(&host.clock))?;
+    let store = FileAssignmentStore::open(folder, Arc::clone(&host.clock))?.showing_findings(findings);
     let mut subscribers = Vec::new();
     if settings.cluster_checks.enabled {
         let parts = DispatchingParts {
@@ -117,34 +118,44 @@ fn patch_options(settings: &ClusterSettings) -> PatchOptions {
     }
 }
 
+/// What the port answers from.
+struct Shown<'a> {
+    served: &'a Publisher<ServedTable>,
+    report: &'a Publisher<DiscoveryReport>,
+    /// What was wrong with the assignment files.
+    findings: &'a Publisher<Vec<String>>,
+}
+
 /// Opens the port of agents and command line. It answers 503 until there is something to answer from.
 fn open_api(
     host: &mut Host,
     settings: &ClusterSettings,
     tokens: Tokens,
-    served: &Publisher<ServedTable>,
-    report: &Publisher<DiscoveryReport>,
+    shown: &Shown<'_>,
     dispatching: &Dispatching,
 ) -> anyhow::Result<()> {
     let common = &settings.common;
-    let (table, enabled) = (served.reader(), settings.cluster_checks.enabled);
+    let (table, findings, enabled) = (shown.served.reader(), shown.findings.reader(), settings.cluster_checks.enabled);
     let admin = RoleAdmin {
         runtime: host.runtime.clone(),
         settings: common.clone(),
         clock: Arc::clone(&host.clock),
         started_unix_nanos: host.clock.unix_nanos(),
-        discovery: report.reader(),
+        discovery: shown.report.reader(),
         registry: host.kernel.registry(),
         stop: host.stop.clone(),
         journal: enabled.then(|| dispatching.journal.outlet()),
         fill_status: Arc::new(move |document| {
-            document.cluster_checks = enabled.then(|| ClusterChecksStatus::of(&table.peek()));
+            document.cluster_checks = enabled.then(|| {
+                let repaired_files = (*findings.current()).clone();
+                ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }
+            });
         }),
     };
     let api = ClusterApi {
         tokens,
         checks: enabled.then(|| ClusterChecks {
-            served: served.reader(),
+            served: shown.served.reader(),
             relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet())),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),

@@ -51,8 +51,9 @@ pub(super) fn read(name: &str, path: &Path, bytes: &[u8], environment: &Environm
         let position = Position::after(&String::from_utf8_lossy(good));
         file.error(Some(position), "not valid YAML", "a byte that is not UTF-8", "UTF-8 text")
     })?;
-    let document = yaml::parse_document(text)
-        .map_err(|error| file.error(Some(error.position()), "not valid YAML", &error.message, "a YAML mapping"))?;
+    let document = yaml::parse_document(text).map_err(|error| {
+        file.error(Some(error.position()), "not valid YAML", &error.message, "YAML; mend it at this line and column or just before")
+    })?;
     File { document, ..file }.build(environment)
 }
 

@@ -10,7 +10,7 @@ use muster_actors::domain::world::NodeKind;
 use muster_actors::kernel::clock::Clock;
 use muster_actors::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
-use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, redirect};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use tracing::info;
 use url::Url;
@@ -24,6 +24,11 @@ use crate::telemetry::errors;
 ///
 /// Units: characters.
 const REASON_LIMIT: usize = 120;
+/// Largest answer that is read.
+///
+/// Units: bytes. Why: whoever answers in place of the cluster agent must not take the memory of the node; 64 MiB hold the
+/// configs of tens of thousands of checks.
+const BODY_LIMIT: usize = 64 << 20;
 /// Limit of connecting: 1 s to dial and 5 s for the TLS handshake. Source: cluster-agent-kubernetes 1.4.
 const CONNECT_LIMIT: Duration = Duration::from_secs(6);
 /// Limit of waiting for the response header on an open connection.
@@ -229,8 +234,24 @@ async fn send(request: RequestBuilder, header_limit: Duration) -> Result<Vec<u8>
     let sent = tokio::time::timeout(header_limit, request.send()).await;
     let response = sent.map_err(|_| ClusterAgentError::Remote(format!("no response header within {header_limit:?}")))?.map_err(remote)?;
     let status = response.status();
-    let body = response.bytes().await.map_err(remote)?;
-    if status == StatusCode::OK { Ok(body.into()) } else { Err(ClusterAgentError::Remote(refusal(status, &body))) }
+    let body = read_body(response, BODY_LIMIT).await?;
+    if status == StatusCode::OK { Ok(body) } else { Err(ClusterAgentError::Remote(refusal(status, &body))) }
+}
+
+/// The whole body, unless it is larger than `limit` bytes.
+pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, ClusterAgentError> {
+    let too_large = || ClusterAgentError::Remote(format!("answer larger than {limit} bytes"));
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await.map_err(|error| ClusterAgentError::Remote(chain(&error)))? {
+        if body.len() + part.len() > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
 }
 
 /// The status, and what the server says about it.

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::client::http::read_body;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::Secret;
 
@@ -39,6 +40,10 @@ enum Answer {
     Full(u16, &'static str),
     /// Announces more than it sends and closes.
     Cut(&'static str),
+    /// Announces that many bytes, sends none and closes.
+    Announced(usize),
+    /// Sends this without saying how long it is and closes.
+    Unannounced(&'static str),
     /// Never answers.
     Silence,
 }
@@ -134,12 +139,16 @@ async fn serve(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + U
         let (text, cut) = match answer {
             Some(Answer::Full(status, body)) => (format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n{body}", body.len()), false),
             Some(Answer::Cut(body)) => (format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len() + 10), true),
+            Some(Answer::Announced(length)) => (format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"), true),
+            Some(Answer::Unannounced(body)) => (format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}"), true),
             Some(Answer::Silence) => std::future::pending().await,
             None => panic!("no answer scripted"),
         };
         stream.write_all(text.as_bytes()).await.unwrap();
         stream.flush().await.unwrap();
         if cut {
+            // So that an answer of unknown length ends in order; a client that hung up before does not mind.
+            let _ = stream.shutdown().await;
             return;
         }
     }
@@ -206,6 +215,22 @@ async fn only_a_complete_200_without_the_expected_json_is_unexpected() {
     assert!(is_remote(client.fetch_configs().await));
     server.will_answer([Answer::Full(200, "[]")]);
     assert!(is_unexpected(client.post_status(0, LIMIT).await));
+}
+
+#[actix_rt::test]
+async fn an_answer_is_read_up_to_its_limit() {
+    let server = Server::start().await;
+    let client = server.reached([Answer::Announced((64 << 20) + 1)]);
+    let too_large = |limit: usize| ClusterAgentError::Remote(format!("answer larger than {limit} bytes"));
+    assert_eq!(client.fetch_configs().await.unwrap_err(), too_large(64 << 20), "not even begun");
+
+    let plain = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+    for (limit, expected) in [(5, Ok(b"12345".to_vec())), (4, Err(too_large(4)))] {
+        server.will_answer([Answer::Unannounced("12345")]);
+        let response = plain.get(format!("https://localhost:{}", server.port)).send().await.unwrap();
+        assert_eq!(response.content_length(), None);
+        assert_eq!(read_body(response, limit).await, expected);
+    }
 }
 
 #[actix_rt::test]

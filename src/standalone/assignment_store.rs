@@ -11,6 +11,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use muster_actors::domain::assignment::{AssignmentTable, TableDelta};
 use muster_actors::domain::snapshot::{self, Ending, HEADER_BYTES, HeaderError};
 use muster_actors::kernel::clock::Clock;
+use muster_actors::kernel::published::Publisher;
 use muster_actors::ports::{AssignmentStore, StoreError, StoreSize, StoredTable};
 
 use crate::standalone::state_folder::{FILE_MODE, StateFolder, write_atomically};
@@ -42,6 +43,8 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct FileAssignmentStore {
     files: Arc<Mutex<Files>>,
+    /// What was wrong with the files, for the status.
+    findings: Arc<Publisher<Vec<String>>>,
 }
 
 struct Files {
@@ -75,7 +78,13 @@ impl FileAssignmentStore {
             }
         }
         let files = Files { folder, clock, log: None, log_unusable: false, size: StoreSize::default() };
-        Ok(Self { files: Arc::new(Mutex::new(files)) })
+        Ok(Self { files: Arc::new(Mutex::new(files)), findings: Arc::new(Publisher::new(Vec::new())) })
+    }
+
+    /// Shows there, too, what was wrong with the files and what was done about it: everything since the start of the process.
+    #[must_use]
+    pub fn showing_findings(self, findings: Arc<Publisher<Vec<String>>>) -> Self {
+        Self { findings, ..self }
     }
 
     /// Runs disk work on a blocking thread.
@@ -94,7 +103,16 @@ impl FileAssignmentStore {
 
 impl AssignmentStore for FileAssignmentStore {
     fn load(&self) -> BoxFuture<'static, Result<StoredTable, StoreError>> {
-        self.work(Files::load)
+        let shown = Arc::clone(&self.findings);
+        self.work(move |files| {
+            let stored = files.load()?;
+            // A second reading finds what the first one repaired in order, which does not make it untrue.
+            if !stored.findings.is_empty() {
+                let earlier = shown.reader().current();
+                shown.publish(earlier.iter().chain(&stored.findings).cloned().collect::<Vec<_>>());
+            }
+            Ok(stored)
+        })
     }
 
     fn append(&self, deltas: Vec<Arc<TableDelta>>) -> BoxFuture<'static, Result<StoreSize, StoreError>> {

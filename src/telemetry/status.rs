@@ -83,6 +83,9 @@ pub struct ClusterChecksStatus {
     /// What was discovered and cannot be dispatched: `name (source): reason`. Ours.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<String>,
+    /// Files of the assignment that were damaged at start, and what was done about each. Ours.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repaired_files: Vec<String>,
     /// Names of the checks.
     pub check_names: BTreeMap<String, JsonMap<String, Json>>,
 }

@@ -252,4 +252,10 @@ fn cluster_checks(out: &mut String, status: Option<&ClusterChecksStatus>) {
         (false, _, true) => line(out, 2, &format!("Status: Follower, redirecting to leader at {}", status.leader_ip)),
         (false, _, false) => line(out, 2, "Status: unknown"),
     }
+    if !status.repaired_files.is_empty() {
+        line(out, 2, &format!("Assignment Files Repaired At Start: {}", status.repaired_files.len()));
+    }
+    for repaired in &status.repaired_files {
+        line(out, 4, &format!("- {repaired}"));
+    }
 }

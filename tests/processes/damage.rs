@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value as Json;
+
 use crate::pretend_agent::PretendAgent;
-use crate::scene::{Scene, until};
+use crate::scene::{Scene, muster, until};
 use crate::server_kills::{Files, until_settled};
 
 /// What happens to a file: its name, what is done to it, and what the server must say.
@@ -39,6 +41,7 @@ fn set_aside(folder: &Path, file: &str) -> usize {
 async fn a_damaged_file_is_set_aside_and_the_server_serves() {
     let scene = Scene::set();
     let folder = scene.stage.folder_of("server").join("run/assignment");
+    let settings = scene.stage.folder_of("server").display().to_string();
     let log = scene.stage.folder().join("server.log");
     let mut files = Files::default();
     for number in 0..8 {
@@ -66,6 +69,11 @@ async fn a_damaged_file_is_set_aside_and_the_server_serves() {
             server.log().lines().any(|line| line.contains("assignment files were repaired") && line.contains(damage.says))
         })
         .await;
+        let said = muster(&["status", "--json", "-c", &settings]).await;
+        assert_eq!(said.code, 0, "{}", said.error);
+        let status: Json = serde_json::from_str(&said.out).unwrap();
+        let repaired = status["clusterchecks"]["RepairedFiles"].to_string();
+        assert!(repaired.contains(damage.says), "{version}: {repaired}");
         assert_eq!(set_aside(&folder, damage.file) - kept_before, usize::from(damage.kept), "{version}: {}", server.log());
         until_settled(&scene, &files, &agents).await;
     }

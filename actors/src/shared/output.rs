@@ -307,7 +307,21 @@ impl Output {
         let Stage::Draining(draining) = std::mem::replace(&mut self.stage, Stage::Open) else { return };
         let report =
             DrainReport { sent: self.stats.sent - draining.sent_before, lost: self.stats.total_dropped() - draining.dropped_before };
-        info!(destination = self.stats.destination, sent = ?report.sent, lost = ?report.lost, "output drained");
+        let DrainReport { sent, lost } = report;
+        info!(
+            destination = self.stats.destination,
+            payloads = sent.payloads,
+            points = sent.points,
+            sketches = sent.sketches,
+            check_runs = sent.check_runs,
+            events = sent.events,
+            lost_payloads = lost.payloads,
+            lost_points = lost.points,
+            lost_sketches = lost.sketches,
+            lost_check_runs = lost.check_runs,
+            lost_events = lost.events,
+            "output drained"
+        );
         for waiter in draining.waiters {
             // Whoever asked may have stopped waiting.
             let _ = waiter.send(report);

@@ -32,7 +32,7 @@ pub(super) const KEYS: &[KeySpec] = &[
         "config_providers",
         Kind::Maps,
         "",
-        "Sources of check configurations with their options: `name`, `polling`, `poll_interval`, `grace_time_seconds`, `degraded_deadline_minutes`",
+        "Sources of check configurations with their options: `name`, `poll_interval`, `grace_time_seconds`, `degraded_deadline_minutes`; `polling` is accepted and not used: every source is polled",
     ),
     duration_from_one("ad_config_poll_interval", Unit::Seconds, "10", "Time between two polls of a source of check configurations"),
     list("ignore_autoconf", "", "Integrations whose default files are skipped"),

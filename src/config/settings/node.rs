@@ -24,8 +24,6 @@ use crate::config::value::{Value, parse_node};
 pub struct ProviderSettings {
     /// `clusterchecks`, `endpointschecks`, ...
     pub name: String,
-    /// Whether it is asked again and again.
-    pub polling: bool,
     /// Time between two polls.
     pub poll_interval: Duration,
     /// How long a failing poll counts as up to date.
@@ -225,7 +223,7 @@ fn providers(config: &Config) -> Vec<ProviderSettings> {
     }
     for name in read::<Vec<String>>(config, "extra_config_providers") {
         if found.iter().all(|known| known.name != name) {
-            let entry = JsonMap::from_iter([("name".to_owned(), Json::from(name)), ("polling".to_owned(), Json::from(true))]);
+            let entry = JsonMap::from_iter([("name".to_owned(), Json::from(name))]);
             found.extend(provider(&entry, default_interval));
         }
     }
@@ -241,10 +239,10 @@ fn provider(entry: &JsonMap<String, Json>, default_interval: Duration) -> Option
             _ => None,
         }
     };
-    let poll_interval = duration("poll_interval", Unit::GoStyle).unwrap_or(default_interval);
+    // Without polling a node would run its first answer for ever; so neither `polling: false` nor an interval of 0 turns it off.
+    let poll_interval = duration("poll_interval", Unit::GoStyle).and_then(positive).unwrap_or(default_interval);
     Some(ProviderSettings {
         name,
-        polling: entry.get("polling").and_then(Json::as_bool).unwrap_or(false) && !poll_interval.is_zero(),
         poll_interval,
         grace: duration("grace_time_seconds", Unit::Seconds).unwrap_or(Duration::from_secs(60)),
         degraded_deadline: duration("degraded_deadline_minutes", Unit::Minutes).and_then(positive),

@@ -112,6 +112,21 @@ fn a_log_cut_off_at_any_byte_loads_the_changes_before_the_cut() {
 }
 
 #[test]
+fn findings_are_shown_until_the_process_ends() {
+    let place = Place::filled();
+    let log = std::fs::read(place.path("log")).unwrap();
+    std::fs::write(place.path("log"), &log[..log.len() - 1]).unwrap();
+    let findings = Arc::new(Publisher::new(Vec::new()));
+    let shown = findings.reader();
+    let store = place.try_open().unwrap().showing_findings(findings);
+    let found = block_on(store.load()).unwrap().findings;
+    assert!(found.len() == 1 && found[0].contains("cut off"), "{found:?}");
+    assert_eq!(*shown.current(), found);
+    assert!(block_on(store.load()).unwrap().findings.is_empty());
+    assert_eq!(*shown.current(), found, "also after the store was read again");
+}
+
+#[test]
 fn a_flipped_bit_in_the_log_is_set_aside_and_reported() {
     let log = std::fs::read(Place::filled().path("log")).unwrap();
     for position in (HEADER_BYTES..log.len()).step_by(7) {

@@ -323,6 +323,20 @@ fn configs_that_cannot_be_dispatched_are_listed() {
 }
 
 #[test]
+fn repaired_assignment_files_are_listed_whatever_the_standing() {
+    for standing in [Standing::Starting, Standing::WarmingUp, Standing::Active] {
+        let mut document = cluster_document("");
+        let mut status = ClusterChecksStatus::of(&table(standing));
+        assert_eq!(serde_json::to_value(&status).unwrap().get("RepairedFiles"), None);
+        status.repaired_files = vec!["/run/log: cut off 3 bytes".to_owned()];
+        assert_eq!(serde_json::to_value(&status).unwrap()["RepairedFiles"][0], "/run/log: cut off 3 bytes");
+        document.cluster_checks = Some(status);
+        let text = document.text(false);
+        assert!(text.contains("  Assignment Files Repaired At Start: 1\n    - /run/log: cut off 3 bytes\n"), "{text}");
+    }
+}
+
+#[test]
 fn problems_of_the_configuration_are_repeated() {
     let text = cluster_document("health_port: x\n").text(false);
     assert!(text.contains("\nConfiguration problems\n") && text.contains("  health_port: invalid value \"x\" ("), "{text}");

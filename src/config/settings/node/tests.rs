@@ -60,7 +60,6 @@ fn nr_t52_the_environment_of_a_runner_pod_makes_a_runner() {
     assert_eq!(cluster_agent.real_ip, "10.1.0.7");
     assert_eq!(node.providers.len(), 1);
     assert_eq!(node.providers[0].name, "clusterchecks");
-    assert!(node.providers[0].polling);
     assert_eq!(node.outputs, [OutputKind::Datadog]);
     assert!(!node.common.log.on_stderr);
 }
@@ -125,20 +124,26 @@ fn sources_take_their_options_from_config_providers() {
         [
             ProviderSettings {
                 name: "clusterchecks".to_owned(),
-                polling: true,
                 poll_interval: seconds(30),
                 grace: seconds(15),
                 degraded_deadline: Some(seconds(120)),
             },
             ProviderSettings {
                 name: "endpointschecks".to_owned(),
-                polling: true,
                 poll_interval: seconds(10),
                 grace: seconds(60),
                 degraded_deadline: None,
             },
         ]
     );
+}
+
+#[test]
+fn a_source_is_always_polled() {
+    let text =
+        "config_providers:\n  - name: clusterchecks\n    polling: false\n    poll_interval: 0s\ncluster_agent:\n  url: 127.0.0.1:5005\n";
+    let node = settings(text, &[("DD_CLUSTER_AGENT_AUTH_TOKEN", TOKEN)]).unwrap();
+    assert_eq!(node.providers[0].poll_interval, Duration::from_secs(10));
 }
 
 #[test]
