@@ -87,7 +87,7 @@ impl ClusterAgentClient for SimClient {
                     let Some(door) = door else { return refused() };
                     let answer = door.fetch(&node);
                     if answer.is_ok() {
-                        links.auditor.answered(&node, &door.served.peek(), &links.files.expected());
+                        links.auditor.answered(&node, &door.served.peek(), || links.files.expected());
                     }
                     answer
                 }

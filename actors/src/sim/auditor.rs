@@ -81,11 +81,18 @@ impl Auditor {
     /// Why this and not more: a set may be empty or smaller because its configs were removed or moved, by an expiry for example; but a
     /// config leaves a node and comes to another in one decision, which is shown at once. That the other node lives is not asked for:
     /// the server cannot know before the expiry. `existing` is what the files say, so a removal counts before the server hears of it.
-    pub(super) fn answered(&self, node: &NodeName, served: &ServedTable, existing: &RunningSet) {
+    pub(super) fn answered(&self, node: &NodeName, served: &ServedTable, existing: impl FnOnce() -> RunningSet) {
         let inner = self.inner();
         let Some(had) = inner.last_given.get(node) else { return };
-        let shown = running_set(served.nodes.values().flat_map(|entry| entry.view.configs.iter().map(|config| &config.config)));
-        let dropped = had.intersection(existing).filter(|id| !shown.contains(id)).count();
+        let shown_to = |name: &NodeName| served.nodes.get(name).into_iter().flat_map(|entry| entry.view.configs.iter());
+        let mut dropped = had - &running_set(shown_to(node).map(|config| &config.config));
+        if dropped.is_empty() {
+            return;
+        }
+        let elsewhere = running_set(served.nodes.keys().flat_map(shown_to).map(|config| &config.config));
+        let existing = existing();
+        dropped.retain(|id| existing.contains(id) && !elsewhere.contains(id));
+        let dropped = dropped.len();
         if dropped > 0 {
             self.trace.violation(format_args!("{node} is told to stop {dropped} of {} checks that nobody else is shown", had.len()));
         }

@@ -71,7 +71,7 @@ pub(super) fn plan(random: &dyn Random) -> Vec<(Duration, Fault)> {
     let mut faults = vec![(CALM_BEFORE, Fault::AddConfigs(random.below(4)))];
     for _ in 0..8 + random.below(8) {
         let mut wait = Duration::from_millis(500 + random.below(25_000));
-        let fault = match random.below(15) {
+        let fault = match random.below(16) {
             0 | 1 => Fault::ToggleAgent(random.below(AGENTS)),
             2 => Fault::Partition { agent: random.below(AGENTS), lasts: Duration::from_secs(1 + random.below(60)) },
             3 => Fault::Lossy { loss: random.unit() * 0.3, lasts: Duration::from_secs(5 + random.below(40)) },
@@ -87,7 +87,7 @@ pub(super) fn plan(random: &dyn Random) -> Vec<(Duration, Fault)> {
             10 => Fault::RestartAgent { agent: random.below(AGENTS), down: Duration::from_millis(500 + random.below(45_000)) },
             11 => Fault::CrashProvider(random.below(AGENTS)),
             12 => Fault::Outage { lasts: Duration::from_secs(20 + random.below(40)) },
-            13 if !disk_fails => Fault::ReplaceServer { down: Duration::from_secs(random.below(45)) },
+            13 | 14 if !disk_fails => Fault::ReplaceServer { down: Duration::from_secs(random.below(45)) },
             _ => Fault::ChangeConfig(random.next_u64()),
         };
         let hits_writers = matches!(fault, Fault::KillServer { .. } | Fault::ReplaceServer { .. } | Fault::CrashActor(_));

@@ -85,8 +85,8 @@ impl World {
             trace,
         };
         // On a slow disk, agents poll while a decision is written.
-        let slowest = if universe.random().below(3) == 0 { 500_000 } else { 30_000 };
-        let disk_time = Duration::from_micros(200 + universe.random().below(slowest));
+        let slow = if universe.random().below(2) == 0 { 300_000 } else { 0 };
+        let disk_time = Duration::from_micros(200 + slow + universe.random().below(30_000 + slow));
         Self {
             universe: universe.clone(),
             links,
