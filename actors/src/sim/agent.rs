@@ -8,6 +8,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::domain::ids::{NodeName, Stamp};
 use crate::domain::provider_state::{ConfigSource, ProviderPolicy};
+use crate::domain::world::Standing;
 use crate::kernel::health::HealthKind;
 use crate::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use crate::kernel::published::Publisher;
@@ -18,6 +19,7 @@ use crate::messages::scheduler::ApplyConfigs;
 use crate::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
 use crate::shared::config_provider::{ConfigProvider, ProviderLinks, ProviderView};
 use crate::sim::auditor::{Auditor, RunningSet, running_set};
+use crate::sim::discovery::Files;
 use crate::sim::front_door::FrontDoor;
 use crate::sim::network::Network;
 use crate::sim::trace::Trace;
@@ -36,6 +38,7 @@ pub(super) struct AgentLinks {
     pub(super) door: CurrentDoor,
     pub(super) network: Network,
     pub(super) auditor: Auditor,
+    pub(super) files: Files,
     pub(super) trace: Trace,
 }
 
@@ -65,7 +68,9 @@ impl ClusterAgentClient for SimClient {
             };
             let answer = links.network.exchange(node.as_str(), deliver).await;
             links.trace.note(format_args!("{node} status {last_change} -> {answer:?}"));
-            if answer == Ok(UpToDate(true)) && last_change >= 0 {
+            // While the server warms up, "up to date" says nothing about the set.
+            let active = lock(&links.door).as_ref().is_some_and(|door| door.served.peek().standing == Standing::Active);
+            if answer == Ok(UpToDate(true)) && last_change >= 0 && active {
                 links.auditor.polled(&node);
             }
             answer
@@ -77,8 +82,16 @@ impl ClusterAgentClient for SimClient {
         let (node, links) = (self.node.clone(), self.links.clone());
         async move {
             let deliver = || {
-                let (door, node) = (lock(&links.door).clone(), node.clone());
-                async move { door.map_or_else(refused, |door| door.fetch(&node)) }.boxed()
+                let (door, node, links) = (lock(&links.door).clone(), node.clone(), links.clone());
+                async move {
+                    let Some(door) = door else { return refused() };
+                    let answer = door.fetch(&node);
+                    if answer.is_ok() {
+                        links.auditor.answered(&node, &door.served.peek(), || links.files.expected());
+                    }
+                    answer
+                }
+                .boxed()
             };
             let answer = links.network.exchange(node.as_str(), deliver).await;
             match &answer {
@@ -157,6 +170,11 @@ impl Agent {
 
     pub(super) fn running(&self) -> RunningSet {
         lock(&self.running).clone()
+    }
+
+    /// The provider forgets its version and its set; the workers run on.
+    pub(super) fn crash_provider(&self) -> bool {
+        self.kernel.crash("ConfigProvider")
     }
 
     pub(super) async fn kill(self) {

@@ -29,6 +29,8 @@ struct Inner {
     versions: BTreeMap<(NodeName, Stamp), RunningSet>,
     /// Newest version each node was given.
     newest: BTreeMap<NodeName, Stamp>,
+    /// What each node was given last, over all its lives and all lives of the server.
+    last_given: BTreeMap<NodeName, RunningSet>,
     /// Completed polls of each agent.
     polls: BTreeMap<NodeName, u64>,
     /// Since how many completed polls two agents run the same check.
@@ -55,6 +57,7 @@ impl Auditor {
     /// An agent received a set: the same version is the same set for ever, and versions go up.
     pub(super) fn received(&self, node: &NodeName, stamp: Stamp, set: &RunningSet) {
         let mut inner = self.inner();
+        inner.last_given.insert(node.clone(), set.clone());
         if stamp.0 == 0 {
             if !set.is_empty() {
                 self.trace.violation(format_args!("{node} was given a set with version 0"));
@@ -70,6 +73,36 @@ impl Auditor {
             self.trace.violation(format_args!("{node} went back from {newest} to {stamp}"));
         }
         *newest = stamp;
+    }
+
+    /// The server answers a request for configs out of `served`: what the node had, and what still exists, must be shown to
+    /// somebody at that moment, or else the node stops it and nobody runs it.
+    ///
+    /// Why this and not more: a set may be empty or smaller because its configs were removed or moved, by an expiry for example; but a
+    /// config leaves a node and comes to another in one decision, which is shown at once. That the other node lives is not asked for:
+    /// the server cannot know before the expiry. `existing` is what the files say, so a removal counts before the server hears of it.
+    pub(super) fn answered(&self, node: &NodeName, served: &ServedTable, existing: impl FnOnce() -> RunningSet) {
+        let inner = self.inner();
+        let Some(had) = inner.last_given.get(node) else { return };
+        let shown_to = |name: &NodeName| served.nodes.get(name).into_iter().flat_map(|entry| entry.view.configs.iter());
+        let mut dropped = had - &running_set(shown_to(node).map(|config| &config.config));
+        if dropped.is_empty() {
+            return;
+        }
+        let elsewhere = running_set(served.nodes.keys().flat_map(shown_to).map(|config| &config.config));
+        let existing = existing();
+        dropped.retain(|id| existing.contains(id) && !elsewhere.contains(id));
+        let dropped = dropped.len();
+        if dropped > 0 {
+            self.trace.violation(format_args!("{node} is told to stop {dropped} of {} checks that nobody else is shown", had.len()));
+        }
+    }
+
+    /// The server begins anew with an empty disk: its versions have nothing to do with those of before.
+    pub(super) fn replaced(&self) {
+        let mut inner = self.inner();
+        inner.versions.clear();
+        inner.newest.clear();
     }
 
     /// An agent completed a poll: it knows what it is to run.

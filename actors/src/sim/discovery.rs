@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::domain::config::CheckConfig;
+use crate::domain::patch::{Dispatchable, PatchOptions, dispatched};
 use crate::kernel::mailbox::Outlet;
 use crate::messages::resolver::ProviderListing;
 use crate::ports::DiscoverySource;
+use crate::sim::auditor::{RunningSet, running_set};
 use crate::testing::configs::discovered;
 
 const PROVIDER: &str = "file";
@@ -65,6 +67,16 @@ impl Files {
 
     pub(super) fn all(&self) -> Vec<Arc<CheckConfig>> {
         self.inner().files.values().map(Arc::clone).collect()
+    }
+
+    /// What is to run somewhere.
+    pub(super) fn expected(&self) -> RunningSet {
+        let options = PatchOptions::default();
+        let patched = self.all().into_iter().filter_map(|config| match dispatched(&config, &options) {
+            Ok(Dispatchable::Cluster(config)) => Some(config.config),
+            _ => None,
+        });
+        running_set(&patched.collect::<Vec<_>>())
     }
 }
 

@@ -16,6 +16,21 @@ const CALM_BEFORE: Duration = Duration::from_secs(50);
 pub(super) enum Fault {
     /// An agent dies; it comes back under the same name if it was down already.
     ToggleAgent(u64),
+    /// An agent dies and comes back after a while, before or after its expiry, with nothing.
+    RestartAgent {
+        agent: u64,
+        down: Duration,
+    },
+    /// The provider of an agent panics: it begins anew with version 0 while the checks run on.
+    CrashProvider(u64),
+    /// No agent and the server can reach each other; after half a minute nobody is left.
+    Outage {
+        lasts: Duration,
+    },
+    /// The server is replaced by one that starts cold, as when agents migrate from a stock server.
+    ReplaceServer {
+        down: Duration,
+    },
     /// An agent and the server cannot reach each other.
     Partition {
         agent: u64,
@@ -56,7 +71,7 @@ pub(super) fn plan(random: &dyn Random) -> Vec<(Duration, Fault)> {
     let mut faults = vec![(CALM_BEFORE, Fault::AddConfigs(random.below(4)))];
     for _ in 0..8 + random.below(8) {
         let mut wait = Duration::from_millis(500 + random.below(25_000));
-        let fault = match random.below(11) {
+        let fault = match random.below(16) {
             0 | 1 => Fault::ToggleAgent(random.below(AGENTS)),
             2 => Fault::Partition { agent: random.below(AGENTS), lasts: Duration::from_secs(1 + random.below(60)) },
             3 => Fault::Lossy { loss: random.unit() * 0.3, lasts: Duration::from_secs(5 + random.below(40)) },
@@ -69,9 +84,13 @@ pub(super) fn plan(random: &dyn Random) -> Vec<(Duration, Fault)> {
             6 | 7 => Fault::ClockStep { nanos: random.below(7_200_000_000_000) as i64 - 3_600_000_000_000 },
             8 => Fault::AddConfigs(1 + random.below(5)),
             9 => Fault::RemoveConfig(random.next_u64()),
+            10 => Fault::RestartAgent { agent: random.below(AGENTS), down: Duration::from_millis(500 + random.below(45_000)) },
+            11 => Fault::CrashProvider(random.below(AGENTS)),
+            12 => Fault::Outage { lasts: Duration::from_secs(20 + random.below(40)) },
+            13 | 14 if !disk_fails => Fault::ReplaceServer { down: Duration::from_secs(random.below(45)) },
             _ => Fault::ChangeConfig(random.next_u64()),
         };
-        let hits_writers = matches!(fault, Fault::KillServer { .. } | Fault::CrashActor(_));
+        let hits_writers = matches!(fault, Fault::KillServer { .. } | Fault::ReplaceServer { .. } | Fault::CrashActor(_));
         if hits_writers && random.below(4) > 0 {
             // Faults at quiet moments prove little: let this one hit a decision that is on its way to the disk and to the agents.
             faults.push((wait, Fault::ChangeManyConfigs(random.next_u64())));
@@ -99,7 +118,10 @@ mod tests {
         for seed in 0..200 {
             let faults = plan(&SeededRandom::new(seed));
             let has = |wanted: fn(&Fault) -> bool| faults.iter().any(|(_, fault)| wanted(fault));
-            assert!(!(has(|fault| matches!(fault, Fault::DiskFails { .. })) && has(|fault| matches!(fault, Fault::KillServer { .. }))));
+            assert!(
+                !(has(|fault| matches!(fault, Fault::DiskFails { .. }))
+                    && has(|fault| matches!(fault, Fault::KillServer { .. } | Fault::ReplaceServer { .. })))
+            );
         }
     }
 }

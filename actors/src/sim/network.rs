@@ -19,6 +19,7 @@ struct Quality {
     /// Probability that a request arrives twice.
     duplication: f64,
     partitioned: BTreeSet<String>,
+    all_partitioned: bool,
 }
 
 /// The network. Clones share it.
@@ -51,6 +52,10 @@ impl Network {
         };
     }
 
+    pub(super) fn partition_all(&self, apart: bool) {
+        self.quality().all_partitioned = apart;
+    }
+
     pub(super) fn heal(&self) {
         *self.quality() = Quality::default();
     }
@@ -58,7 +63,7 @@ impl Network {
     fn lost(&self, node: &str) -> bool {
         let chance = self.random.unit();
         let quality = self.quality();
-        chance < quality.loss || quality.partitioned.contains(node)
+        chance < quality.loss || quality.all_partitioned || quality.partitioned.contains(node)
     }
 
     fn delay(&self) -> Duration {

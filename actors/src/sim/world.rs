@@ -1,12 +1,11 @@
 //! One run: server, agents, faults, and the calm at the end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::domain::ids::NodeName;
-use crate::domain::patch::{Dispatchable, PatchOptions, dispatched};
 use crate::domain::world::Standing;
 use crate::kernel::universe::{self, Universe};
 use crate::sim::agent::{Agent, AgentLinks, CurrentDoor};
@@ -47,8 +46,10 @@ pub struct Report {
 struct World {
     universe: Universe,
     links: AgentLinks,
-    files: Files,
-    store: FakeAssignmentStore,
+    disk_time: Duration,
+    store: RefCell<FakeAssignmentStore>,
+    /// Whether the warm-up that an empty disk needs was over when a server was last killed.
+    warmed_up: Cell<bool>,
     server: RefCell<Option<Server>>,
     agents: RefCell<BTreeMap<NodeName, Agent>>,
     epoch: RefCell<u64>,
@@ -80,14 +81,18 @@ impl World {
             door: CurrentDoor::default(),
             network: Network::new(universe.random()),
             auditor: Auditor::new(trace.clone()),
+            files: Files::default(),
             trace,
         };
-        let disk_time = Duration::from_micros(200 + universe.random().below(30_000));
+        // On a slow disk, agents poll while a decision is written.
+        let slow = if universe.random().below(2) == 0 { 300_000 } else { 0 };
+        let disk_time = Duration::from_micros(200 + slow + universe.random().below(30_000 + slow));
         Self {
             universe: universe.clone(),
             links,
-            files: Files::default(),
-            store: FakeAssignmentStore::with_delay(disk_time),
+            disk_time,
+            store: RefCell::new(FakeAssignmentStore::with_delay(disk_time)),
+            warmed_up: Cell::default(),
             server: RefCell::default(),
             agents: RefCell::default(),
             epoch: RefCell::new(0),
@@ -97,7 +102,7 @@ impl World {
 
     async fn run(self: &Rc<Self>) {
         let random = self.universe.random();
-        self.files.add(8 + random.below(30));
+        self.links.files.add(8 + random.below(30));
         self.start_server().await;
         for number in 0..AGENTS {
             self.start_agent(&agent_name(number));
@@ -116,12 +121,12 @@ impl World {
         }
         self.links.trace.note(format_args!("calm"));
         self.links.network.heal();
-        self.store.fail(false);
+        self.store.borrow().fail(false);
         if self.agents.borrow().is_empty() {
             self.start_agent(&agent_name(0));
         }
         self.universe.advance(CALM_AFTER).await;
-        self.links.auditor.settled(&self.expected(), &self.running());
+        self.links.auditor.settled(&self.links.files.expected(), &self.running());
         auditor.abort();
         let agents = std::mem::take(&mut *self.agents.borrow_mut());
         for (_, agent) in agents {
@@ -147,6 +152,32 @@ impl World {
                 self.universe.advance(down).await;
                 self.start_server().await;
             }
+            Fault::RestartAgent { agent, down } => {
+                let node = agent_name(agent);
+                self.stop_agent(&node).await;
+                self.later(down, move |world| {
+                    if !world.agents.borrow().contains_key(&node) {
+                        world.start_agent(&node);
+                    }
+                });
+            }
+            Fault::CrashProvider(agent) => {
+                if self.agents.borrow().get(&agent_name(agent)).is_some_and(Agent::crash_provider) {
+                    self.universe.expect_panics(1);
+                }
+            }
+            Fault::Outage { lasts } => {
+                self.links.network.partition_all(true);
+                self.later(lasts, |world| world.links.network.partition_all(false));
+            }
+            Fault::ReplaceServer { down } => {
+                self.kill_server(1.0).await;
+                self.store.replace(FakeAssignmentStore::with_delay(self.disk_time));
+                self.warmed_up.set(false);
+                self.links.auditor.replaced();
+                self.universe.advance(down).await;
+                self.start_server().await;
+            }
             Fault::CrashActor(name) => {
                 if self.server.borrow().as_ref().is_some_and(|server| server.crash(name)) {
                     self.universe.expect_panics(1);
@@ -154,8 +185,8 @@ impl World {
             }
             Fault::ClockStep { nanos } => self.universe.virtual_clock().step_wall(nanos),
             Fault::DiskFails { lasts } => {
-                self.store.fail(true);
-                self.later(lasts, |world| world.store.fail(false));
+                self.store.borrow().fail(true);
+                self.later(lasts, |world| world.store.borrow().fail(false));
             }
             Fault::AddConfigs(count) => self.change_files(|files| files.add(count)),
             Fault::RemoveConfig(choice) => self.change_files(|files| files.remove(choice)),
@@ -179,7 +210,7 @@ impl World {
     }
 
     fn change_files(&self, change: impl FnOnce(&Files)) {
-        change(&self.files);
+        change(&self.links.files);
         if let Some(server) = self.server.borrow().as_ref() {
             server.notice_files();
         }
@@ -191,21 +222,26 @@ impl World {
     }
 
     async fn toggle_agent(&self, node: &NodeName) {
-        let agent = self.agents.borrow_mut().remove(node);
-        match agent {
-            Some(agent) => {
-                self.links.auditor.gone(node);
-                agent.kill().await;
-            }
-            None => self.start_agent(node),
+        if !self.stop_agent(node).await {
+            self.start_agent(node);
         }
+    }
+
+    /// Whether it ran.
+    async fn stop_agent(&self, node: &NodeName) -> bool {
+        let agent = self.agents.borrow_mut().remove(node);
+        let Some(agent) = agent else { return false };
+        self.links.auditor.gone(node);
+        agent.kill().await;
+        true
     }
 
     async fn start_server(&self) {
         *self.epoch.borrow_mut() += 1;
-        let stored = self.store.stored();
+        let store = self.store.borrow().clone();
+        let stored = store.stored();
         let epoch = *self.epoch.borrow();
-        let server = Server::start(&self.universe, &self.links.trace, epoch, &self.store, &self.files);
+        let server = Server::start(&self.universe, &self.links.trace, epoch, &store, &self.links.files);
         let (door, served) = (server.front_door(), server.served.clone());
         self.server.replace(Some(server));
         self.universe.advance(DOOR_OPENS_AFTER).await;
@@ -213,10 +249,10 @@ impl World {
         let warm = served.standing == Standing::Active;
         self.links.trace.note(format_args!("server {epoch} is {:?} with {} nodes", served.standing, served.nodes.len()));
         let known = running_set(stored.table.rows().values().map(|row| &row.config.config));
-        if warm && known == self.expected() && stored.table.dangling().is_empty() {
+        if warm && known == self.links.files.expected() && stored.table.dangling().is_empty() {
             self.links.auditor.restarted(&served, &stored);
         }
-        if !warm && stored.restored && !stored.table.nodes().is_empty() && self.universe.clock().monotonic() > Duration::from_secs(45) {
+        if !warm && stored.restored && !stored.table.nodes().is_empty() && self.warmed_up.get() {
             self.links.trace.violation(format_args!("a restart with a saved table warms up"));
         }
         *self.links.door.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(door);
@@ -227,22 +263,13 @@ impl World {
         let Some(server) = self.server.take() else { return };
         *self.kills.borrow_mut() += 1;
         let shown = server.served.current();
-        self.store.lose_power(written_fraction);
-        self.links.auditor.killed(&shown, &self.store.stored());
+        self.warmed_up.set(self.warmed_up.get() || shown.standing == Standing::Active);
+        self.store.borrow().lose_power(written_fraction);
+        self.links.auditor.killed(&shown, &self.store.borrow().stored());
         server.kill().await;
     }
 
     fn running(&self) -> BTreeMap<NodeName, RunningSet> {
         self.agents.borrow().iter().map(|(node, agent)| (node.clone(), agent.running())).collect()
-    }
-
-    /// What is to run somewhere.
-    fn expected(&self) -> RunningSet {
-        let options = PatchOptions::default();
-        let patched = self.files.all().into_iter().filter_map(|config| match dispatched(&config, &options) {
-            Ok(Dispatchable::Cluster(config)) => Some(config.config),
-            _ => None,
-        });
-        running_set(&patched.collect::<Vec<_>>())
     }
 }
