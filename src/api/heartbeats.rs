@@ -9,8 +9,8 @@ use std::time::Duration;
 use muster_actors::kernel::mailbox::Outlet;
 use muster_actors::messages::membership::{Heartbeat, Heartbeats};
 
-/// How long the first heartbeat of a batch waits for others.
-const GATHER: Duration = Duration::from_millis(50);
+/// How long the first heartbeat of a batch waits for others in a server.
+pub const GATHER: Duration = Duration::from_millis(50);
 
 /// Heartbeats that are posted at once, without waiting for the time.
 ///
@@ -21,30 +21,31 @@ const FULL: usize = 256;
 #[derive(Debug)]
 pub struct HeartbeatRelay {
     membership: Outlet<Heartbeats>,
+    gather: Duration,
     waiting: Mutex<Vec<Heartbeat>>,
 }
 
 impl HeartbeatRelay {
-    /// A relay to `Membership`.
-    pub fn new(membership: Outlet<Heartbeats>) -> Self {
-        Self { membership, waiting: Mutex::default() }
+    /// A relay to `Membership` that waits `gather` for company; zero = every heartbeat is posted at once.
+    pub fn new(membership: Outlet<Heartbeats>, gather: Duration) -> Self {
+        Self { membership, gather, waiting: Mutex::default() }
     }
 
-    /// Passes a heartbeat on within [`GATHER`]. Must be called on a thread with an actix system.
+    /// Passes a heartbeat on. Must be called on a thread with an actix system.
     pub fn pass_on(self: &Arc<Self>, beat: Heartbeat) {
         let waiting = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.push(beat);
             waiting.len()
         };
-        if waiting == 1 {
+        if waiting >= FULL || self.gather.is_zero() {
+            self.post();
+        } else if waiting == 1 {
             let relay = Arc::clone(self);
             actix_rt::spawn(async move {
-                tokio::time::sleep(GATHER).await;
+                tokio::time::sleep(relay.gather).await;
                 relay.post();
             });
-        } else if waiting >= FULL {
-            self.post();
         }
     }
 
@@ -78,7 +79,7 @@ mod tests {
     fn heartbeats_of_a_moment_arrive_together_and_none_is_kept() {
         universe::run(1, |universe| async move {
             let (outlet, posted) = universe.recorder::<Heartbeats>("membership");
-            let relay = Arc::new(HeartbeatRelay::new(outlet));
+            let relay = Arc::new(HeartbeatRelay::new(outlet, GATHER));
             (0..3).for_each(|number| relay.pass_on(beat(number)));
             universe.settle().await;
             assert!(posted.take().is_empty());
@@ -96,7 +97,7 @@ mod tests {
     fn a_full_batch_does_not_wait() {
         universe::run(2, |universe| async move {
             let (outlet, posted) = universe.recorder::<Heartbeats>("membership");
-            let relay = Arc::new(HeartbeatRelay::new(outlet));
+            let relay = Arc::new(HeartbeatRelay::new(outlet, GATHER));
             (0..FULL).for_each(|number| relay.pass_on(beat(number)));
             universe.settle().await;
             assert_eq!(posted.take().iter().map(|batch| batch.beats.len()).collect::<Vec<_>>(), [FULL]);

@@ -21,7 +21,7 @@ use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
-use crate::api::heartbeats::HeartbeatRelay;
+use crate::api::heartbeats::{GATHER, HeartbeatRelay};
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::version::AgentVersion;
 use crate::app::admin::RoleAdmin;
@@ -156,7 +156,7 @@ fn open_api(
         tokens,
         checks: enabled.then(|| ClusterChecks {
             served: shown.served.reader(),
-            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet())),
+            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), GATHER)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
         }),

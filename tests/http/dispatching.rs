@@ -90,7 +90,7 @@ impl Cluster {
         dispatching.start(&kernel, parts);
         let checks = ClusterChecks {
             served,
-            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet())),
+            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), Duration::ZERO)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
         };

@@ -346,7 +346,7 @@ impl Site {
         let observations = Arc::new(Observations::default());
         let checks = setup.checks_enabled.then(|| ClusterChecks {
             served,
-            relay: Arc::new(HeartbeatRelay::new(cluster.outlet())),
+            relay: Arc::new(HeartbeatRelay::new(cluster.outlet(), Duration::ZERO)),
             heartbeats: cluster.outlet(),
             polls: cluster.outlet(),
         });
