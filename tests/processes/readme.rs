@@ -13,8 +13,7 @@ use crate::starts::free;
 fn terminals(folder: &Path, ports: &[(&str, String)]) -> Vec<String> {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let section = readme.split("## Use it").nth(1).unwrap();
-    let mut commands = section.split("```").nth(1).unwrap().replace("cargo run --release --", MUSTER);
-    commands = commands.replace("/tmp/", &format!("{}/", folder.display()));
+    let mut commands = section.split("```").nth(1).unwrap().replace("/tmp/", &format!("{}/", folder.display()));
     // In two steps, because a free port may contain the digits of a written one.
     for (position, (written, _)) in ports.iter().enumerate() {
         assert!(commands.contains(written), "port {written} is not in the example");
@@ -23,6 +22,8 @@ fn terminals(folder: &Path, ports: &[(&str, String)]) -> Vec<String> {
     for (position, (_, free)) in ports.iter().enumerate() {
         commands = commands.replace(&format!("<port {position}>"), free);
     }
+    // Last, because the program's own path may look like one of the example's.
+    commands = commands.replace("cargo run --release --", MUSTER);
     let mut parts = commands.split("# Terminal ");
     let everywhere = parts.next().unwrap();
     parts.map(|part| format!("{everywhere}\n# {part}")).collect()
