@@ -41,10 +41,10 @@ impl HeartbeatRelay {
         if waiting >= FULL || self.gather.is_zero() {
             self.post();
         } else if waiting == 1 {
-            let relay = Arc::clone(self);
+            let batch = Batch(Arc::clone(self));
             actix_rt::spawn(async move {
-                tokio::time::sleep(relay.gather).await;
-                relay.post();
+                tokio::time::sleep(batch.0.gather).await;
+                drop(batch);
             });
         }
     }
@@ -54,6 +54,17 @@ impl HeartbeatRelay {
         if !beats.is_empty() {
             self.membership.post(Heartbeats { beats });
         }
+    }
+}
+
+/// Posts what waits when it goes.
+///
+/// Why: the thread that gathers may end before its time is over; what it holds must not wait for 255 more heartbeats.
+struct Batch(Arc<HeartbeatRelay>);
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.0.post();
     }
 }
 
@@ -90,6 +101,19 @@ mod tests {
             universe.advance(GATHER).await;
             universe.settle().await;
             assert_eq!(posted.take().len(), 1, "the next one starts a batch of its own");
+        });
+    }
+
+    #[test]
+    fn a_thread_that_ends_while_it_gathers_leaves_nothing_behind() {
+        universe::run(3, |universe| async move {
+            let (outlet, posted) = universe.recorder::<Heartbeats>("membership");
+            let relay = Arc::new(HeartbeatRelay::new(outlet, GATHER));
+            let gathering = Arc::clone(&relay);
+            let thread = std::thread::spawn(move || actix_rt::Runtime::new().unwrap().block_on(async { gathering.pass_on(beat(1)) }));
+            thread.join().unwrap();
+            universe.settle().await;
+            assert_eq!(posted.take().len(), 1);
         });
     }
 
