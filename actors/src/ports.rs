@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 
 use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::config::CheckConfig;
 use crate::domain::delivery::{Encoded, KeyState, Payload, SendResult};
 use crate::domain::ids::CheckId;
+use crate::domain::kube::objects::Kind;
 use crate::domain::lease::LeaseGrant;
 use crate::domain::samples::{Batch, RunSamples};
+use crate::messages::informer::WatchEvent;
 
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]
@@ -195,6 +198,16 @@ pub trait AssignmentStore: Send + Sync {
     ///
     /// Errors: [`StoreError`]; what was stored before is still there.
     fn replace(&self, table: AssignmentTable) -> BoxFuture<'static, Result<StoreSize, StoreError>>;
+}
+
+/// A watch on all objects of one kind.
+pub trait WatchSource: Send + Sync {
+    /// Which kind.
+    fn kind(&self) -> Kind;
+
+    /// Starts watching: lists, then reports changes, in batches as they arrive. The stream never ends; it tries again after failures
+    /// with growing, jittered pauses. Dropping it ends the watch.
+    fn watch(&self) -> BoxStream<'static, Vec<WatchEvent>>;
 }
 
 /// Why the lease was not granted.

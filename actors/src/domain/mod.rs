@@ -1,5 +1,6 @@
 //! The pure core: rules as functions over values. No actors, no clock, no I/O, no logging.
 
+pub mod ad_service;
 pub mod advanced;
 pub mod assignment;
 pub mod backoff;
@@ -17,6 +18,7 @@ pub mod exposure;
 pub mod ids;
 pub mod invariants;
 pub mod journal;
+pub mod kube;
 pub mod lease;
 pub mod liveness;
 pub mod metric_name;

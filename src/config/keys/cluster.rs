@@ -21,6 +21,5 @@ pub(super) const KEYS: &[KeySpec] = &[
     text("cluster_name", "", "Name of the cluster; becomes the tag `kube_cluster_name`").cluster(),
     flag("disable_cluster_name_tag_key", "false", "Leave out the tag `cluster_name`").cluster(),
     flag("enabled_rfc1123_compliant_cluster_name_tag", "true", "Write `_` as `-` in the cluster name tag").cluster(),
-    text("kubernetes_kubeconfig_path", "", "Configuration of the Kubernetes client; set = Kubernetes is there").cluster(),
     flag("muster.standalone", "false", "Run without Kubernetes even where it is found").cluster(),
 ];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::{accepted, cluster, core, intake, node};
+use super::{accepted, cluster, core, intake, kubernetes, node};
 use crate::config::option::{KeySpec, Kind};
 
 /// Every key, in the order of the documentation.
@@ -13,10 +13,11 @@ pub fn all() -> impl Iterator<Item = &'static KeySpec> {
 
 /// Title and keys of each part of the table.
 #[must_use]
-pub fn groups() -> [(&'static str, &'static [KeySpec]); 5] {
+pub fn groups() -> [(&'static str, &'static [KeySpec]); 6] {
     [
         ("Core", core::KEYS),
         ("Cluster role", cluster::KEYS),
+        ("Kubernetes", kubernetes::KEYS),
         ("Node role", node::KEYS),
         ("Intake, forwarder and proxies", intake::KEYS),
         ("Recognised, not used yet", accepted::KEYS),

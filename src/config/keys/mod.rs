@@ -5,6 +5,7 @@ mod cluster;
 mod core;
 mod find;
 mod intake;
+mod kubernetes;
 mod node;
 
 pub use find::{all, enclosing_tree, find, groups, nearest};

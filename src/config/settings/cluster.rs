@@ -1,10 +1,12 @@
 //! Settings of the cluster role.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::common::CommonSettings;
 use super::error::SettingsError;
-use super::read::{read, text};
+use super::kubernetes::KubernetesSettings;
+use super::read::{path, read, text};
 use crate::config::effective::Config;
 
 /// What the dispatcher is told. Source: cluster-checks 13.
@@ -39,6 +41,10 @@ pub struct ClusterSettings {
     pub cmd_port: u16,
     /// Runs without Kubernetes.
     pub stand_alone: bool,
+    /// Kubernetes, election, discovery from objects.
+    pub kubernetes: KubernetesSettings,
+    /// File that serves as the lock of several stand-alone replicas.
+    pub lock_file: Option<PathBuf>,
     /// Dispatching.
     pub cluster_checks: ClusterChecksSettings,
     /// Name of the cluster, empty when unknown.
@@ -72,6 +78,8 @@ impl ClusterSettings {
             common,
             cmd_port: read(config, "cluster_agent.cmd_port"),
             stand_alone,
+            kubernetes: KubernetesSettings::from_config(config),
+            lock_file: path(config, "muster.lock_file"),
             cluster_checks: ClusterChecksSettings {
                 enabled: read(config, "cluster_checks.enabled"),
                 node_expiration: read(config, "cluster_checks.node_expiration_timeout"),

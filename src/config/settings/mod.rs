@@ -5,6 +5,7 @@ mod common;
 mod endpoint;
 mod error;
 mod intake;
+mod kubernetes;
 mod node;
 mod read;
 
@@ -13,4 +14,8 @@ pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettin
 pub use endpoint::{EndpointError, cluster_agent_url};
 pub use error::SettingsError;
 pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, ProxySettings};
+pub use kubernetes::{
+    ApiServerSettings, DiscoverySettings, ElectionSettings, FilterSettings, KubernetesSettings, LockKind, PrometheusSettings,
+    SecretBackendSettings, WatchPods,
+};
 pub use node::{CheckSettings, ClusterAgentSettings, IncludePending, NodeSettings, OutputKind, ProviderSettings, RunnerApiSettings};

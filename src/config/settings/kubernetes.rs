@@ -1,0 +1,275 @@
+//! Settings of the Kubernetes side. Source: cluster-agent-kubernetes 7.4, 7.5, 7.9; autodiscovery 13.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::read::{path, read, text};
+use crate::config::effective::Config;
+
+/// How the API server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiServerSettings {
+    /// Kubeconfig instead of the environment of a pod.
+    pub kubeconfig: Option<PathBuf>,
+    /// Certificate authority instead of the one of kubeconfig or pod.
+    pub ca_path: Option<PathBuf>,
+    /// Verify its certificate.
+    pub tls_verify: bool,
+    /// Longest time of one request; watches have none.
+    pub timeout: Duration,
+    /// Objects in one page of a listing.
+    pub page_size: u32,
+}
+
+/// Which kind of object the lock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// A Lease.
+    Lease,
+    /// An annotation of a ConfigMap.
+    ConfigMap,
+    /// A Lease where the API server has them, else a ConfigMap.
+    Discover,
+}
+
+/// How the leader is elected. Source: cluster-agent-kubernetes 2.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionSettings {
+    /// Off: this replica leads.
+    pub enabled: bool,
+    /// Own identity, the pod name; `None` = the host name.
+    pub identity: Option<String>,
+    /// Kind of the lock.
+    pub lock: LockKind,
+    /// The text of the kind was none of the allowed ones; what was found.
+    pub unknown_lock: Option<String>,
+    /// Name of the lock object.
+    pub lock_name: String,
+    /// Length of the lease.
+    pub lease: Duration,
+    /// Give the lock up when stopping.
+    pub release: bool,
+    /// `host:port` to advertise instead of the own address.
+    pub advertise: Option<String>,
+    /// Most connections from this follower to the leader.
+    pub max_leader_connections: usize,
+}
+
+/// Which pods are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchPods {
+    /// Those of the own namespace.
+    Own,
+    /// All.
+    All,
+    /// None.
+    Off,
+}
+
+/// Include and exclude lists, each entry `image:`, `name:` or `kube_namespace:` with a regular expression. Source: autodiscovery 9.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilterSettings {
+    /// Global.
+    pub include: Vec<String>,
+    /// Global.
+    pub exclude: Vec<String>,
+    /// For metrics.
+    pub include_metrics: Vec<String>,
+    /// For metrics.
+    pub exclude_metrics: Vec<String>,
+}
+
+/// Scraping of annotated Services. Source: autodiscovery 4.6.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PrometheusSettings {
+    /// On.
+    pub enabled: bool,
+    /// Each endpoint instead of the Service.
+    pub service_endpoints: bool,
+    /// `prometheus_scrape.checks`; empty = the default entry.
+    pub checks: Vec<JsonMap<String, Json>>,
+    /// 1 or 2.
+    pub version: u8,
+}
+
+/// The program that resolves secrets. Source: autodiscovery 8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretBackendSettings {
+    /// The program; `None` = `ENC[...]` is left alone.
+    pub command: Option<PathBuf>,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Longest time of one call.
+    pub timeout: Duration,
+    /// Largest output in bytes.
+    pub output_max_size: usize,
+    /// It may be executable by its group.
+    pub group_exec_allowed: bool,
+    /// Do not resolve secrets of check configurations.
+    pub skip_checks: bool,
+    /// Remove the last line break of a secret.
+    pub remove_trailing_line_break: bool,
+}
+
+impl SecretBackendSettings {
+    /// Takes what is needed from the configuration.
+    #[must_use]
+    pub fn from_config(config: &Config) -> Self {
+        let max: i64 = read(config, "secret_backend_output_max_size");
+        Self {
+            command: path(config, "secret_backend_command"),
+            arguments: read(config, "secret_backend_arguments"),
+            timeout: read(config, "secret_backend_timeout"),
+            output_max_size: usize::try_from(max).unwrap_or(usize::MAX),
+            group_exec_allowed: read(config, "secret_backend_command_allow_group_exec_perm"),
+            skip_checks: read(config, "secret_backend_skip_checks"),
+            remove_trailing_line_break: read(config, "secret_backend_remove_trailing_line_break"),
+        }
+    }
+}
+
+/// Discovery from Kubernetes objects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiscoverySettings {
+    /// Names of providers besides files, as configured.
+    pub providers: Vec<String>,
+    /// Names of listeners, as configured.
+    pub listeners: Vec<String>,
+    /// Slices instead of Endpoints, if the API server has them.
+    pub use_endpoint_slices: bool,
+    /// Use addresses of slices that are not ready, too.
+    pub slices_ignore_readiness: bool,
+    /// Honour the annotation `ignore_autodiscovery_tags` beside version 2.
+    pub hybrid_ignore_ad_tags: bool,
+    /// Scraping.
+    pub prometheus: PrometheusSettings,
+    /// Filters.
+    pub filters: FilterSettings,
+}
+
+/// Everything about Kubernetes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KubernetesSettings {
+    /// The API server.
+    pub api_server: ApiServerSettings,
+    /// Namespace of lock and snapshot; `None` = that of the pod.
+    pub resources_namespace: Option<String>,
+    /// Service of the cluster role, by which a leader without an address annotation is looked up.
+    pub service_name: String,
+    /// The election.
+    pub election: ElectionSettings,
+    /// Keep a snapshot ConfigMap.
+    pub snapshot: bool,
+    /// Map pods to services.
+    pub metadata: bool,
+    /// Map pods that are not ready, too.
+    pub map_unready: bool,
+    /// Annotations served when an agent names none.
+    pub host_alias_annotations: Vec<String>,
+    /// Node label that names the cluster.
+    pub cluster_name_label: Option<String>,
+    /// Pods.
+    pub watch_pods: WatchPods,
+    /// Discovery.
+    pub discovery: DiscoverySettings,
+    /// Secrets.
+    pub secrets: SecretBackendSettings,
+}
+
+impl KubernetesSettings {
+    /// Takes what is needed from the configuration.
+    #[must_use]
+    pub fn from_config(config: &Config) -> Self {
+        Self {
+            api_server: ApiServerSettings {
+                kubeconfig: path(config, "kubernetes_kubeconfig_path"),
+                ca_path: path(config, "kubernetes_apiserver_ca_path"),
+                tls_verify: read(config, "kubernetes_apiserver_tls_verify"),
+                timeout: read(config, "kubernetes_apiserver_client_timeout"),
+                page_size: number(config, "muster.kubernetes_page_size"),
+            },
+            resources_namespace: text(config, "kube_resources_namespace"),
+            service_name: read(config, "cluster_agent.kubernetes_service_name"),
+            election: election(config),
+            snapshot: read(config, "muster.snapshot"),
+            metadata: read(config, "kubernetes_collect_metadata_tags"),
+            map_unready: read(config, "kubernetes_kube_service_ignore_readiness"),
+            host_alias_annotations: read(config, "kubernetes_node_annotations_as_host_aliases"),
+            cluster_name_label: text(config, "kubernetes_node_label_as_cluster_name"),
+            watch_pods: match read::<String>(config, "muster.watch_pods").as_str() {
+                "all" => WatchPods::All,
+                "off" => WatchPods::Off,
+                _ => WatchPods::Own,
+            },
+            discovery: discovery(config),
+            secrets: SecretBackendSettings::from_config(config),
+        }
+    }
+}
+
+fn election(config: &Config) -> ElectionSettings {
+    const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+    let resource: String = read(config, "leader_election_default_resource");
+    let (lock, unknown_lock) = match resource.to_ascii_lowercase().as_str() {
+        "lease" | "leases" => (LockKind::Lease, None),
+        "configmap" | "configmaps" => (LockKind::ConfigMap, None),
+        "" => (LockKind::Discover, None),
+        _ => (LockKind::Discover, Some(resource)),
+    };
+    let lease: Duration = read(config, "leader_lease_duration");
+    ElectionSettings {
+        enabled: read(config, "leader_election"),
+        identity: text(config, "pod_name"),
+        lock,
+        unknown_lock,
+        lock_name: read(config, "leader_lease_name"),
+        lease: if lease.is_zero() { DEFAULT_LEASE } else { lease },
+        release: read(config, "leader_election_release_on_shutdown"),
+        advertise: text(config, "muster.advertise_address"),
+        max_leader_connections: number(config, "cluster_agent.max_leader_connections"),
+    }
+}
+
+fn discovery(config: &Config) -> DiscoverySettings {
+    let include: Vec<String> = read(config, "container_include");
+    let exclude: Vec<String> = read(config, "container_exclude");
+    DiscoverySettings {
+        providers: names(config, "config_providers", "extra_config_providers"),
+        listeners: names(config, "listeners", "extra_listeners"),
+        use_endpoint_slices: read(config, "kubernetes_use_endpoint_slices"),
+        slices_ignore_readiness: read(config, "kubernetes_endpoint_slices_ignore_readiness"),
+        hybrid_ignore_ad_tags: read(config, "cluster_checks.support_hybrid_ignore_ad_tags"),
+        prometheus: PrometheusSettings {
+            enabled: read(config, "prometheus_scrape.enabled"),
+            service_endpoints: read(config, "prometheus_scrape.service_endpoints"),
+            checks: read(config, "prometheus_scrape.checks"),
+            version: number(config, "prometheus_scrape.version"),
+        },
+        filters: FilterSettings {
+            include: if include.is_empty() { read(config, "ac_include") } else { include },
+            exclude: if exclude.is_empty() { read(config, "ac_exclude") } else { exclude },
+            include_metrics: read(config, "container_include_metrics"),
+            exclude_metrics: read(config, "container_exclude_metrics"),
+        },
+    }
+}
+
+/// Names of a list of maps, then those of a list of names that are not among them.
+fn names(config: &Config, maps: &str, extra: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let entries = read::<Vec<JsonMap<String, Json>>>(config, maps);
+    let named = entries.iter().filter_map(|entry| entry.get("name").and_then(Json::as_str)).map(str::to_owned);
+    for name in named.chain(read::<Vec<String>>(config, extra)) {
+        if !name.is_empty() && !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// A number whose bounds in the table fit the type.
+fn number<T: TryFrom<i64> + Default>(config: &Config, key: &str) -> T {
+    T::try_from(read::<i64>(config, key)).unwrap_or_default()
+}
