@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::render::Paint;
 use crate::config::{Config, Environment, Request, Role};
 use crate::roles;
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Options of every command, and where it runs.
 #[derive(Clone, Debug)]

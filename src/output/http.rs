@@ -12,7 +12,7 @@ use url::Url;
 use crate::config::settings::{IntakeSettings, ProxySettings};
 use crate::config::{ApiKey, Secret};
 use crate::output::error::OutputError;
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Bytes of an answer that are read; intakes answer with a few words.
 ///
