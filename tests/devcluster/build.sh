@@ -12,6 +12,9 @@ say() { echo "devcluster: $*" >&2; }
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
   [ "${1:-}" = --check ] && exit 0
   say "KUBEBUILDER_ASSETS is set: its binaries are used, nothing is built"
+  for program in kube-apiserver etcd kubectl kube-controller-manager kube-scheduler kwok; do
+    [ -x "$KUBEBUILDER_ASSETS/$program" ] || say "it has no $program: tests that need it will fail; unset it to have everything built"
+  done
   echo "$KUBEBUILDER_ASSETS"
   exit 0
 fi

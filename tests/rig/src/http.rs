@@ -1,10 +1,9 @@
 //! The API server by path and JSON, without types: for tests that look at what a client with types has done.
 
-use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Certificate, Client, Method, Response};
+use reqwest::{Method, Response};
 use serde_json::Value;
 
 use crate::error::RigError;
@@ -12,7 +11,6 @@ use crate::identity::Identity;
 
 /// Longest wait for an answer; watches have none.
 const ANSWER: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// How a patch is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,17 +31,6 @@ impl PatchKind {
             Self::Json => "application/json-patch+json",
         }
     }
-}
-
-/// A client that trusts `authority` only, or nobody.
-pub(crate) fn client(authority: Option<&str>) -> Result<Client, RigError> {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        // An error means that the test has chosen one before, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-    let trusted = authority.map(|pem| Certificate::from_pem(pem.as_bytes())).transpose().map_err(RigError::Client)?;
-    Client::builder().no_proxy().connect_timeout(CONNECT).tls_certs_only(trusted).build().map_err(RigError::Client)
 }
 
 impl Identity {

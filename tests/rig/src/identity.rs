@@ -11,9 +11,9 @@ use reqwest::Client;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
+use crate::client::http_client;
 use crate::error::RigError;
 use crate::folder::{make, write};
-use crate::http;
 use crate::link::Link;
 use crate::programs::Programs;
 
@@ -126,7 +126,7 @@ impl Identity {
     }
 
     pub(crate) async fn client(&self) -> Result<&Client, RigError> {
-        self.client.get_or_try_init(async || http::client(Some(&self.authority))).await
+        self.client.get_or_try_init(async || http_client(Some(&self.authority))).await
     }
 }
 

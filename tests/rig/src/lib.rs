@@ -15,6 +15,7 @@
 //! ```
 
 mod certificates;
+mod client;
 mod commands;
 mod control_plane;
 mod crowd;

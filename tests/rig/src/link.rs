@@ -106,7 +106,9 @@ async fn serve(address: SocketAddr, listener: TcpListener, target: SocketAddr, m
             order = orders.recv() => {
                 let Some((wanted, done)) = order else { return };
                 let obeyed = obey(wanted, address, &mut listener, &mut connections).await;
-                state.send_replace(wanted);
+                if obeyed.is_ok() {
+                    state.send_replace(wanted);
+                }
                 // Who gave the order may have stopped waiting.
                 let _ = done.send(obeyed);
             }

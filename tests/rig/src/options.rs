@@ -11,8 +11,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// etcd and the API server only: starts fastest. No default ServiceAccounts, so pods need `serviceAccountName` of an
-    /// account that the test made; nothing binds or runs pods, fills EndpointSlices or collects garbage.
+    /// etcd and the API server only: starts fastest. Nothing binds or runs pods, fills EndpointSlices or collects garbage;
+    /// default ServiceAccounts exist in `default` and in what [`crate::ControlPlane::namespace`] makes.
     pub fn bare() -> Self {
         Self::default()
     }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::client::http_client;
 use crate::control_plane::ControlPlane;
 use crate::error::RigError;
-use crate::http;
 use crate::identity::Identity;
 use crate::process::Process;
 
@@ -75,7 +75,7 @@ impl ControlPlane {
     async fn ask_etcd(&self, path: &str, question: &Value) -> Result<Value, RigError> {
         let url = format!("http://127.0.0.1:{}{path}", self.etcd_port);
         let failed = |source| RigError::Request { verb: "POST", path: url.clone(), source };
-        let request = http::client(None)?.post(&url).body(question.to_string());
+        let request = http_client(None)?.post(&url).body(question.to_string());
         let response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
         response.json().await.map_err(failed)
     }

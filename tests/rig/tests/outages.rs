@@ -23,6 +23,12 @@ async fn next_type(watch: &mut Watch) -> String {
     watch.next().await.unwrap().unwrap()["type"].as_str().unwrap().to_owned()
 }
 
+/// A watch from `version` on is told that the version is too old.
+async fn assert_gone(admin: &Identity, version: &str) {
+    let event = admin.watch(MAPS, version).await.unwrap().next().await.unwrap().unwrap();
+    assert_eq!((event["type"].as_str(), event["object"]["code"].as_u64()), (Some("ERROR"), Some(410)));
+}
+
 #[tokio::test]
 async fn a_restarted_api_server_has_forgotten_old_versions() {
     let mut plane = ControlPlane::start(Options::bare().audit()).await.unwrap();
@@ -36,11 +42,11 @@ async fn a_restarted_api_server_has_forgotten_old_versions() {
     assert!(matches!(admin.get(MAPS).await, Err(RigError::Request { .. })));
     assert!(matches!(plane.kill_api_server(), Err(RigError::NotRunning { .. })));
     plane.restart_api_server().await.unwrap();
-    plane.expire_watches().await.unwrap();
+    assert_gone(&admin, &before).await;
 
-    let mut watch = admin.watch(MAPS, &before).await.unwrap();
-    let event = watch.next().await.unwrap().unwrap();
-    assert_eq!((event["type"].as_str(), event["object"]["code"].as_u64()), (Some("ERROR"), Some(410)));
+    let newest = version(&admin).await;
+    plane.expire_watches().await.unwrap();
+    assert_gone(&admin, &newest).await;
 
     let audited = plane.audit().unwrap();
     assert!(audited.iter().any(|line| line["verb"] == "create" && line["user"]["username"] == "admin"), "{audited:?}");
@@ -113,4 +119,16 @@ async fn a_cut_link_separates_one_client_only() {
 async fn more_control_planes_than_places_are_refused() {
     let asked = ControlPlane::start_several([(); 3].map(|()| Options::bare())).await;
     assert!(matches!(asked, Err(RigError::TooMany { asked: 3, .. })));
+}
+
+#[tokio::test]
+async fn scheduled_pods_run_by_hand_without_kwok() {
+    let plane = ControlPlane::start(Options::full().kwok(false)).await.unwrap();
+    let admin = plane.admin();
+    admin.make_node("by-hand", &[]).await.unwrap();
+    let path = "/api/v1/namespaces/default/pods";
+    admin.create_all(path, pods("waiting", &[], 5)).await.unwrap();
+    let bound = "/api/v1/namespaces/default/pods?fieldSelector=spec.nodeName%3Dby-hand";
+    until("all pods are bound", async || admin.get(bound).await.unwrap()["items"].as_array().unwrap().len() == 5).await.unwrap();
+    assert_eq!(admin.run_pods("default").await.unwrap(), 5);
 }
