@@ -30,12 +30,15 @@ struct Answer {
     errors: String,
 }
 
-/// Namespace -> pod -> services.
+/// Pod -> service -> an empty object.
+type Pods = BTreeMap<String, BTreeMap<String, JsonMap<String, Json>>>;
+
+/// The pods of a node by namespace.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 struct Bundle {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    services: BTreeMap<String, BTreeMap<String, BTreeMap<String, JsonMap<String, Json>>>>,
+    services: BTreeMap<String, Pods>,
 }
 
 impl Answer {

@@ -1,8 +1,11 @@
 //! Vectors of cluster-agent-kubernetes 11: metadata of nodes, pods and namespaces.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix::{Actor, Context, Handler};
 use muster::api::metadata::MetadataRoutes;
+use muster_actors::cluster::metadata_mapper::{MetadataMapper, MetadataMapperParts};
 use muster_actors::domain::kube::cluster_id::ClusterId;
 use muster_actors::domain::kube::objects::{
     EndpointAddress, Kind, KubeEndpoints, KubeNamespace, KubeNode, KubeObject, KubePod, Meta, ObjectKey, Subset, TargetRef, Texts,
@@ -10,12 +13,21 @@ use muster_actors::domain::kube::objects::{
 use muster_actors::domain::metadata_map::MetadataMap;
 use muster_actors::domain::metadata_view::MetadataView;
 use muster_actors::domain::world::Standing;
+use muster_actors::kernel::clock::SystemClock;
+use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;
+use muster_actors::kernel::supervised::Observed;
+use muster_actors::kernel::supervisor::Kernel;
+use muster_actors::messages::informer::{ObjectsChanged, TellObjects};
+use muster_actors::supervised;
 
 use crate::client::{Call, Reply};
 use crate::site::{CLUSTER, LOCAL, Setup, Site, config};
 
 const CONTAINER: &str = "5f3c0c9dfe7b7c9a3a6a0d6a1f7c7d1f0b8a2e4c6d8f0a1b2c3d4e5f60718293";
+/// Longest wait for anything; only catches hangs.
+const HANG: Duration = Duration::from_secs(20);
+
 const KINDS: [Kind; 4] = [Kind::EndpointSlices, Kind::Nodes, Kind::Namespaces, Kind::Pods];
 
 fn meta(namespace: &str, name: &str, uid: &str) -> Meta {
@@ -102,7 +114,9 @@ impl Replica {
         ] {
             map.apply(&object);
         }
-        KINDS.iter().for_each(|kind| map.set_synced(*kind, true));
+        for kind in KINDS {
+            map.set_synced(kind, true);
+        }
         let mut replica = Self::start(map).await;
         replica.change(|_| ());
         replica
@@ -285,6 +299,68 @@ async fn what_is_not_watched_is_not_waited_for() {
     let body = replica.body("/api/v1/tags/pod/n1").await;
     assert!(body.starts_with(r#"{"Warnings":["Node n1 could not be added"#), "nobody maps, so nobody knows: {body}");
     replica.site.stop().await;
+}
+
+/// An informer whose listing is given.
+struct FakeInformer {
+    kind: Kind,
+    objects: Vec<KubeObject>,
+    mapper: Handle<MetadataMapper>,
+}
+
+impl Actor for FakeInformer {
+    type Context = Context<Self>;
+}
+
+impl Observed for FakeInformer {
+    fn observe(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+supervised!(FakeInformer);
+
+impl Handler<TellObjects> for FakeInformer {
+    type Result = ();
+
+    fn handle(&mut self, _: TellObjects, _: &mut Context<Self>) {
+        let (kind, applied) = (self.kind, self.objects.clone());
+        self.mapper.post(ObjectsChanged { kind, reset: true, applied, gone: Vec::new(), synced: true });
+    }
+}
+
+#[actix_rt::test]
+async fn what_informers_tell_the_mapper_reaches_the_routes() {
+    let published = Arc::new(Publisher::new(MetadataView::default()));
+    let id = Publisher::new(ClusterId::default());
+    let kubernetes = MetadataRoutes { view: published.reader(), cluster_id: id.reader(), host_alias_annotations: Vec::new() };
+    let site = Site::with(Setup { kubernetes: Some(kubernetes), ..Setup::default() }).await;
+    let kernel = Kernel::start(SystemClock::shared(), |reason| panic!("{reason}"));
+    let group = kernel.one_for_one("metadata", None);
+    let mapper = Handle::new("MetadataMapper");
+    let mut informers = Vec::new();
+    for (kind, objects) in
+        [(Kind::Nodes, vec![node("n1", "U1", &[], &[])]), (Kind::Endpoints, vec![slice("web", "web", &[("p1", "n1", true)])])]
+    {
+        let informer = Handle::new("Informer");
+        let mapper = mapper.clone();
+        group.child(&informer, STATE_OWNER_CAPACITY, move || FakeInformer { kind, objects: objects.clone(), mapper: mapper.clone() });
+        informers.push((kind, informer.outlet()));
+    }
+    let parts = MetadataMapperParts { published, informers, map_unready: false };
+    group.child(&mapper, STATE_OWNER_CAPACITY, move || MetadataMapper::new(parts.clone()));
+
+    let becomes = async |path: &str, body: &str| {
+        let waiting = async { while site.get(path).await.text() != body {} };
+        tokio::time::timeout(HANG, waiting).await.unwrap_or_else(|_| panic!("{path} never becomes {body}"));
+    };
+    let path = "/api/v1/tags/pod/n1/default/p1";
+    becomes(path, r#"["kube_service:web"]"#).await;
+    let applied = vec![slice("api", "api", &[("p1", "n1", true)])];
+    mapper.post(ObjectsChanged { kind: Kind::Endpoints, reset: false, applied, gone: Vec::new(), synced: true });
+    becomes(path, r#"["kube_service:api","kube_service:web"]"#).await;
+    site.stop().await;
+    assert!(kernel.shutdown(HANG).await.is_empty());
 }
 
 #[actix_rt::test]

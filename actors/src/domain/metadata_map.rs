@@ -26,6 +26,9 @@ pub struct MetadataMap {
     claims: BTreeMap<ObjectKey, Claims>,
     /// On which node the containers of a pod are filed.
     pod_nodes: BTreeMap<ObjectKey, Arc<str>>,
+    /// Nodes that lost something in this step; forgotten at its end if nothing is left of them, so that a gone node which lost a pod and
+    /// got another one in one step stays gone.
+    reduced: Vec<Arc<str>>,
     changed: bool,
 }
 
@@ -47,6 +50,7 @@ impl MetadataMap {
             map_unready,
             claims: BTreeMap::new(),
             pod_nodes: BTreeMap::new(),
+            reduced: Vec::new(),
             changed: true,
         }
     }
@@ -88,12 +92,40 @@ impl MetadataMap {
             Kind::Namespaces => self.view.namespaces.keys().map(|name| ObjectKey::new("", Arc::clone(name))).filter(vanished).collect(),
             Kind::Services => Vec::new(),
         };
-        gone.iter().for_each(|key| self.remove(kind, key));
-        objects.iter().for_each(|object| self.apply(object));
+        for key in &gone {
+            self.take_out(kind, key);
+        }
+        for object in objects {
+            self.take_in(object);
+        }
+        self.forget_void_nodes();
     }
 
     /// An object is new or changed.
     pub fn apply(&mut self, object: &KubeObject) {
+        self.take_in(object);
+        self.forget_void_nodes();
+    }
+
+    /// An object is gone.
+    pub fn remove(&mut self, kind: Kind, key: &ObjectKey) {
+        self.take_out(kind, key);
+        self.forget_void_nodes();
+    }
+
+    /// The initial listing of a kind is complete, or is not any more. A kind that is not watched stays so.
+    pub fn set_synced(&mut self, kind: Kind, synced: bool) {
+        let next = if synced { Supply::Synced } else { Supply::Listing };
+        if let Some(supply) = self.view.supplies.of(kind)
+            && *supply != Supply::Unwatched
+            && *supply != next
+        {
+            *supply = next;
+            self.changed = true;
+        }
+    }
+
+    fn take_in(&mut self, object: &KubeObject) {
         match object {
             KubeObject::Endpoints(endpoints) => {
                 let claims = self.claims_of(endpoints);
@@ -112,15 +144,14 @@ impl MetadataMap {
         }
     }
 
-    /// An object is gone.
-    pub fn remove(&mut self, kind: Kind, key: &ObjectKey) {
+    fn take_out(&mut self, kind: Kind, key: &ObjectKey) {
         match kind {
             Kind::Endpoints | Kind::EndpointSlices => self.claim(key, Claims::default()),
             Kind::Nodes => {
                 let present = |node: &Arc<NodeMetadata>| matches!(node.sighting, Sighting::Present(_));
                 if self.view.nodes.get(&key.name).is_some_and(present) {
                     self.node(&key.name).sighting = Sighting::Gone;
-                    self.drop_if_void(&key.name);
+                    self.reduced.push(Arc::clone(&key.name));
                 }
             }
             Kind::Namespaces => {
@@ -131,18 +162,6 @@ impl MetadataMap {
             }
             Kind::Pods => self.forget_containers(key),
             Kind::Services => {}
-        }
-    }
-
-    /// The initial listing of a kind is complete, or is not any more. A kind that is not watched stays so.
-    pub fn set_synced(&mut self, kind: Kind, synced: bool) {
-        let next = if synced { Supply::Synced } else { Supply::Listing };
-        if let Some(supply) = self.view.supplies.of(kind)
-            && *supply != Supply::Unwatched
-            && *supply != next
-        {
-            *supply = next;
-            self.changed = true;
         }
     }
 
@@ -207,7 +226,7 @@ impl MetadataMap {
                 bundle.remove(namespace);
             }
         }
-        self.drop_if_void(node);
+        self.reduced.push(Arc::clone(node));
     }
 
     fn apply_node(&mut self, node: &Arc<KubeNode>) {
@@ -234,7 +253,7 @@ impl MetadataMap {
     fn forget_containers(&mut self, pod: &ObjectKey) {
         if let Some(node) = self.pod_nodes.remove(pod) {
             Arc::make_mut(&mut self.node(&node).containers).remove(pod);
-            self.drop_if_void(&node);
+            self.reduced.push(node);
         }
     }
 
@@ -244,9 +263,11 @@ impl MetadataMap {
         Arc::make_mut(Arc::make_mut(&mut self.view.nodes).entry(Arc::clone(name)).or_default())
     }
 
-    fn drop_if_void(&mut self, name: &str) {
-        if self.view.nodes.get(name).is_some_and(|node| node.is_void()) {
-            Arc::make_mut(&mut self.view.nodes).remove(name);
+    fn forget_void_nodes(&mut self) {
+        for name in std::mem::take(&mut self.reduced) {
+            if self.view.nodes.get(&name).is_some_and(|node| node.is_void()) {
+                Arc::make_mut(&mut self.view.nodes).remove(&name);
+            }
         }
     }
 }

@@ -56,7 +56,9 @@ fn slice_of(name: &str, service: &str, addresses: Vec<EndpointAddress>) -> KubeO
 
 fn map(objects: &[KubeObject]) -> MetadataMap {
     let mut map = MetadataMap::new([Kind::EndpointSlices, Kind::Nodes, Kind::Pods], false);
-    objects.iter().for_each(|object| map.apply(object));
+    for object in objects {
+        map.apply(object);
+    }
     map
 }
 
@@ -137,6 +139,9 @@ fn nodes_come_before_or_after_their_services_and_take_them_away_when_they_go() {
     assert_eq!((map.view().bundle("n1"), map.view().node("n1")), (None, None));
     map.apply(&slice("web", "web", &[("p1", "n1", true), ("p2", "n2", true)]));
     assert_eq!(map.view().bundle("n1"), None, "endpoints of a dead node linger and do not revive it");
+    map.apply(&slice("web", "web", &[("p9", "n1", true)]));
+    assert_eq!(map.view().bundle("n1"), None, "nor does a pod that takes the place of the last one");
+    map.apply(&slice("web", "web", &[("p1", "n1", true), ("p2", "n2", true)]));
     map.apply(&node("n1"));
     assert_eq!(services(&map.view(), "n1", "p1"), ["web"]);
 }
