@@ -160,6 +160,7 @@ fn open_api(
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
         }),
+        kubernetes: None,
         admin: AdminApi {
             version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),
             hostname: common.hostname.clone(),

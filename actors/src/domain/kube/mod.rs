@@ -1,3 +1,4 @@
 //! Kubernetes objects as far as muster looks at them, and what follows from them.
 
+pub mod cluster_id;
 pub mod objects;
