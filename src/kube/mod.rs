@@ -9,3 +9,4 @@ mod pause;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod version;
+pub mod watch;
