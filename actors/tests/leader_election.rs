@@ -194,6 +194,48 @@ fn a_release_without_answer_ends_after_two_seconds() {
 }
 
 #[test]
+fn a_release_that_fails_is_tried_again() {
+    universe::run(14, |universe| async move {
+        let store = FakeLeaseStore::default();
+        let leader = Replica::start(&universe, "a", &store, None);
+        universe.settle().await;
+        store.set(LockService::Refuses);
+        let release = leader.actor.ask(Release, RELEASE_LIMIT * 2);
+        let back = async {
+            universe.advance(Duration::from_millis(500)).await;
+            store.set(LockService::Up);
+        };
+        let (released, ()) = futures_util::future::join(release, back).await;
+        released.unwrap();
+        assert!(store.record().unwrap().is_free());
+    });
+}
+
+#[test]
+fn a_leader_cut_off_from_the_lock_is_silent_before_the_other_one_leads() {
+    universe::run(15, |universe| async move {
+        let store = FakeLeaseStore::default();
+        let (way, other_way) = (store.another_way(), store.another_way());
+        let first = Replica::start(&universe, "a", &way, None);
+        universe.settle().await;
+        let second = Replica::start(&universe, "b", &other_way, None);
+        universe.advance(Duration::from_secs(20)).await;
+        way.set(LockService::Hangs);
+        let mut silent = Duration::ZERO;
+        let step = Duration::from_millis(10);
+        while !second.leads() {
+            universe.advance(step).await;
+            assert!(!(first.leads() && second.leads()));
+            silent += if first.leads() { Duration::ZERO } else { step };
+        }
+        assert!(silent > RETRY && silent < LEASE, "{silent:?}");
+        way.set(LockService::Up);
+        universe.advance(RETRY).await;
+        assert_eq!((first.role(), first.leadership.peek().leader.as_str()), (Role::Follower, "b"));
+    });
+}
+
+#[test]
 fn a_follower_that_stops_leaves_the_lock_alone() {
     universe::run(8, |universe| async move {
         let store = FakeLeaseStore::default();

@@ -28,6 +28,9 @@ pub const START_LIMIT: Duration = Duration::from_secs(10);
 /// Giving the lock up takes at most this time; then the lease runs out by itself.
 pub const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 
+/// Pause before the next attempt to give the lock up.
+const RELEASE_RETRY: Duration = Duration::from_millis(100);
+
 /// How it is decided who leads.
 #[derive(Clone)]
 pub enum Election {
@@ -136,7 +139,11 @@ impl LeaderElection {
             }
             Action::Rest if contender.withdrawn() => {
                 self.busy = false;
-                self.releasing.clear();
+                if contender.unsettled() && !self.releasing.is_empty() {
+                    self.wake_in(RELEASE_RETRY, context);
+                } else {
+                    self.releasing.clear();
+                }
             }
             Action::Rest => {
                 self.busy = false;

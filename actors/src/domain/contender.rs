@@ -163,6 +163,13 @@ impl Contender {
         self.withdrawn
     }
 
+    /// Whether the lock may still have to be given up: another turn would try.
+    #[must_use]
+    pub fn unsettled(&self) -> bool {
+        let may_hold = |seen: &Observation| seen.stale || seen.record.holder == self.candidacy.identity;
+        self.withdrawn && self.candidacy.release && self.observation.as_ref().is_some_and(may_hold)
+    }
+
     /// When the next turn begins, after the last one ended at `now`. `unit` is a random number in `[0, 1)`.
     ///
     /// A leader counts from the beginning of its last turn, so that calls that hang do not make it miss renewals. Others look at the

@@ -26,14 +26,14 @@ pub enum LockService {
 struct Shared {
     lock: Option<LockRecord>,
     version: u64,
-    service: LockService,
     calls: u64,
 }
 
-/// A lock for tests. Clones share it.
+/// A lock for tests. Clones share it and the way to it.
 #[derive(Debug, Clone, Default)]
 pub struct FakeLeaseStore {
     shared: Arc<Mutex<Shared>>,
+    service: Arc<Mutex<LockService>>,
 }
 
 impl FakeLeaseStore {
@@ -44,9 +44,15 @@ impl FakeLeaseStore {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on calls find this.
+    /// The same lock with a way of its own, for another replica.
+    #[must_use]
+    pub fn another_way(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), service: Arc::default() }
+    }
+
+    /// From now on calls this way find this.
     pub fn set(&self, service: LockService) {
-        self.shared().service = service;
+        *self.service.lock().unwrap_or_else(PoisonError::into_inner) = service;
     }
 
     /// What the lock says; `None` if there is none.
@@ -75,11 +81,8 @@ impl FakeLeaseStore {
     ) -> BoxFuture<'static, Result<T, LockError>> {
         let store = self.clone();
         async move {
-            let service = {
-                let mut shared = store.shared();
-                shared.calls += 1;
-                shared.service
-            };
+            store.shared().calls += 1;
+            let service = *store.service.lock().unwrap_or_else(PoisonError::into_inner);
             match service {
                 LockService::Up => return act(&mut store.shared()),
                 LockService::Refuses => {}

@@ -110,11 +110,11 @@ impl Shared {
     }
 
     async fn look_up(&self, leader: &str) -> Result<Option<IpAddr>, LockError> {
-        let addresses = if self.slices { self.from_slices(leader).await? } else { self.from_endpoints(leader).await? };
+        let addresses = if self.slices { self.in_slices(leader).await? } else { self.in_endpoints(leader).await? };
         Ok(addresses.iter().find_map(|address| address.parse().ok()))
     }
 
-    async fn from_endpoints(&self, leader: &str) -> Result<Vec<String>, LockError> {
+    async fn in_endpoints(&self, leader: &str) -> Result<Vec<String>, LockError> {
         let api = Api::<Endpoints>::namespaced(self.client.clone(), &self.namespace);
         let call = Call { verb: "get", resource: "endpoints", namespace: &self.namespace, name: &self.service };
         let endpoints = match api.get(&self.service).await {
@@ -127,7 +127,7 @@ impl Shared {
         Ok(of_leader.map(|address| address.ip).collect())
     }
 
-    async fn from_slices(&self, leader: &str) -> Result<Vec<String>, LockError> {
+    async fn in_slices(&self, leader: &str) -> Result<Vec<String>, LockError> {
         let api = Api::<EndpointSlice>::namespaced(self.client.clone(), &self.namespace);
         let of_service = ListParams::default().labels(&format!("{SERVICE_LABEL}={}", self.service));
         let call = Call { verb: "list", resource: "endpointslices.discovery.k8s.io", namespace: &self.namespace, name: "" };
