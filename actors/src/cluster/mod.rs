@@ -5,6 +5,7 @@ pub mod dispatcher;
 pub mod dispatcher_parts;
 mod intake;
 pub mod journal;
+pub mod kube_discovery;
 pub mod leader_election;
 pub mod membership;
 pub mod persistence;

@@ -33,7 +33,7 @@ pub struct Ready {
 
 /// Objects, templates, and what was told of them.
 #[derive(Debug)]
-pub struct KubeDiscovery {
+pub struct DiscoveryStore {
     plan: Arc<DiscoveryPlan>,
     services: BTreeMap<ObjectKey, ServiceEntry>,
     /// Service -> name of the object -> the Endpoints object, or a slice.
@@ -88,7 +88,7 @@ impl Parsed {
     }
 }
 
-impl KubeDiscovery {
+impl DiscoveryStore {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(plan: Arc<DiscoveryPlan>) -> Self {

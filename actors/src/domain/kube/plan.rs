@@ -62,6 +62,17 @@ pub struct DiscoveryPlan {
     pub findings: Vec<ConfigError>,
 }
 
+/// What must be completely known before a provider or listener can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Services.
+    Services,
+    /// Addresses, and the Services that they belong to.
+    Addresses,
+    /// Templates of files.
+    Files,
+}
+
 /// Names that are taken, here or by somebody else in this process.
 const OTHER_PROVIDERS: [&str; 3] = ["file", "clusterchecks", "endpointschecks"];
 const OTHER_LISTENERS: [&str; 2] = ["environment", "static config"];
@@ -139,6 +150,17 @@ impl DiscoveryPlan {
     pub fn listeners(&self) -> Vec<&'static str> {
         let all = [(self.service_listener, services::LISTENER), (self.endpoints_listener, endpoints::LISTENER)];
         all.into_iter().filter(|(runs, _)| *runs).map(|(_, name)| name).collect()
+    }
+
+    /// What a provider or listener depends on.
+    #[must_use]
+    pub fn needs(&self, name: &str) -> Needs {
+        match name {
+            services::PROVIDER | services::LISTENER => Needs::Services,
+            prometheus::PROVIDER if self.scrape == Some(false) => Needs::Services,
+            file_templates::SERVICES_PROVIDER => Needs::Files,
+            _ => Needs::Addresses,
+        }
     }
 
     fn needs_services(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::endpoints::AddressSource;
-use super::kube_discovery::{KubeDiscovery, Ready};
+use super::kube_discovery::{DiscoveryStore, Ready};
 use super::objects::{EndpointAddress, Kind, KubeEndpoints, KubeObject, KubeService, Meta, ObjectKey, Port, Subset, TargetRef, Texts};
 use super::plan::{DiscoveryOptions, DiscoveryPlan};
 use super::prometheus::PrometheusOptions;
@@ -67,8 +67,8 @@ pub(super) fn options() -> DiscoveryOptions {
     DiscoveryOptions { providers: names.clone(), listeners: names, prometheus, ..DiscoveryOptions::default() }
 }
 
-pub(super) fn discovery(options: &DiscoveryOptions) -> KubeDiscovery {
-    KubeDiscovery::new(Arc::new(DiscoveryPlan::new(options)))
+pub(super) fn discovery(options: &DiscoveryOptions) -> DiscoveryStore {
+    DiscoveryStore::new(Arc::new(DiscoveryPlan::new(options)))
 }
 
 /// The config in the form of the vectors: data as text, defaults left out.
@@ -92,7 +92,7 @@ fn parsed(lines: &[&str]) -> Vec<Json> {
     lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn told(discovery: &KubeDiscovery, provider: &str) -> Vec<Json> {
+fn told(discovery: &DiscoveryStore, provider: &str) -> Vec<Json> {
     discovery.sources(provider).flat_map(|(_, source)| &source.configs).map(|config| decoded(config)).collect()
 }
 
@@ -354,7 +354,7 @@ fn ad_v19_a_service_is_an_ad_service() {
 const NGINX: &str = r#"{"nginx":{"instances":[{"name":"cart-ep","nginx_status_url":"http://%%host%%:%%port_http%%/nginx_status"}]}}"#;
 
 /// A Service without labels, and the addresses behind it.
-fn with_addresses(options: &DiscoveryOptions, annotations: &[(&str, &str)], objects: Vec<KubeEndpoints>) -> KubeDiscovery {
+fn with_addresses(options: &DiscoveryOptions, annotations: &[(&str, &str)], objects: Vec<KubeEndpoints>) -> DiscoveryStore {
     let mut discovery = discovery(options);
     let service = KubeService { meta: meta("cart", annotations), ..service(&[]) };
     discovery.apply(Kind::Services, false, vec![KubeObject::Service(Arc::new(service))], &[]);
