@@ -138,7 +138,7 @@ impl<'a> Names<'a> {
         let checks = v1::checks(&lists).map(|mut checks| {
             for check in &mut checks {
                 check.ignore_autodiscovery_tags = self.flag(prefix, "ignore_autodiscovery_tags");
-                check.check_tag_cardinality = self.text(prefix, "check_tag_cardinality").unwrap_or_default().to_owned();
+                self.text(prefix, "check_tag_cardinality").unwrap_or_default().clone_into(&mut check.check_tag_cardinality);
             }
             checks
         });

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::domain::ad_service::AdService;
 use crate::domain::config::CheckConfig;
+use crate::domain::kube::annotations::Extracted;
 use crate::domain::kube::endpoints::{self, Address, EndpointTemplates};
 use crate::domain::kube::file_templates::{self, FileTemplates};
 use crate::domain::kube::kube_discovery::told::Told;
@@ -72,11 +73,15 @@ impl Parsed {
     fn new(service: &KubeService, plan: &DiscoveryPlan) -> Self {
         let annotations = &service.meta.annotations;
         let scraped = plan.prometheus.includes(annotations);
-        let extracted = if plan.services { services::templates(service, plan.hybrid) } else { Default::default() };
+        let extracted = if plan.services { services::templates(service, plan.hybrid) } else { Extracted::default() };
         let shared = |configs: Vec<CheckConfig>| configs.into_iter().map(Arc::new).collect();
         Self {
             services: Source { configs: shared(extracted.configs), errors: extracted.errors },
-            endpoints: if plan.endpoints { endpoints::templates(service, plan.addresses, plan.hybrid) } else { Default::default() },
+            endpoints: if plan.endpoints {
+                endpoints::templates(service, plan.addresses, plan.hybrid)
+            } else {
+                EndpointTemplates::default()
+            },
             scraped: match plan.scrape {
                 Some(false) => Source { configs: shared(plan.prometheus.service_configs(service)), errors: Vec::new() },
                 _ => Source::default(),
@@ -225,13 +230,11 @@ impl DiscoveryStore {
         let same_rules = |before: &&ServiceEntry| {
             before.service.meta.annotations == service.meta.annotations && is_headless(&before.service) == is_headless(&service)
         };
-        let parsed = match before.filter(same_rules) {
-            Some(before) => Arc::clone(&before.parsed),
-            None => {
-                self.parsed += 1;
-                Arc::new(Parsed::new(&service, &self.plan))
-            }
-        };
+        let known = before.filter(same_rules).map(|before| Arc::clone(&before.parsed));
+        let parsed = known.unwrap_or_else(|| {
+            self.parsed += 1;
+            Arc::new(Parsed::new(&service, &self.plan))
+        });
         self.services.insert(key.clone(), ServiceEntry { service, parsed });
         self.changed_services.insert(key.clone());
         self.changed_addresses.insert(key);

@@ -286,3 +286,69 @@ fn object<'a>(value: Option<&'a Json>, path: &str, empty: &'a JsonMap<String, Js
 fn text(value: &Json, path: &str) -> Result<String, PrometheusError> {
     value.as_str().map(str::to_owned).ok_or_else(|| wrong(path, value, "a string"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn texts(pairs: &[(&str, &str)]) -> Texts {
+        pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
+
+    fn rules(version: u8, checks: &Json) -> Result<Prometheus, PrometheusError> {
+        let checks = checks.as_array().unwrap().iter().map(|check| check.as_object().unwrap().clone()).collect();
+        Prometheus::try_new(&PrometheusOptions { enabled: true, service_endpoints: false, checks, version })
+    }
+
+    fn instances(version: u8, checks: &Json, annotations: &[(&str, &str)]) -> Vec<String> {
+        let configs = rules(version, checks).unwrap().templates(&texts(annotations));
+        configs.iter().flat_map(|config| &config.instances).map(|data| data.text().into_owned()).collect()
+    }
+
+    const SCRAPED: [(&str, &str); 1] = [("prometheus.io/scrape", "true")];
+
+    #[test]
+    fn configurations_are_written_in_the_order_of_stock_without_what_is_empty_or_unknown() {
+        let checks = json!([{"configurations": [
+            {"timeout": 10, "tags": [], "unknown": 1, "send_histograms_buckets": false, "tls_verify": null, "skip_proxy": false,
+             "label_joins": {"b": {"labels_to_match": ["p"]}, "a": {}}, "namespace": "n", "metrics": [{"z": "y", "a<": "b"}]},
+            {"openmetrics_endpoint": "http://x/", "namespace": null, "metrics": []},
+        ]}]);
+        let expected = [
+            r#"{"prometheus_url":"http://%%host%%:%%port%%/metrics","namespace":"n","metrics":[{"a\u003c":"b","z":"y"}],"label_joins":{"a":{},"b":{"labels_to_match":["p"]}},"send_histograms_buckets":false,"timeout":10}"#,
+            r#"{"namespace":"","metrics":["*"],"openmetrics_endpoint":"http://x/"}"#,
+        ];
+        assert_eq!(instances(1, &checks, &SCRAPED), expected);
+    }
+
+    #[test]
+    fn include_and_exclude_are_chosen_and_an_empty_annotation_excludes_nothing() {
+        let checks = json!([{"autodiscovery": {"kubernetes_annotations": {"include": {"team": "a"}, "exclude": {"quiet": "yes"}}}}]);
+        assert_eq!(instances(2, &checks, &[("team", "a")]).len(), 1);
+        assert_eq!(instances(2, &checks, &[("team", "a"), ("quiet", "yes")]).len(), 0);
+        assert_eq!(instances(2, &checks, &[("team", "a"), ("quiet", ""), ("other", "")]).len(), 1);
+        assert_eq!(instances(2, &checks, &SCRAPED).len(), 0);
+        // Each has its own default.
+        let checks = json!([{"autodiscovery": {"kubernetes_annotations": {"include": {"team": "a"}}}}]);
+        assert_eq!(instances(2, &checks, &[("team", "a"), ("prometheus.io/scrape", "false")]).len(), 0);
+        assert!(rules(2, &checks).unwrap().includes(&texts(&[("team", "a"), ("prometheus.io/scrape", "false")])));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |checks| rules(1, &checks).unwrap_err();
+        assert_eq!(
+            error(json!([{"configurations": {}}])).to_string(),
+            "\"prometheus_scrape.checks\" can not be parsed: [0].configurations is an object"
+        );
+        let annotations = json!([{"autodiscovery": {"kubernetes_annotations": {"include": {"a": true}}}}]);
+        let error_of_annotations = error(annotations);
+        assert_eq!(error_of_annotations.found(), "a boolean at [0].autodiscovery.kubernetes_annotations.include.a");
+        assert_eq!(error_of_annotations.allowed(), "a string");
+        let names = json!([{}, {"autodiscovery": {"kubernetes_container_names": ["a", "b("]}}]);
+        assert_eq!(error(names).to_string(), "Invalid container names - regex: 'a|b(': unclosed group");
+        assert_eq!(rules(3, &json!([])).unwrap_err(), PrometheusError::Version(3));
+    }
+}
