@@ -3,11 +3,13 @@
 mod discovery_inbox;
 pub mod dispatcher;
 pub mod dispatcher_parts;
+pub mod informer;
 mod intake;
 pub mod journal;
 pub mod kube_discovery;
 pub mod leader_election;
 pub mod membership;
+pub mod metadata_mapper;
 pub mod persistence;
 mod waiting_polls;
 pub mod wiring;
