@@ -6,6 +6,7 @@ pub mod dispatcher_parts;
 pub mod informer;
 mod intake;
 pub mod journal;
+pub mod kube_discovery;
 pub mod leader_election;
 pub mod membership;
 pub mod metadata_mapper;
