@@ -31,6 +31,8 @@ pub mod sample_state;
 pub mod sampler;
 pub mod samples;
 pub mod scrub;
+pub mod secret;
+
 pub mod sketch;
 pub mod snapshot;
 pub mod stamp;
