@@ -32,6 +32,7 @@ pub mod sampler;
 pub mod samples;
 pub mod scrub;
 pub mod secret;
+pub mod secrets;
 
 pub mod sketch;
 pub mod snapshot;
