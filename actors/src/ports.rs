@@ -19,11 +19,11 @@ use crate::messages::informer::WatchEvent;
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]
 pub struct CheckInstance {
-    /// The config as received; its bytes define the id.
+    /// The config as received, but with secrets in place of their handles.
     pub config: Arc<CheckConfig>,
     /// Which of its instances.
     pub index: usize,
-    /// Check id over the received bytes.
+    /// Check id over the received bytes, by which the cluster agent knows it.
     pub id: CheckId,
 }
 

@@ -25,7 +25,7 @@ use crate::api::heartbeats::{GATHER, HeartbeatRelay};
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::version::AgentVersion;
 use crate::app::admin::RoleAdmin;
-use crate::app::discovery::file_source;
+use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::observer::CountRequests;
 use crate::cli::StartCluster;
@@ -86,9 +86,9 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
     }
     let files = file_source(&host, &settings.common, resolver.outlet())?;
-    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
-        Resolver::new(vec![Arc::clone(&files) as _], subscribers.clone(), Arc::clone(&report))
-    });
+    let secrets = discovery::secret_backend(&host);
+    let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], subscribers, report, secrets);
+    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!("All components started. Cluster Agent now running.");

@@ -28,7 +28,7 @@ use crate::api::node::NodeApi;
 use crate::api::runner::RunnerApi;
 use crate::api::version::AgentVersion;
 use crate::app::admin::{FillStatus, RoleAdmin};
-use crate::app::discovery::file_source;
+use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::runner_stats::PublishedStats;
 use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
@@ -86,6 +86,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
     let outputs = start_outputs(&host, &settings)?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let resolver = Handle::<Resolver>::new("Resolver");
+    let secrets = discovery::secret_backend(&host);
     let ports = NodePorts {
         clock: Arc::clone(&host.clock),
         random: Arc::clone(&host.random),
@@ -93,14 +94,14 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         runtime: checks.handle.clone(),
         outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
         replay: resolver.outlet(),
+        secrets: secrets.clone(),
     };
     let plans = provider_plans(&host, &settings)?;
     let node = muster_actors::node::start(&host.kernel, node_policy(&settings), ports, plans);
     let files = file_source(&host, &settings.common, resolver.outlet())?;
     let (subscriber, published) = (node.local.clone(), Arc::clone(&report));
-    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
-        Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
-    });
+    let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], vec![subscriber], published, secrets);
+    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
     open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
     add_metrics(&host, &report, &node, &outputs);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);

@@ -1,10 +1,12 @@
-//! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, and the views of what was found.
+//! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, the program that knows secrets, and the
+//! views of what was found.
 
 #[cfg(test)]
 mod bad_files_tests;
 pub mod configcheck;
 mod file_config;
 mod file_provider;
+mod secret_backend;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -13,5 +15,6 @@ mod watch;
 mod watch_tests;
 
 pub use file_config::MAX_FILE_BYTES;
-pub use file_provider::{EMPTY_GRACE, EnvironmentLookup, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
+pub use file_provider::{EMPTY_GRACE, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
+pub use secret_backend::SecretCommand;
 pub use watch::{FileWatch, PassObserver, WatchOptions};

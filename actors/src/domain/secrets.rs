@@ -1,13 +1,19 @@
 //! Secrets in configs: which texts stand for one, and what the secret backend answers. Source: autodiscovery 8.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::domain::backoff::BackoffPolicy;
 use crate::domain::config::{CheckConfig, Data};
 use crate::domain::secret::Secret;
 use crate::domain::yaml::{self, Value};
+
+/// Pauses between two questions to a secret backend that does not answer.
+pub const BACKOFF: BackoffPolicy =
+    BackoffPolicy { base: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(60), recovery_interval: 1, recovery_reset: true };
 
 /// Names of secrets, the text between the brackets of `ENC[...]`.
 pub type Handles = BTreeSet<String>;

@@ -9,6 +9,8 @@ mod variable;
 #[cfg(test)]
 mod vectors;
 
-pub use environment::{Environment, EnvironmentError, SubstitutionError, TemplateRules, VariableError, substitute_environment};
+pub use environment::{
+    Environment, EnvironmentError, EnvironmentLookup, SubstitutionError, TemplateRules, VariableError, substitute_environment,
+};
 pub use resolve::{ResolveError, resolve};
 pub use variable::Variable;

@@ -13,11 +13,11 @@ use actix::prelude::*;
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::domain::backoff::{Backoff, BackoffPolicy};
+use crate::domain::backoff::Backoff;
 use crate::domain::config::CheckConfig;
 use crate::domain::config_manager::{Changes, ConfigManager};
 use crate::domain::discovery::DiscoveryReport;
-use crate::domain::secrets::{Handles, SecretError, SecretValues};
+use crate::domain::secrets::{BACKOFF, Handles, SecretError, SecretValues};
 use crate::domain::template::TemplateRules;
 use crate::kernel::published::Publisher;
 use crate::kernel::rng::Random;
@@ -48,10 +48,6 @@ const REPORT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// Why: a report costs in proportion to all configs, a change does not. With this pause reports cost a small share of the time.
 const REPORT_PAUSE_PER_CONFIG: Duration = Duration::from_micros(10);
-
-/// Pauses between two questions to a secret backend that does not answer.
-const SECRET_BACKOFF: BackoffPolicy =
-    BackoffPolicy { base: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(60), recovery_interval: 1, recovery_reset: true };
 
 /// Who knows the secrets.
 struct Secrets {
@@ -213,7 +209,7 @@ impl Resolver {
                 self.manager.secrets(&handles, values)
             }
             Err(error) => {
-                let pause = secrets.failing.entry(handles.clone()).or_default().failed(&SECRET_BACKOFF, secrets.random.unit());
+                let pause = secrets.failing.entry(handles.clone()).or_default().failed(&BACKOFF, secrets.random.unit());
                 if self.manager.secrets_failed(&handles, error.clone()) {
                     warn!(%error, retry_in = ?pause, "check configurations not used for want of a secret, `configcheck` lists them");
                 }

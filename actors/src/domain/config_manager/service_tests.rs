@@ -189,7 +189,7 @@ fn configs_with_handles_wait_for_their_secrets() {
     assert!(manager.replace("file", [Arc::clone(&plain), template, config("c", "p: 1", &[])]).schedule.len() == 1);
     assert!(put(&mut manager, &service("S", &["X"], "1.1.1.1")).is_empty());
     let (handles, values) = secret(&[("x", "hunter2")]);
-    assert_eq!(manager.take_lookups(), [handles.clone()], "one question for both");
+    assert_eq!(manager.take_lookups(), std::slice::from_ref(&handles), "one question for both");
     assert!(manager.take_lookups().is_empty());
     assert!(manager.has_open_lookups() && manager.wants_secrets(&handles));
 

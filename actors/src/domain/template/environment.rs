@@ -91,11 +91,14 @@ impl Environment<'_> {
     }
 }
 
+/// Value of an environment variable of this process.
+pub type EnvironmentLookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// What resolving templates depends on besides template and service.
 #[derive(Clone)]
 pub struct TemplateRules {
     /// Value of an environment variable of this process.
-    pub lookup: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub lookup: Arc<EnvironmentLookup>,
     /// `ad_allowed_env_vars`; empty allows all.
     pub allowed_env_vars: Vec<String>,
     /// `ad_disable_env_var_resolution`.
