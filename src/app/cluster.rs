@@ -28,6 +28,7 @@ use crate::app::admin::RoleAdmin;
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::observer::CountRequests;
+use crate::autodiscovery::SecretCommand;
 use crate::cli::StartCluster;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
 use crate::config::{ClusterSettings, Config};
@@ -59,7 +60,9 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
     let findings = Arc::new(Publisher::new(Vec::new()));
-    open_api(&mut host, &settings, tokens, &Shown { served: &served, report: &report, findings: &findings }, &dispatching)?;
+    let secrets = discovery::secret_command(&host);
+    let shown = Shown { served: &served, report: &report, findings: &findings, secrets: secrets.clone() };
+    open_api(&mut host, &settings, tokens, &shown, &dispatching)?;
     add_metrics(&host, &settings, &served, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
@@ -86,7 +89,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
     }
     let files = file_source(&host, &settings.common, resolver.outlet())?;
-    let secrets = discovery::secret_backend(&host);
+    let secrets = discovery::secret_backend(secrets.as_ref());
     let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], subscribers, report, secrets);
     host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
@@ -124,6 +127,8 @@ struct Shown<'a> {
     report: &'a Publisher<DiscoveryReport>,
     /// What was wrong with the assignment files.
     findings: &'a Publisher<Vec<String>>,
+    /// What must not be shown.
+    secrets: Option<SecretCommand>,
 }
 
 /// Opens the port of agents and command line. It answers 503 until there is something to answer from.
@@ -145,6 +150,7 @@ fn open_api(
         registry: host.kernel.registry(),
         stop: host.stop.clone(),
         journal: enabled.then(|| dispatching.journal.outlet()),
+        secrets: shown.secrets.clone(),
         fill_status: Arc::new(move |document| {
             document.cluster_checks = enabled.then(|| {
                 let repaired_files = (*findings.current()).clone();

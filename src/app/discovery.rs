@@ -37,9 +37,13 @@ pub(super) fn file_source(host: &Host, settings: &CommonSettings, listings: Outl
 }
 
 /// What knows the secrets of check configurations, if the configuration names it.
-pub(super) fn secret_backend(host: &Host) -> Option<Arc<dyn SecretBackend>> {
-    let settings = SecretBackendSettings::from_config(&host.runtime.current());
-    SecretCommand::from_settings(settings).map(|command| Arc::new(command) as Arc<dyn SecretBackend>)
+pub(super) fn secret_command(host: &Host) -> Option<SecretCommand> {
+    SecretCommand::from_settings(SecretBackendSettings::from_config(&host.runtime.current()))
+}
+
+/// The same as actors want it.
+pub(super) fn secret_backend(command: Option<&SecretCommand>) -> Option<Arc<dyn SecretBackend>> {
+    command.map(|command| Arc::new(command.clone()) as Arc<dyn SecretBackend>)
 }
 
 /// Factory of the resolver of a role.

@@ -31,6 +31,7 @@ use crate::app::admin::{FillStatus, RoleAdmin};
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::runner_stats::PublishedStats;
+use crate::autodiscovery::SecretCommand;
 use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
 use crate::cli::StartNode;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
@@ -86,7 +87,8 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
     let outputs = start_outputs(&host, &settings)?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let resolver = Handle::<Resolver>::new("Resolver");
-    let secrets = discovery::secret_backend(&host);
+    let secret_command = discovery::secret_command(&host);
+    let secrets = discovery::secret_backend(secret_command.as_ref());
     let ports = NodePorts {
         clock: Arc::clone(&host.clock),
         random: Arc::clone(&host.random),
@@ -102,7 +104,8 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
     let (subscriber, published) = (node.local.clone(), Arc::clone(&report));
     let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], vec![subscriber], published, secrets);
     host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
-    open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
+    let shown = Shown { node: &node, report: &report, outputs: &outputs, secrets: secret_command };
+    open_ports(&mut host, &settings, local_token, &shown)?;
     add_metrics(&host, &report, &node, &outputs);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
@@ -228,15 +231,18 @@ fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<Pr
     Ok(plans)
 }
 
+/// What the ports answer from.
+struct Shown<'a> {
+    node: &'a Node,
+    report: &'a Publisher<DiscoveryReport>,
+    outputs: &'a Outputs,
+    /// What must not be shown.
+    secrets: Option<SecretCommand>,
+}
+
 /// Opens the local API and, on runners, the API that the cluster role asks.
-fn open_ports(
-    host: &mut Host,
-    settings: &NodeSettings,
-    local: Secret<String>,
-    node: &Node,
-    report: &Publisher<DiscoveryReport>,
-    outputs: &Outputs,
-) -> anyhow::Result<()> {
+fn open_ports(host: &mut Host, settings: &NodeSettings, local: Secret<String>, shown: &Shown<'_>) -> anyhow::Result<()> {
+    let Shown { node, report, outputs, secrets } = shown;
     let common = &settings.common;
     let version = AgentVersion::parse(&common.compat_version, build::COMMIT)?.body();
     let admin = RoleAdmin {
@@ -248,6 +254,7 @@ fn open_ports(
         registry: host.kernel.registry(),
         stop: host.stop.clone(),
         journal: None,
+        secrets: secrets.clone(),
         fill_status: fill_status(node, outputs),
     };
     let local_api = NodeApi {

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
-use muster_actors::domain::secrets::{Handles, SecretError, SecretValues, read_answer, request};
+use muster_actors::domain::config::CheckConfig;
+use muster_actors::domain::secrets::{Handles, SecretError, SecretValues, hidden, read_answer, request};
 use muster_actors::ports::SecretBackend;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -50,6 +51,12 @@ impl SecretCommand {
         let program = settings.command.clone().filter(|_| !settings.skip_checks)?;
         let shared = Shared { program, settings, known: Mutex::default(), running: Semaphore::new(MAX_RUNNING) };
         Some(Self { shared: Arc::new(shared) })
+    }
+
+    /// The config with every secret masked that the program has told so far, for people.
+    #[must_use]
+    pub fn hide(&self, config: &CheckConfig) -> CheckConfig {
+        hidden(config, &self.shared.known())
     }
 }
 
@@ -181,6 +188,8 @@ mod tests {
     use std::io::Write as _;
     use std::path::PathBuf;
 
+    use muster_actors::domain::config::Data;
+
     use super::*;
 
     struct Program {
@@ -241,6 +250,8 @@ mod tests {
         }
         let input = std::fs::read_to_string(log.with_extension("in")).unwrap();
         assert_eq!(input, "{\"secrets\":[\"db_pass\"],\"version\":\"1.0\"}\n", "asked once");
+        let plain = CheckConfig { instances: vec![Data::from("user: '0123'\nn: 0123\n")], ..CheckConfig::default() };
+        assert_eq!(backend.hide(&plain).instances[0].text(), "\"n\": 83\nuser: '********'\n");
         let error = ask(&backend, &["db_pass", "other"]).await.unwrap_err();
         assert_eq!(error, "secret handle 'other' was not resolved by the secret_backend_command");
         assert!(std::fs::read_to_string(log.with_extension("in")).unwrap().ends_with("{\"secrets\":[\"other\"],\"version\":\"1.0\"}\n"));
@@ -303,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn line_breaks_are_removed_if_asked_for() {
-        let program = Program::new(r#"echo '{"a":{"value":"x\r\n"}}'"#, "0700");
+        let program = Program::new(r#"printf %s '{"a":{"value":"x\r\n"}}'"#, "0700");
         let settings = SecretBackendSettings { remove_trailing_line_break: true, ..program.settings() };
         assert_eq!(resolve(settings, &["a"]).await, Ok(vec![pair("a", "x")]));
     }

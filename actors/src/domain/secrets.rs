@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::domain::backoff::BackoffPolicy;
 use crate::domain::config::{CheckConfig, Data};
+use crate::domain::scrub::MASK;
 use crate::domain::secret::Secret;
 use crate::domain::yaml::{self, Value};
 
@@ -138,6 +139,31 @@ pub fn decrypted(config: &CheckConfig, values: &SecretValues) -> Result<CheckCon
         logs: optional(&config.logs)?,
         ..config.clone()
     })
+}
+
+/// The config with these values masked, whatever the keys above them are called. Parts without such a value keep their bytes.
+#[must_use]
+pub fn hidden(config: &CheckConfig, values: &SecretValues) -> CheckConfig {
+    let secrets: BTreeSet<&str> = values.values().map(|secret| secret.expose().as_str()).collect();
+    let hide = |data: &Data| {
+        let Some(mut value) = (if secrets.is_empty() { None } else { yaml::parse(&data.text()).ok() }) else {
+            return data.clone();
+        };
+        let mut any = false;
+        visit(&mut value, &mut |text| {
+            let secret = secrets.contains(text);
+            any |= secret;
+            secret.then(|| MASK.to_owned())
+        });
+        if any { Data::from(yaml::write(&value)) } else { data.clone() }
+    };
+    CheckConfig {
+        instances: config.instances.iter().map(hide).collect(),
+        init_config: config.init_config.as_ref().map(hide),
+        metric_config: config.metric_config.as_ref().map(hide),
+        logs: config.logs.as_ref().map(hide),
+        ..config.clone()
+    }
 }
 
 /// Why a config without service is dropped, in the words of the stock agent.
@@ -289,6 +315,15 @@ mod tests {
         let texts: Vec<_> = parts(&plain).map(|(_, data)| data.text().into_owned()).collect();
         assert_eq!(texts, ["p: b\n", "a: \"yes\"\n", "{b:   1}", "p: c\n", "- p: |-\n    d\n    e\n"]);
         assert_eq!(decrypted(&one, &values(&[("1", "a")])).unwrap_err(), SecretError::Missing("2".to_owned()));
+    }
+
+    #[test]
+    fn values_are_hidden_under_any_key() {
+        let one = config("{l: [hunter2, hunter], u: x}");
+        let shown = hidden(&one, &values(&[("1", "hunter2")]));
+        assert_eq!(shown.instances[0].text(), "l:\n- '********'\n- hunter\nu: x\n");
+        assert_eq!(hidden(&one, &values(&[("1", "other")])), one);
+        assert_eq!(hidden(&one, &SecretValues::new()), one);
     }
 
     #[test]
