@@ -13,16 +13,17 @@ use crate::domain::ids::CheckId;
 use crate::domain::kube::objects::Kind;
 use crate::domain::lock_record::{LockError, LockRecord, LockVersion, StoredLock};
 use crate::domain::samples::{Batch, RunSamples};
+use crate::domain::secrets::{Handles, SecretError, SecretValues};
 use crate::messages::informer::WatchEvent;
 
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]
 pub struct CheckInstance {
-    /// The config as received; its bytes define the id.
+    /// The config as received, but with secrets in place of their handles.
     pub config: Arc<CheckConfig>,
     /// Which of its instances.
     pub index: usize,
-    /// Check id over the received bytes.
+    /// Check id over the received bytes, by which the cluster agent knows it.
     pub id: CheckId,
 }
 
@@ -138,11 +139,12 @@ pub trait OutputTransport: Send + Sync {
     }
 }
 
-/// A provider of configs that runs outside the actors, for example the watcher of files.
+/// A provider of configs or a listener for services that runs outside the resolver, for example the watcher of files.
 ///
-/// It sends [`crate::messages::resolver::ProviderListing`] whenever something changed, and when it is asked.
+/// It sends [`crate::messages::resolver::ProviderListing`], or [`crate::messages::resolver::SourcesChanged`], or
+/// [`crate::messages::resolver::ServicesChanged`] whenever something changed, and everything when it is asked.
 pub trait DiscoverySource: Send + Sync {
-    /// Provider name, as in its listings.
+    /// Name of the provider or listener, as in what it sends.
     fn provider(&self) -> &'static str;
 
     /// Asks for a full listing, also if nothing changed. Returns at once; the listing comes as a message.
@@ -229,4 +231,12 @@ pub trait LeaseStore: Send + Sync {
 pub trait LeaderDirectory: Send + Sync {
     /// `host:port` of the API of the leader with this identity; `None` if it is not known (now). Ends in bounded time.
     fn address_of(&self, leader: &str) -> BoxFuture<'static, Option<String>>;
+}
+
+/// What knows the values of secrets.
+pub trait SecretBackend: Send + Sync {
+    /// The values of all these handles. Ends in bounded time; what it learned it keeps, so asking again costs little.
+    ///
+    /// Errors: [`SecretError`] if one of them has no value.
+    fn resolve(&self, handles: Handles) -> BoxFuture<'static, Result<SecretValues, SecretError>>;
 }

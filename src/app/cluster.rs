@@ -28,9 +28,10 @@ use crate::api::heartbeats::{GATHER, HeartbeatRelay};
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::version::AgentVersion;
 use crate::app::admin::RoleAdmin;
-use crate::app::discovery::file_source;
+use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::observer::CountRequests;
+use crate::autodiscovery::SecretCommand;
 use crate::cli::StartCluster;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
 use crate::config::{ClusterSettings, Config};
@@ -63,7 +64,9 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
     let findings = Arc::new(Publisher::new(Vec::new()));
-    open_api(&mut host, &settings, tokens, &Shown { served: &served, report: &report, findings: &findings }, &dispatching)?;
+    let secrets = discovery::secret_command(&host);
+    let shown = Shown { served: &served, report: &report, findings: &findings, secrets: secrets.clone() };
+    open_api(&mut host, &settings, tokens, &shown, &dispatching)?;
     add_metrics(&host, &settings, &served, &leadership, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
@@ -91,9 +94,9 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
     }
     let files = file_source(&host, &settings.common, resolver.outlet())?;
-    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
-        Resolver::new(vec![Arc::clone(&files) as _], subscribers.clone(), Arc::clone(&report))
-    });
+    let secrets = discovery::secret_backend(secrets.as_ref());
+    let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], subscribers, report, secrets);
+    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!("All components started. Cluster Agent now running.");
@@ -134,6 +137,8 @@ struct Shown<'a> {
     report: &'a Publisher<DiscoveryReport>,
     /// What was wrong with the assignment files.
     findings: &'a Publisher<Vec<String>>,
+    /// What must not be shown.
+    secrets: Option<SecretCommand>,
 }
 
 /// Opens the port of agents and command line. It answers 503 until there is something to answer from.
@@ -155,6 +160,7 @@ fn open_api(
         registry: host.kernel.registry(),
         stop: host.stop.clone(),
         journal: enabled.then(|| dispatching.journal.outlet()),
+        secrets: shown.secrets.clone(),
         fill_status: Arc::new(move |document| {
             document.cluster_checks = enabled.then(|| {
                 let repaired_files = (*findings.current()).clone();

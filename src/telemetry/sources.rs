@@ -177,8 +177,10 @@ pub fn discovery(report: &DiscoveryReport, scrape: &mut Scrape) {
     for ((provider, kind), count) in counts {
         scrape.set(Metric::ScheduledConfigs, &[provider, kind], f64::from(count));
     }
-    // Only files can fail as a whole; templates that cannot be resolved are told apart from them.
-    scrape.set(Metric::DiscoveryErrors, &["file"], report.config_errors.len() as f64);
+    for (provider, sources) in &report.broken_sources {
+        scrape.set(Metric::DiscoveryErrors, &[provider], *sources as f64);
+    }
+    // Templates that cannot be resolved are told apart from what cannot be read.
     let unresolved: usize = report.resolve_warnings.values().map(Vec::len).sum();
     scrape.set(Metric::DiscoveryErrors, &["resolver"], unresolved as f64);
 }

@@ -35,6 +35,9 @@ pub mod sample_state;
 pub mod sampler;
 pub mod samples;
 pub mod scrub;
+pub mod secret;
+pub mod secrets;
+
 pub mod sketch;
 pub mod snapshot;
 pub mod stamp;

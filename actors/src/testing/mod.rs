@@ -3,4 +3,5 @@
 pub mod assignment_store;
 pub mod configs;
 pub mod lease_store;
+pub mod secret_backend;
 pub mod watch_source;

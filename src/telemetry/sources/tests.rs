@@ -88,11 +88,12 @@ fn discovery_is_counted_by_provider_and_kind() {
         Arc::new(CheckConfig { provider: "file".to_owned(), cluster_check, instances, ..CheckConfig::default() })
     };
     let mut report = DiscoveryReport { configs: vec![one(true), one(true), one(false)], ..DiscoveryReport::default() };
-    report.config_errors.insert("redisdb".to_owned(), "line 3, column 1: no".to_owned());
+    report.broken_sources = BTreeMap::from([("file".to_owned(), 1), ("kubernetes-services".to_owned(), 0)]);
     let text = rendered(move |scrape| discovery(&report, scrape));
     assert!(text.contains("autodiscovery_scheduled_configs{provider=\"file\",type=\"cluster_check\"} 2\n"), "{text}");
     assert!(text.contains("autodiscovery_scheduled_configs{provider=\"file\",type=\"check\"} 1\n"), "{text}");
     assert!(text.contains("autodiscovery_errors{provider=\"file\"} 1\n"), "{text}");
+    assert!(text.contains("autodiscovery_errors{provider=\"kubernetes-services\"} 0\n"), "{text}");
 }
 
 /// All lines with a value other than 0, without those of the process.
