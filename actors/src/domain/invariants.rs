@@ -10,7 +10,7 @@ use crate::domain::assignment::{AssignmentTable, NodeRow, Placement, Row};
 use crate::domain::exposure::Exposure;
 use crate::domain::ids::{ConfigKey, NodeName, Seq};
 use crate::domain::turn::Committed;
-use crate::domain::world::{DanglingReason, ServedTable, Standing};
+use crate::domain::world::{DanglingReason, Presence, ServedTable, Standing};
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,8 @@ pub fn check_table(table: &AssignmentTable) -> Vec<Violation> {
     violations
 }
 
-/// Invariant 5: while the replica dispatches, nothing dangles that could be placed, and the reason given is the true one.
+/// Invariant 5: while the replica dispatches, nothing dangles that could be placed, the reason given is the true one, and draining
+/// nodes hold only what nobody else may run.
 #[must_use]
 pub fn check_planned(table: &AssignmentTable) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -88,6 +89,9 @@ pub fn check_planned(table: &AssignmentTable) -> Vec<Violation> {
         } else if reason != expected {
             violations.push(broken("dangling_reason", format!("config {} dangles for {reason:?}, not {expected:?}", row.config.key)));
         }
+    }
+    for config in table.to_drain() {
+        violations.push(broken("draining_is_drained", format!("config {} is on a draining node, another one may run it", config.key)));
     }
     violations
 }
@@ -124,9 +128,12 @@ pub fn check_turn(table: &AssignmentTable, committed: &Committed, permitted: &Pe
         };
         if let Some(owner) = before.placement.owner()
             && after.placement.owner() != Some(owner)
-            && table.nodes().get(owner).is_some_and(|node| node.facts.may_run(&before.config.config.name))
+            && table
+                .nodes()
+                .get(owner)
+                .is_some_and(|node| node.presence != Presence::Draining && node.facts.may_run(&before.config.config.name))
         {
-            violations.push(broken("moves_only_orphans", format!("config {key} left {owner}, which lives and may run it")));
+            violations.push(broken("moves_only_orphans", format!("config {key} left {owner}, which stays and may run it")));
         }
     }
     if committed.delta.epoch != table.epoch() || committed.delta.seq != table.seq() {
