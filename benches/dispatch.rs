@@ -130,6 +130,7 @@ async fn file_to_poll() {
             lease: Arc::new(lease),
             published: served,
             replay: resolver.outlet(),
+            watched: None,
         },
     );
     let dispatcher = &dispatching.dispatcher;

@@ -80,6 +80,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
             lease: Arc::new(lease),
             published: Arc::clone(&served),
             replay: resolver.outlet(),
+            watched: None,
         };
         dispatching.start(&host.kernel, parts);
         let dispatcher = &dispatching.dispatcher;

@@ -83,6 +83,7 @@ impl Cluster {
             lease: Arc::new(FakeLeaseStore::granting(1)),
             published,
             replay: discovery.outlet(),
+            watched: None,
         };
         let (found, synced) = (dispatching.dispatcher.outlet(), dispatching.dispatcher.outlet());
         let factory = move || TwoFiles { found: found.clone(), synced: synced.clone() };

@@ -47,6 +47,7 @@ impl Server {
                 lease: Arc::new(FakeLeaseStore::granting(epoch)),
                 published,
                 replay: resolver.outlet(),
+                watched: None,
             },
         );
         let source = Arc::new(FileSource { files: files.clone(), resolver: resolver.outlet() });
