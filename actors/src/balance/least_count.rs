@@ -1,6 +1,4 @@
-//! Placement to the node with the lowest known load: the fewest configs, ties by name.
-//!
-//! Nodes on their way out come last: they get what nobody else may run.
+//! Placement to the node with the lowest known load: the fewest configs, ties by name. Nodes on their way out get nothing.
 //!
 //! Without run-time statistics every config counts the same, with advanced dispatching on or off (cluster-checks 8.1 and 11.5
 //! phase 2: an unknown need is the same default for all).
@@ -12,14 +10,12 @@ use crate::domain::assignment::{AssignmentTable, Placement, Row};
 use crate::domain::ids::{ConfigKey, NodeName};
 use crate::domain::world::DanglingReason;
 
-/// The nodes by load. Placing one config costs the logarithm of their number.
+/// The nodes that stay, by load. Placing one config costs the logarithm of their number.
 #[derive(Debug)]
 pub struct LeastCount<'a> {
     table: &'a AssignmentTable,
     declared: BTreeSet<(usize, &'a NodeName)>,
     unrestricted: BTreeSet<(usize, &'a NodeName)>,
-    /// Nodes on their way out, whatever they declared.
-    leaving: BTreeSet<(usize, &'a NodeName)>,
     /// Names of singleton checks on each node, filled when the first singleton is placed.
     singletons: Option<BTreeMap<&'a NodeName, BTreeSet<String>>>,
 }
@@ -28,36 +24,32 @@ impl<'a> LeastCount<'a> {
     /// Starts from what the table says.
     #[must_use]
     pub fn new(table: &'a AssignmentTable) -> Self {
-        let (mut declared, mut unrestricted, mut leaving) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for (name, node) in table.nodes() {
+        let (mut declared, mut unrestricted) = (BTreeSet::new(), BTreeSet::new());
+        for (name, node) in table.nodes().iter().filter(|(_, node)| node.presence.is_staying()) {
             let entry = (table.set_of(name).len(), name);
-            if !node.presence.is_staying() {
-                leaving.insert(entry)
-            } else if node.facts.compatibility.is_declared() {
+            if node.facts.compatibility.is_declared() {
                 declared.insert(entry)
             } else {
                 unrestricted.insert(entry)
             };
         }
-        Self { table, declared, unrestricted, leaving, singletons: None }
+        Self { table, declared, unrestricted, singletons: None }
     }
 
     /// Chooses a node for one more config of this check, which must not be on a node yet.
     pub fn place(&mut self, check_name: &str) -> Placement {
         let singleton = is_singleton(check_name);
-        let taken = if singleton { self.holders_of(check_name) } else { BTreeSet::new() };
-        let (staying, leaving) = ([&self.declared, &self.unrestricted], [&self.leaving]);
-        let free = |name: &NodeName| !taken.contains(name);
-        let chosen = self
-            .choose(&staying, check_name, free)
-            .or_else(|| self.choose(&staying, check_name, |_| true))
-            .or_else(|| self.choose(&leaving, check_name, free))
-            .or_else(|| self.choose(&leaving, check_name, |_| true));
+        let chosen = if singleton {
+            let taken = self.holders_of(check_name);
+            self.choose(check_name, |name| !taken.contains(name)).or_else(|| self.choose(check_name, |_| true))
+        } else {
+            self.choose(check_name, |_| true)
+        };
         let Some((load, name)) = chosen else {
             let reason = if self.table.nodes().is_empty() { DanglingReason::NoNode } else { DanglingReason::NoEligibleNode };
             return Placement::Dangling(reason);
         };
-        for nodes in [&mut self.declared, &mut self.unrestricted, &mut self.leaving] {
+        for nodes in [&mut self.declared, &mut self.unrestricted] {
             if nodes.remove(&(load, name)) {
                 nodes.insert((load + 1, name));
             }
@@ -68,18 +60,13 @@ impl<'a> LeastCount<'a> {
         Placement::Owned(name.clone())
     }
 
-    /// The eligible node with the lowest load among the first of these groups that has one.
-    fn choose(
-        &self,
-        groups: &[&BTreeSet<(usize, &'a NodeName)>],
-        check_name: &str,
-        suits: impl Fn(&NodeName) -> bool,
-    ) -> Option<(usize, &'a NodeName)> {
+    /// The eligible node with the lowest load; those that declared what they run go first.
+    fn choose(&self, check_name: &str, suits: impl Fn(&NodeName) -> bool) -> Option<(usize, &'a NodeName)> {
         let eligible = |name: &NodeName| {
             let node = self.table.nodes().get(name);
             node.is_some_and(|node| eligibility(&node.facts, check_name) != Eligibility::Refused) && suits(name)
         };
-        groups.iter().find_map(|nodes| nodes.iter().find(|(_, name)| eligible(name))).copied()
+        self.declared.iter().find(|(_, name)| eligible(name)).or_else(|| self.unrestricted.iter().find(|(_, name)| eligible(name))).copied()
     }
 
     fn holders_of(&mut self, check_name: &str) -> BTreeSet<&'a NodeName> {

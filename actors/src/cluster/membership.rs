@@ -101,9 +101,25 @@ impl Membership {
                 seen.push((beat.node, record.facts().clone()));
             }
         }
-        if !seen.is_empty() {
-            self.tell(NodesChanged { seen, ..NodesChanged::default() });
+        if seen.is_empty() {
+            return;
         }
+        let change = NodesChanged { seen, ..NodesChanged::default() };
+        if self.calls_for_judgement(&change.seen) {
+            self.tell(change);
+        } else {
+            self.parts.changes.post(change);
+        }
+    }
+
+    /// Whether somebody waits for one of these nodes, or one of them should not be there.
+    ///
+    /// Why not always judge: a thousand agents may register one by one.
+    fn calls_for_judgement(&self, seen: &[(NodeName, NodeFacts)]) -> bool {
+        let Some(evidence) = &self.evidence else { return false };
+        let leaves = |testimony| matches!(testimony, Testimony::Leaving { .. } | Testimony::Gone { .. });
+        self.nodes.values().any(|record| record.presence() == Presence::HandingOver)
+            || seen.iter().any(|(node, facts)| leaves(evidence.of(node, facts.kind)))
     }
 
     fn sweep(&mut self) {
@@ -342,7 +358,9 @@ impl Handler<ObjectsChanged> for Membership {
         let now = self.now();
         let Some(evidence) = &mut self.evidence else { return };
         let ObjectsChanged { kind, reset, applied, gone, synced } = objects;
-        evidence.take_in(&Report { kind, reset, applied: &applied, gone: &gone, synced }, now);
+        if !evidence.take_in(&Report { kind, reset, applied: &applied, gone: &gone, synced }, now) {
+            return;
+        }
         self.tell(NodesChanged::default());
         if self.nodes.values().any(|record| record.presence() == Presence::HandingOver) {
             // The sweeps would see it too, but up to a second later.

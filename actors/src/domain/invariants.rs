@@ -83,7 +83,8 @@ pub fn check_planned(table: &AssignmentTable) -> Vec<Violation> {
     for row in table.dangling().iter().filter_map(|key| table.rows().get(key)) {
         let Placement::Dangling(reason) = row.placement else { continue };
         let expected = if table.nodes().is_empty() { DanglingReason::NoNode } else { DanglingReason::NoEligibleNode };
-        let place = table.nodes().iter().find(|(_, node)| node.facts.may_run(&row.config.config.name));
+        let stays = |node: &&NodeRow| node.presence.is_staying() && node.facts.may_run(&row.config.config.name);
+        let place = table.nodes().iter().find(|(_, node)| stays(node));
         if let Some((name, _)) = place {
             violations.push(broken("nothing_left_to_plan", format!("config {} dangles, {name} could run it", row.config.key)));
         } else if reason != expected {

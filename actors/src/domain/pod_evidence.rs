@@ -62,7 +62,7 @@ pub struct Report<'a> {
     pub synced: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Sighting {
     uid: Arc<str>,
     testimony: Testimony,
@@ -98,27 +98,31 @@ impl PodEvidence {
     }
 
     /// Takes in what a watch told; kinds other than pods and Kubernetes nodes say nothing.
-    pub fn take_in(&mut self, report: &Report<'_>, now: Duration) {
+    ///
+    /// Returns whether anything is different from before.
+    pub fn take_in(&mut self, report: &Report<'_>, now: Duration) -> bool {
         let ours = |key: &ObjectKey| report.kind == Kind::Nodes || key.namespace == self.namespace;
         let sightings = match report.kind {
             Kind::Pods => &mut self.pods,
             Kind::Nodes => &mut self.nodes,
-            _ => return,
+            _ => return false,
         };
+        let mut changed = false;
         if report.reset {
             sightings.listing_begins();
         }
         for object in report.applied.iter().filter(|object| ours(object.key())) {
             if let Some(sighting) = sighting(object, now) {
-                sightings.seen(&object.key().name, sighting);
+                changed |= sightings.seen(&object.key().name, sighting);
             }
         }
         for key in report.gone.iter().filter(|key| ours(key)) {
-            sightings.ended(&key.name, now);
+            changed |= sightings.ended(&key.name, now);
         }
         if report.synced {
-            sightings.listing_is_complete(now);
+            changed |= sightings.listing_is_complete(now);
         }
+        changed
     }
 
     /// What became of the object behind this node.
@@ -178,34 +182,43 @@ impl Sightings {
         self.unconfirmed = alive.map(|(name, _)| Arc::clone(name)).collect();
     }
 
-    fn listing_is_complete(&mut self, now: Duration) {
+    fn listing_is_complete(&mut self, now: Duration) -> bool {
         self.synced = true;
+        let mut changed = false;
         for name in std::mem::take(&mut self.unconfirmed) {
-            self.ended(&name, now);
+            changed |= self.ended(&name, now);
         }
+        changed
     }
 
     /// Another uid is another object, which begins anew. The same one can only get closer to its end, even if a listing from an old
     /// cache says otherwise: a node must not flap back.
-    fn seen(&mut self, name: &Arc<str>, mut next: Sighting) {
+    fn seen(&mut self, name: &Arc<str>, mut next: Sighting) -> bool {
         self.unconfirmed.remove(name);
-        if let Some(known) = self.known.get(name).filter(|known| known.uid == next.uid) {
+        let known = self.known.get(name);
+        if let Some(known) = known.filter(|known| known.uid == next.uid) {
             next.testimony = match (known.testimony, next.testimony) {
                 (gone @ Testimony::Gone { .. }, _) => gone,
                 (leaving @ Testimony::Leaving { .. }, Testimony::Running { .. } | Testimony::Leaving { .. }) => leaving,
                 (_, newer) => newer,
             };
         }
+        let changed = known != Some(&next);
         self.known.insert(Arc::clone(name), next);
+        changed
     }
 
-    fn ended(&mut self, name: &Arc<str>, now: Duration) {
+    fn ended(&mut self, name: &Arc<str>, now: Duration) -> bool {
         self.unconfirmed.remove(name);
-        match self.known.get_mut(name) {
-            Some(sighting) if sighting.returns => drop(self.known.remove(name)),
-            Some(sighting) if !matches!(sighting.testimony, Testimony::Gone { .. }) => sighting.testimony = Testimony::Gone { at: now },
-            _ => {}
+        let Some(sighting) = self.known.get_mut(name).filter(|known| !matches!(known.testimony, Testimony::Gone { .. })) else {
+            return false;
+        };
+        if sighting.returns {
+            self.known.remove(name);
+        } else {
+            sighting.testimony = Testimony::Gone { at: now };
         }
+        true
     }
 }
 

@@ -56,12 +56,12 @@ pub enum Presence {
     Staying,
     /// It is on its way out. It keeps its set a moment longer, because its successor is about to register, and gets nothing more.
     HandingOver,
-    /// It is on its way out. It keeps, and gets, only what no other node may run.
+    /// It is on its way out. It keeps only what no node that stays may run, and gets nothing more.
     Draining,
 }
 
 impl Presence {
-    /// Whether it may get configs that others may run, too.
+    /// Whether it may get configs.
     #[must_use]
     pub fn is_staying(self) -> bool {
         self == Self::Staying

@@ -232,6 +232,27 @@ fn two_runners_have_two_successors() {
 }
 
 #[test]
+fn runners_that_all_go_at_once_do_not_hand_their_sets_around() {
+    universe::run(1, |universe| async move {
+        let old = ["r1", "r2", "r3"];
+        let site = Site::with(&universe, &old, 30).await;
+        for name in old {
+            site.terminate(name).await;
+        }
+        for name in ["n1", "n2", "n3"] {
+            site.create(name).await;
+        }
+        universe.advance(seconds(2)).await;
+        site.delete("r1").await;
+        assert_eq!((site.count("r2"), site.count("r3"), site.cluster.served().dangling.len()), (10, 10, 10));
+        site.poll("n1").await;
+        site.poll("n2").await;
+        assert_eq!((site.count("n1"), site.count("n2"), site.count("r2") + site.count("r3")), (20, 10, 0));
+        assert_eq!(site.all_moves(), 20);
+    });
+}
+
+#[test]
 fn runners_of_other_deployments_are_no_successors() {
     universe::run(1, |universe| async move {
         let site = Site::with(&universe, &["r1", "r2", "r3"], 30).await;
@@ -244,14 +265,15 @@ fn runners_of_other_deployments_are_no_successors() {
 }
 
 #[test]
-fn the_last_runner_keeps_what_nobody_else_may_run() {
+fn the_last_runner_keeps_what_it_has_until_somebody_else_registers() {
     universe::run(1, |universe| async move {
         let site = Site::with(&universe, &["r1"], 5).await;
         site.terminate("r1").await;
         universe.advance(seconds(1)).await;
         assert_eq!((site.presence("r1"), site.count("r1")), (Presence::Draining, 5));
         site.cluster.discover(&[instance(100)]).await;
-        assert_eq!(site.count("r1"), 6, "better for a moment than not at all");
+        let served = site.cluster.served();
+        assert_eq!((site.count("r1"), served.dangling[0].reason), (5, DanglingReason::NoEligibleNode));
         site.create("r2").await;
         site.poll("r2").await;
         assert_eq!((site.count("r1"), site.count("r2")), (0, 6));

@@ -123,13 +123,13 @@ fn a_batch_is_even_to_one_config() {
 }
 
 #[test]
-fn a_node_on_its_way_out_gets_only_what_nobody_else_may_run() {
+fn a_node_on_its_way_out_gets_nothing() {
     for presence in [Presence::HandingOver, Presence::Draining] {
         let mut world = World::with_nodes(&[("a", NodeFacts::default()), ("b", declaring(&["redisdb", "cpu"]))]);
         world.turn(|turn| turn.set_presence(&"a".into(), presence));
         assert_eq!(world.schedule(1, "redisdb"), owned("b"));
         assert_eq!(world.schedule(2, "redisdb"), owned("b"));
-        assert_eq!(world.schedule(3, "http_check"), owned("a"));
+        assert_eq!(world.schedule(3, "http_check"), Placement::Dangling(DanglingReason::NoEligibleNode));
         assert_eq!(world.schedule(4, "cpu"), owned("b"));
         assert_eq!(world.schedule(5, "cpu"), owned("b"), "although it has one");
     }

@@ -22,10 +22,10 @@ impl World {
         Self { evidence: PodEvidence::new(NAMESPACE, "prod"), now: 100 }
     }
 
-    fn report(&mut self, reset: bool, pods: &[KubePod], gone: &[ObjectKey], synced: bool) {
+    fn report(&mut self, reset: bool, pods: &[KubePod], gone: &[ObjectKey], synced: bool) -> bool {
         let applied: Vec<_> = pods.iter().map(observed).collect();
         self.now += 1;
-        self.evidence.take_in(&Report { kind: Kind::Pods, reset, applied: &applied, gone, synced }, at(self.now));
+        self.evidence.take_in(&Report { kind: Kind::Pods, reset, applied: &applied, gone, synced }, at(self.now))
     }
 
     fn listed(pods: &[KubePod]) -> Self {
@@ -34,12 +34,12 @@ impl World {
         world
     }
 
-    fn applied(&mut self, pod: &KubePod) {
-        self.report(false, std::slice::from_ref(pod), &[], true);
+    fn applied(&mut self, pod: &KubePod) -> bool {
+        self.report(false, std::slice::from_ref(pod), &[], true)
     }
 
-    fn deleted(&mut self, name: &str) {
-        self.report(false, &[], &[key(name)], true);
+    fn deleted(&mut self, name: &str) -> bool {
+        self.report(false, &[], &[key(name)], true)
     }
 
     fn of(&self, name: &str) -> Testimony {
@@ -70,6 +70,16 @@ fn a_pod_terminates_and_is_gone_and_never_comes_back() {
     assert_eq!(world.of("a"), Testimony::Gone { at: at(105) });
     world.report(true, &[pod("a")], &[], true);
     assert_eq!(world.of("a"), Testimony::Gone { at: at(105) });
+}
+
+#[test]
+fn what_says_nothing_new_is_no_change() {
+    let mut world = World::listed(&[pod("a"), pod("b")]);
+    assert!(!world.applied(&pod("a")) && !world.report(true, &[pod("a"), pod("b")], &[], true) && !world.deleted("c"));
+    assert!(world.applied(&terminating(pod("a"))) && !world.applied(&terminating(pod("a"))));
+    assert!(world.deleted("a") && !world.deleted("a"));
+    assert!(world.applied(&pod("c")));
+    assert!(world.report(true, &[pod("b")], &[], true), "c is not listed");
 }
 
 #[test]
@@ -216,14 +226,14 @@ proptest! {
         };
         let mut before = 0;
         for step in steps {
-            match step {
+            let _ = match step {
                 0 => world.applied(&pod("a")),
                 1 => world.applied(&terminating(pod("a"))),
                 2 => world.report(true, &[pod("a")], &[], true),
                 3 => world.report(true, &[], &[], false),
                 4 => world.report(true, &[], &[], true),
                 _ => world.deleted("a"),
-            }
+            };
             let now = rank(world.of("a"));
             prop_assert!(now >= before, "{} after {}", now, before);
             before = now;
