@@ -133,6 +133,7 @@ async fn file_to_poll() {
             leadership: Arc::new(Publisher::new(Leadership::default())),
             published: served,
             replay: resolver.outlet(),
+            watched: None,
         },
     );
     let dispatcher = &dispatching.dispatcher;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Rejected, ServedTable, Standing};
+use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Presence, Rejected, ServedTable, Standing};
 use serde::Serialize;
 
 /// Body of an accepted status: the agent may keep its set.
@@ -107,6 +107,7 @@ struct AssignedNode<'a> {
     name: &'a str,
     kind: NodeKind,
     address: &'a str,
+    presence: Presence,
     stamp: i64,
     configs: Vec<AssignedConfig>,
 }
@@ -139,6 +140,7 @@ pub fn assignments_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
         name,
         kind: entry.kind,
         address: &entry.address,
+        presence: entry.presence,
         stamp: entry.view.stamp.0,
         configs: entry.view.configs.iter().map(|config| placed(config)).collect(),
     });

@@ -88,6 +88,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
             leadership,
             published: Arc::clone(&served),
             replay: resolver.outlet(),
+            watched: None,
         };
         dispatching.start(&host.kernel, parts);
         let dispatcher = &dispatching.dispatcher;

@@ -85,6 +85,10 @@ pub enum Metric {
     Moves,
     /// Nodes taken for dead.
     ExpiredNodes,
+    /// Nodes whose pod or Kubernetes node is gone.
+    DeletedNodes,
+    /// Nodes on their way out.
+    DrainingNodes,
     /// Configs that could not be patched.
     PatchFailures,
     /// Configs that cannot be dispatched.
@@ -179,6 +183,8 @@ impl Metric {
         Self::Placements,
         Self::Moves,
         Self::ExpiredNodes,
+        Self::DeletedNodes,
+        Self::DrainingNodes,
         Self::PatchFailures,
         Self::RejectedConfigs,
         Self::StaleEpochs,
@@ -301,6 +307,14 @@ impl Metric {
             Self::ExpiredNodes => {
                 let (labels, help) = (&[], "Nodes that sent no heartbeat for too long");
                 ours("muster_dispatcher_expired_nodes_total", MetricKind::Counter, "nodes", labels, "cluster", help)
+            }
+            Self::DeletedNodes => {
+                let (labels, help) = (&[], "Nodes whose pod or Kubernetes node is gone");
+                ours("muster_dispatcher_deleted_nodes_total", MetricKind::Counter, "nodes", labels, "cluster", help)
+            }
+            Self::DrainingNodes => {
+                let (labels, help) = (&[], "Nodes on their way out, for example because their pod is terminating");
+                ours("muster_dispatcher_draining_nodes", MetricKind::Gauge, "nodes", labels, "cluster", help)
             }
             Self::PatchFailures => {
                 let (labels, help) = (&[], "Discovered configs that could not be made ready for dispatching");

@@ -62,9 +62,12 @@ fn dispatcher(table: &ServedTable, scrape: &mut Scrape) {
     let counters = &table.counters;
     scrape.set(Metric::Epoch, &[], table.epoch.0 as f64);
     scrape.set(Metric::RejectedConfigs, &[], table.rejected.len() as f64);
+    let draining = table.nodes.values().filter(|node| !node.presence.is_staying()).count();
+    scrape.set(Metric::DrainingNodes, &[], draining as f64);
     for (metric, count) in [
         (Metric::Placements, counters.placements),
         (Metric::ExpiredNodes, counters.expired_nodes),
+        (Metric::DeletedNodes, counters.deleted_nodes),
         (Metric::PatchFailures, counters.patch_failures),
         (Metric::StaleEpochs, counters.stale_epoch_dropped),
         (Metric::PersistenceFailures, counters.persistence_failures),

@@ -86,6 +86,7 @@ impl Cluster {
             leadership: Arc::new(Publisher::new(Leadership::default())),
             published,
             replay: discovery.outlet(),
+            watched: None,
         };
         let (found, synced) = (dispatching.dispatcher.outlet(), dispatching.dispatcher.outlet());
         let factory = move || TwoFiles { found: found.clone(), synced: synced.clone() };

@@ -23,7 +23,7 @@ use muster::config::Secret;
 use muster::config::settings::TlsVersion;
 use muster_actors::domain::config::{CheckConfig, Data, DispatchedConfig};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, KubernetesNodeName, NodeName, Stamp};
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, ServedTable, Standing};
+use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, Presence, ServedTable, Standing};
 use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::health::HealthCatalogue;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
@@ -91,7 +91,8 @@ impl FakeCluster {
             Arc::new(NodeView { stamp: Stamp(stamp), configs: configs.clone().into(), ..NodeView::default() })
         };
         let nodes = self.nodes.iter().map(|(name, node)| {
-            let entry = NodeEntry { kind: node.kind, address: node.address.clone(), view: view(node.stamp, &node.configs) };
+            let (address, view) = (node.address.clone(), view(node.stamp, &node.configs));
+            let entry = NodeEntry { kind: node.kind, address, presence: Presence::Staying, view };
             (NodeName::from(name.as_str()), entry)
         });
         let endpoints = self.endpoints.iter().map(|(name, configs)| (KubernetesNodeName::from(name.as_str()), view(0, configs)));

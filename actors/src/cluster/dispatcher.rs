@@ -139,6 +139,7 @@ impl Dispatcher {
         let mut turn = Turn::begin(table);
         let permitted = change(&mut turn);
         if !self.warming_up {
+            turn.drain();
             let dangling: Vec<_> = turn.table().dangling().iter().copied().collect();
             for (key, placement) in place_batch(turn.table(), dangling) {
                 turn.place(key, placement, cause);
@@ -238,7 +239,9 @@ impl Dispatcher {
     fn restore_nodes(&self) {
         if let Some(table) = self.table.as_ref().filter(|_| self.deciding) {
             let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
-            self.parts.outlets.nodes.post(NodesRestored { nodes });
+            let departing = table.nodes().iter().filter(|(_, node)| !node.presence.is_staying());
+            let departing = departing.map(|(name, node)| (name.clone(), node.presence)).collect();
+            self.parts.outlets.nodes.post(NodesRestored { nodes, departing });
         }
     }
 

@@ -6,7 +6,7 @@ use crate::cluster::dispatcher::Dispatcher;
 use crate::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use crate::cluster::journal::Journal;
 use crate::cluster::leader_election::{Election, LeaderElection, LeaderElectionParts};
-use crate::cluster::membership::{Membership, MembershipParts};
+use crate::cluster::membership::{Membership, MembershipParts, WatchedNodes};
 use crate::cluster::persistence::{Persistence, PersistenceParts};
 use crate::domain::lease::Leadership;
 use crate::domain::liveness::LivenessPolicy;
@@ -38,6 +38,8 @@ pub struct DispatchingParts {
     pub published: Arc<Publisher<ServedTable>>,
     /// To the `Resolver`.
     pub replay: Outlet<ReplayDiscovery>,
+    /// Pods and Kubernetes nodes as evidence about nodes; `None` where they are not watched.
+    pub watched: Option<WatchedNodes>,
 }
 
 /// Handles of the dispatching actors. Made first, so that others can hold them before anything runs.
@@ -81,6 +83,7 @@ impl Dispatching {
         storage.child(&self.persistence, STATE_OWNER_CAPACITY, move || Persistence::new(persistence.clone()));
 
         let assignment = kernel.group("assignment", None);
+        let served = parts.published.reader();
         let dispatcher = DispatcherParts {
             clock: Arc::clone(&parts.clock),
             patch: parts.patch,
@@ -102,6 +105,8 @@ impl Dispatching {
             policy: LivenessPolicy { expiration: parts.policy.node_expiration },
             changes: self.dispatcher.outlet(),
             restored: self.dispatcher.outlet(),
+            served,
+            watched: parts.watched,
         };
         assignment.child(&self.membership, STATE_OWNER_CAPACITY, move || Membership::new(membership.clone()));
         let election = LeaderElectionParts {

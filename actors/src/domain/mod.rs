@@ -29,6 +29,7 @@ pub mod metric_name;
 pub mod node;
 pub mod patch;
 pub mod payload_queue;
+pub mod pod_evidence;
 pub mod provider_state;
 pub mod run_stats;
 pub mod sample_state;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use actix::Message;
 
+use crate::balance::succession::Succession;
 use crate::domain::assignment::AssignmentTable;
 use crate::domain::config::CheckConfig;
 use crate::domain::ids::{ConfigKey, Epoch, NodeName, Seq, Stamp};
+use crate::domain::journal::Cause;
 use crate::domain::lease::Role;
 use crate::domain::node::NodeFacts;
 use crate::domain::world::Standing;
@@ -73,8 +75,29 @@ pub struct DiscoverySynced {
 pub struct NodesChanged {
     /// Nodes that are new or have new facts.
     pub seen: Vec<(NodeName, NodeFacts)>,
-    /// Nodes that expired.
+    /// Nodes that are dead.
     pub lost: Vec<LostNode>,
+    /// Nodes that are on their way out.
+    pub departing: Vec<Departure>,
+    /// Nodes that were on their way out and are not any more: another pod of the same name runs.
+    pub returned: Vec<NodeName>,
+}
+
+impl NodesChanged {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty() && self.lost.is_empty() && self.departing.is_empty() && self.returned.is_empty()
+    }
+}
+
+/// A node whose pod or Kubernetes node is on its way out. It polls on for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departure {
+    /// Which node.
+    pub node: NodeName,
+    /// What becomes of its set.
+    pub succession: Succession,
 }
 
 /// A node that is taken for dead.
@@ -84,6 +107,10 @@ pub struct LostNode {
     pub node: NodeName,
     /// Time since its last heartbeat.
     pub silent_for: Duration,
+    /// [`Cause::NodeExpired`] or [`Cause::NodeDeleted`].
+    pub why: Cause,
+    /// The node that takes its set over as a block, if there is one.
+    pub successor: Option<NodeName>,
 }
 
 /// `Membership` just started and knows no node: tell it with [`crate::messages::membership::NodesRestored`].

@@ -50,6 +50,7 @@ impl Server {
                 leadership: Arc::new(Publisher::new(Leadership::default())),
                 published,
                 replay: resolver.outlet(),
+                watched: None,
             },
         );
         let source = Arc::new(FileSource { files: files.clone(), resolver: resolver.outlet() });

@@ -3,5 +3,6 @@
 pub mod assignment_store;
 pub mod configs;
 pub mod lease_store;
+pub mod pods;
 pub mod secret_backend;
 pub mod watch_source;

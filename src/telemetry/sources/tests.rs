@@ -9,7 +9,7 @@ use muster_actors::domain::delivery::{DropReason, SendErrorKind};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::journal::Cause;
 use muster_actors::domain::run_stats::{CheckIdentity, CheckStats, FinishedRun, LoadFailure, RunTotals, WorkersReport};
-use muster_actors::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeEntry, NodeKind, NodeView, Rejected};
+use muster_actors::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeEntry, NodeKind, NodeView, Presence, Rejected};
 use muster_actors::messages::output::RouteStats;
 
 use super::*;
@@ -33,7 +33,8 @@ fn rendered(fill: impl Fn(&mut Scrape) + Send + Sync + 'static) -> String {
 
 #[test]
 fn the_table_is_shown_under_the_upstream_names() {
-    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), view: view(vec![config("http_check")]) };
+    let view_of_one = view(vec![config("http_check")]);
+    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), presence: Presence::Draining, view: view_of_one };
     let flagged = |flagged| Dangling { config: config("redisdb"), reason: DanglingReason::NoNode, flagged };
     let table = ServedTable {
         standing: Standing::Active,
@@ -52,6 +53,7 @@ fn the_table_is_shown_under_the_upstream_names() {
         "cluster_checks_unscheduled_check{config_name=\"redisdb\",config_source=\"file:redisdb.yaml\",join_leader=\"true\"} 1",
         "endpoint_checks_configs_dispatched{join_leader=\"true\",node=\"k1\"} 2",
         "muster_dispatcher_epoch 3",
+        "muster_dispatcher_draining_nodes 1",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
     }
@@ -107,6 +109,7 @@ fn the_dispatcher_counts_under_our_names() {
         placements: 7,
         moves: BTreeMap::from([(Cause::NodeExpired, 3), (Cause::NodeJoined, 1)]),
         expired_nodes: 2,
+        deleted_nodes: 6,
         patch_failures: 1,
         stale_epoch_dropped: 4,
         persistence_failures: 5,
@@ -119,6 +122,7 @@ fn the_dispatcher_counts_under_our_names() {
     assert_eq!(
         ours,
         [
+            "muster_dispatcher_deleted_nodes_total 6",
             "muster_dispatcher_epoch 2",
             "muster_dispatcher_expired_nodes_total 2",
             "muster_dispatcher_moves_total{reason=\"node_expired\"} 3",

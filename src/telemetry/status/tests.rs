@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::delivery::{Contents, DropReason, KeyState, SendErrorKind};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, NodeName};
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Rejected};
+use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Presence, Rejected};
 use muster_actors::messages::output::{OutputStats, RouteStats};
 
 use super::*;
@@ -35,7 +35,7 @@ fn dispatched(name: &str) -> Arc<DispatchedConfig> {
 
 fn table(standing: Standing) -> ServedTable {
     let view = NodeView { configs: vec![dispatched("http_check"), dispatched("load")].into(), ..NodeView::default() };
-    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), view: Arc::new(view) };
+    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), presence: Presence::Staying, view: Arc::new(view) };
     ServedTable {
         standing,
         nodes: HashMap::from([(NodeName::from("n1".to_owned()), entry)]),
@@ -104,6 +104,18 @@ fn dispatching_says_what_it_is_doing() {
     assert!(shown(Some(follower.clone())).contains("\n  Status: Follower, no leader found\n"));
     let led = ClusterChecksStatus { leader_ip: "10.1.0.4".to_owned(), ..follower };
     assert!(shown(Some(led)).contains("\n  Status: Follower, redirecting to leader at 10.1.0.4\n"));
+}
+
+#[test]
+fn agents_on_their_way_out_are_named() {
+    let mut table = table(Standing::Active);
+    let mut leaving = table.nodes["n1"].clone();
+    leaving.presence = Presence::Draining;
+    table.nodes.extend([("n3".into(), leaving.clone()), ("n2".into(), leaving)]);
+    let mut document = cluster_document("");
+    document.cluster_checks = Some(ClusterChecksStatus::of(&table));
+    let text = document.text(false);
+    assert!(text.contains("  Active agents: 3\n    - Draining: n2, n3\n  Check Configurations: "), "{text}");
 }
 
 #[test]

@@ -6,18 +6,20 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::warn;
 
+use crate::balance::succession::{Succession, block};
 use crate::cluster::dispatcher::Dispatcher;
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
-use crate::domain::ids::Stamp;
+use crate::domain::ids::{NodeName, Stamp};
 use crate::domain::invariants::Permitted;
 use crate::domain::journal::Cause;
 use crate::domain::lease::{Role, counts};
-use crate::domain::world::{DanglingReason, Standing};
+use crate::domain::turn::Turn;
+use crate::domain::world::{DanglingReason, Presence, Standing};
 use crate::kernel::supervised::Observed;
 use crate::messages::dispatcher::{
-    ConfigsDiscovered, DeltaSaved, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted, PersistenceStarted,
-    Poll, PollReply, TableLoaded,
+    ConfigsDiscovered, DeltaSaved, Departure, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted,
+    PersistenceStarted, Poll, PollReply, TableLoaded,
 };
 use crate::messages::leader_election::AnnounceLeadership;
 use crate::messages::persistence::{LoadTable, SaveTable};
@@ -135,16 +137,34 @@ impl Handler<NodesChanged> for Dispatcher {
             // `Membership` tells again what differs when dispatching begins.
             return;
         }
-        self.counters.expired_nodes += change.lost.len() as u64;
+        let expired = change.lost.iter().filter(|lost| lost.why == Cause::NodeExpired).count() as u64;
+        self.counters.expired_nodes += expired;
+        self.counters.deleted_nodes += change.lost.len() as u64 - expired;
         self.decide(Cause::NodeJoined, |turn| {
-            for lost in &change.lost {
-                turn.remove_node(&lost.node, Cause::NodeExpired);
-            }
+            // Nodes that come first: one of them may be the successor of one that goes.
             for (node, facts) in change.seen {
                 turn.put_node(&node, facts);
                 for key in turn.refused_by(&node) {
                     turn.place(key, Placement::Dangling(DanglingReason::NoEligibleNode), Cause::NotEligible);
                 }
+            }
+            for node in &change.returned {
+                turn.set_presence(node, Presence::Staying);
+            }
+            for Departure { node, succession } in &change.departing {
+                let awaited = *succession == Succession::Awaited;
+                turn.set_presence(node, if awaited { Presence::HandingOver } else { Presence::Draining });
+            }
+            for Departure { node, succession } in &change.departing {
+                if let Succession::By(successor) = succession {
+                    hand_over(turn, node, successor);
+                }
+            }
+            for lost in &change.lost {
+                if let Some(successor) = &lost.successor {
+                    hand_over(turn, &lost.node, successor);
+                }
+                turn.remove_node(&lost.node, lost.why);
             }
             Permitted::default()
         });
@@ -153,6 +173,13 @@ impl Handler<NodesChanged> for Dispatcher {
         if was_on != self.advanced.on() {
             self.publish();
         }
+    }
+}
+
+/// Gives the set of a node that leaves to its successor, as far as that may run it; the rest is placed as usual.
+fn hand_over(turn: &mut Turn<'_>, from: &NodeName, to: &NodeName) {
+    for key in block(turn.table(), from, to) {
+        turn.place(key, Placement::Owned(to.clone()), Cause::Succeeded);
     }
 }
 
