@@ -250,8 +250,8 @@ mod tests {
         }
         let input = std::fs::read_to_string(log.with_extension("in")).unwrap();
         assert_eq!(input, "{\"secrets\":[\"db_pass\"],\"version\":\"1.0\"}\n", "asked once");
-        let plain = CheckConfig { instances: vec![Data::from("user: '0123'\nn: 0123\n")], ..CheckConfig::default() };
-        assert_eq!(backend.hide(&plain).instances[0].text(), "\"n\": 83\nuser: '********'\n");
+        let plain = CheckConfig { instances: vec![Data::from("user: '0123'\nm: 0123\n")], ..CheckConfig::default() };
+        assert_eq!(backend.hide(&plain).instances[0].text(), "m: 83\nuser: '********'\n");
         let error = ask(&backend, &["db_pass", "other"]).await.unwrap_err();
         assert_eq!(error, "secret handle 'other' was not resolved by the secret_backend_command");
         assert!(std::fs::read_to_string(log.with_extension("in")).unwrap().ends_with("{\"secrets\":[\"other\"],\"version\":\"1.0\"}\n"));
