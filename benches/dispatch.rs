@@ -13,7 +13,7 @@ use muster::standalone::epoch_counter::EpochCounter;
 use muster::standalone::state_folder::StateFolder;
 use muster_actors::balance::least_count::place_batch;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::assignment::AssignmentTable;
 use muster_actors::domain::config::{CheckConfig, Data};
 use muster_actors::domain::discovery::DiscoveryReport;
@@ -126,7 +126,8 @@ async fn file_to_poll() {
             clock: Arc::clone(&clock),
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup: Duration::ZERO, ..DispatchPolicy::default() },
-            store: Arc::new(store),
+            storage: Storage::Local(Arc::new(store)),
+            leadership: Arc::new(Publisher::new(Leadership::default())),
             lease: Arc::new(lease),
             published: served,
             replay: resolver.outlet(),

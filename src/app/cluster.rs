@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::health::HealthKind;
@@ -76,7 +77,8 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
                 node_expiration: settings.cluster_checks.node_expiration,
                 advanced_dispatching: settings.cluster_checks.advanced_dispatching,
             },
-            store: Arc::new(store),
+            storage: Storage::Local(Arc::new(store)),
+            leadership: Arc::new(Publisher::new(Leadership::default())),
             lease: Arc::new(lease),
             published: Arc::clone(&served),
             replay: resolver.outlet(),

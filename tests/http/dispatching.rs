@@ -10,7 +10,8 @@ use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatRelay;
 use muster::api::listener::BoundServer;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::clock::SystemClock;
@@ -79,7 +80,8 @@ impl Cluster {
             clock,
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup, ..DispatchPolicy::default() },
-            store: Arc::new(FakeAssignmentStore::default()),
+            storage: Storage::Local(Arc::new(FakeAssignmentStore::default())),
+            leadership: Arc::new(Publisher::new(Leadership::default())),
             lease: Arc::new(FakeLeaseStore::granting(1)),
             published,
             replay: discovery.outlet(),

@@ -7,8 +7,9 @@ use actix::prelude::*;
 use tracing::{info, warn};
 
 use crate::domain::ids::Epoch;
-use crate::domain::lease::{LeaseGrant, Role, counts};
+use crate::domain::lease::{LeaseGrant, Leadership, Role, counts};
 use crate::kernel::mailbox::Outlet;
+use crate::kernel::published::Publisher;
 use crate::kernel::supervised::Observed;
 use crate::messages::dispatcher::LeadershipChanged;
 use crate::messages::leader_election::AnnounceLeadership;
@@ -25,7 +26,8 @@ pub const RENEW_INTERVAL: Duration = Duration::from_secs(5);
 /// After a restart it asks the lease store again; until then the role is unknown.
 pub struct LeaderElection {
     store: Arc<dyn LeaseStore>,
-    dispatcher: Outlet<LeadershipChanged>,
+    published: Arc<Publisher<Leadership>>,
+    listeners: Vec<Outlet<LeadershipChanged>>,
     role: Role,
     epoch: Epoch,
     failures: u64,
@@ -34,8 +36,8 @@ pub struct LeaderElection {
 impl LeaderElection {
     /// An election that has not looked at the lease yet.
     #[must_use]
-    pub fn new(store: Arc<dyn LeaseStore>, dispatcher: Outlet<LeadershipChanged>) -> Self {
-        Self { store, dispatcher, role: Role::Unknown, epoch: Epoch(0), failures: 0 }
+    pub fn new(store: Arc<dyn LeaseStore>, published: Arc<Publisher<Leadership>>, listeners: Vec<Outlet<LeadershipChanged>>) -> Self {
+        Self { store, published, listeners, role: Role::Unknown, epoch: Epoch(0), failures: 0 }
     }
 
     fn look(&mut self, context: &mut Context<Self>) {
@@ -72,8 +74,11 @@ impl LeaderElection {
     }
 
     fn announce(&self) {
-        // Lost if the dispatcher is down; it asks when it starts.
-        self.dispatcher.post(LeadershipChanged { role: self.role, epoch: self.epoch });
+        self.published.publish(Leadership { role: self.role, epoch: self.epoch, ..Leadership::default() });
+        for listener in &self.listeners {
+            // Lost if it is down; it asks when it starts.
+            listener.post(LeadershipChanged { role: self.role, epoch: self.epoch, leader: String::new(), address: None });
+        }
     }
 }
 

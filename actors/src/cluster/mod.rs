@@ -8,5 +8,6 @@ pub mod journal;
 pub mod leader_election;
 pub mod membership;
 pub mod persistence;
+pub mod replica;
 mod waiting_polls;
 pub mod wiring;

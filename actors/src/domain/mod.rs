@@ -26,6 +26,7 @@ pub mod node;
 pub mod patch;
 pub mod payload_queue;
 pub mod provider_state;
+pub mod replication;
 pub mod run_stats;
 pub mod sample_state;
 pub mod sampler;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::dispatcher_parts::DispatchPolicy;
-use crate::cluster::wiring::{Dispatching, DispatchingParts};
+use crate::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use crate::domain::discovery::DiscoveryReport;
+use crate::domain::lease::Leadership;
 use crate::domain::patch::PatchOptions;
 use crate::domain::world::ServedTable;
 use crate::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
@@ -43,7 +44,8 @@ impl Server {
                 clock: universe.clock(),
                 patch: Arc::new(PatchOptions::default()),
                 policy: DispatchPolicy::default(),
-                store,
+                storage: Storage::Local(store),
+                leadership: Arc::new(Publisher::new(Leadership::default())),
                 lease: Arc::new(FakeLeaseStore::granting(epoch)),
                 published,
                 replay: resolver.outlet(),

@@ -9,12 +9,13 @@ use actix::Message;
 use actix::dev::ToEnvelope;
 use muster_actors::cluster::dispatcher::Dispatcher;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::digest::config_key;
 use muster_actors::domain::ids::{ConfigKey, NodeName, Stamp};
 use muster_actors::domain::journal::Decision;
 use muster_actors::domain::node::CheckCompatibility;
+use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::{NodeKind, ServedTable};
 use muster_actors::kernel::published::Publisher;
@@ -76,7 +77,8 @@ impl Cluster {
             clock: universe.clock(),
             patch: Arc::new(patch.clone()),
             policy,
-            store: Arc::new(store.clone()),
+            storage: Storage::Local(Arc::new(store.clone())),
+            leadership: Arc::new(Publisher::new(Leadership::default())),
             lease: lease.clone(),
             published: Arc::clone(&published),
             replay,
