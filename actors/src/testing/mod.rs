@@ -3,3 +3,5 @@
 pub mod assignment_store;
 pub mod configs;
 pub mod lease_store;
+pub mod replica_network;
+pub mod snapshot_store;
