@@ -33,6 +33,10 @@ pub enum Route<'a> {
     Journal,
     /// `/api/v1/muster/diagnostics`
     Diagnostics,
+    /// `/api/v1/muster/replica/deltas`
+    ReplicaDeltas,
+    /// `/api/v1/muster/replica/table`
+    ReplicaTable,
     /// The process itself.
     Admin(AdminRoute),
 }
@@ -63,6 +67,8 @@ impl<'a> Route<'a> {
             ["api", "v1", "muster", "assignments"] => Self::Assignments,
             ["api", "v1", "muster", "journal"] => Self::Journal,
             ["api", "v1", "muster", "diagnostics"] => Self::Diagnostics,
+            ["api", "v1", "muster", "replica", "deltas"] => Self::ReplicaDeltas,
+            ["api", "v1", "muster", "replica", "table"] => Self::ReplicaTable,
             other => Self::Admin(AdminRoute::find(other)?),
         })
     }
@@ -70,7 +76,8 @@ impl<'a> Route<'a> {
     /// Methods it answers, as in the `Allow` header.
     pub fn methods(&self) -> &'static str {
         match self {
-            Self::PostStatus(_) | Self::LanguageDetection | Self::LocalSeries => "POST",
+            Self::PostStatus(_) | Self::LanguageDetection | Self::LocalSeries | Self::ReplicaTable => "POST",
+            Self::ReplicaDeltas => "GET, POST",
             Self::Admin(route) => route.methods(),
             _ => "GET",
         }
@@ -82,6 +89,11 @@ impl<'a> Route<'a> {
             self,
             Self::PostStatus(_) | Self::Configs(_) | Self::State | Self::EndpointConfigs(_) | Self::AllEndpointConfigs | Self::Assignments
         )
+    }
+
+    /// Whether only the leader answers it. Source: cluster-checks 3.
+    pub fn is_leader_only(&self) -> bool {
+        matches!(self, Self::PostStatus(_) | Self::Configs(_) | Self::EndpointConfigs(_))
     }
 
     /// Label in request telemetry; `None` where the stock server counts nothing.

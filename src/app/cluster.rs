@@ -23,6 +23,7 @@ use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::heartbeats::{GATHER, HeartbeatRelay};
+use crate::api::leader::LeaderGate;
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::version::AgentVersion;
 use crate::app::admin::RoleAdmin;
@@ -60,7 +61,9 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
     let findings = Arc::new(Publisher::new(Vec::new()));
-    open_api(&mut host, &settings, tokens, &Shown { served: &served, report: &report, findings: &findings }, &dispatching)?;
+    let leadership = Arc::new(Publisher::new(Leadership::default()));
+    let shown = Shown { served: &served, report: &report, leadership: &leadership, findings: &findings };
+    open_api(&mut host, &settings, tokens, &shown, &dispatching)?;
     add_metrics(&host, &settings, &served, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
@@ -78,7 +81,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
                 advanced_dispatching: settings.cluster_checks.advanced_dispatching,
             },
             storage: Storage::Local(Arc::new(store)),
-            leadership: Arc::new(Publisher::new(Leadership::default())),
+            leadership,
             lease: Arc::new(lease),
             published: Arc::clone(&served),
             replay: resolver.outlet(),
@@ -124,6 +127,7 @@ fn patch_options(settings: &ClusterSettings) -> PatchOptions {
 struct Shown<'a> {
     served: &'a Publisher<ServedTable>,
     report: &'a Publisher<DiscoveryReport>,
+    leadership: &'a Publisher<Leadership>,
     /// What was wrong with the assignment files.
     findings: &'a Publisher<Vec<String>>,
 }
@@ -161,7 +165,10 @@ fn open_api(
             relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), GATHER)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
+            leader: LeaderGate::new(shown.leadership.reader(), Arc::clone(&host.clock)),
         }),
+        relay: None,
+        replicas: None,
         admin: AdminApi {
             version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),
             hostname: common.hostname.clone(),

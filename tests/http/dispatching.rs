@@ -8,6 +8,7 @@ use actix::{Actor, Context, Handler};
 use muster::api::admin::Admin;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatRelay;
+use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
@@ -75,13 +76,14 @@ impl Cluster {
         let dispatching = Dispatching::default();
         let discovery = Handle::<TwoFiles>::new("two-files");
         let published = Arc::new(Publisher::new(ServedTable::default()));
+        let leadership = Arc::new(Publisher::new(Leadership::default()));
         let served = published.reader();
         let parts = DispatchingParts {
             clock,
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup, ..DispatchPolicy::default() },
             storage: Storage::Local(Arc::new(FakeAssignmentStore::default())),
-            leadership: Arc::new(Publisher::new(Leadership::default())),
+            leadership: Arc::clone(&leadership),
             lease: Arc::new(FakeLeaseStore::granting(1)),
             published,
             replay: discovery.outlet(),
@@ -95,6 +97,7 @@ impl Cluster {
             relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), Duration::ZERO)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
+            leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),
         };
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
         let setup = Setup::default();

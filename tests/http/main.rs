@@ -11,6 +11,8 @@ mod dispatching;
 mod hangs;
 mod malformed;
 mod ports;
+mod relay;
+mod replicas;
 mod runner;
 mod tls;
 mod tokens;
