@@ -19,6 +19,7 @@ use muster_actors::domain::config::{CheckConfig, Data};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::ids::{Epoch, NodeName};
 use muster_actors::domain::journal::Cause;
+use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::node::{CheckCompatibility, NodeFacts};
 use muster_actors::domain::patch::{Dispatchable, PatchOptions, dispatched};
 use muster_actors::domain::turn::Turn;

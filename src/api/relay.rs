@@ -80,12 +80,7 @@ impl Relayed {
     /// Everything of a request but its body.
     pub fn of(request: &Request) -> Self {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        Self {
-            method: request.method().clone(),
-            target: target.to_owned(),
-            headers: request.headers().clone(),
-            peer: request.peer_addr(),
-        }
+        Self { method: request.method().clone(), target: target.to_owned(), headers: request.headers().clone(), peer: request.peer_addr() }
     }
 
     fn headers(&self) -> outgoing::HeaderMap {
@@ -97,7 +92,7 @@ impl Relayed {
             .map(|name| name.trim().to_ascii_lowercase())
             .collect();
         let mut headers = outgoing::HeaderMap::new();
-        for (name, value) in self.headers.iter() {
+        for (name, value) in &self.headers {
             let passed_on = !NOT_PASSED_ON.contains(&name.as_str()) && !listed.iter().any(|listed| listed == name.as_str());
             if passed_on
                 && name != FORWARDED_FOR
@@ -133,7 +128,8 @@ impl Relay {
     ///
     /// Errors: [`ReplicaClientError`] for certificates that cannot be read.
     pub fn try_new(own_address: Option<String>, trust: &Trust, limits: RelayLimits) -> Result<Self, ReplicaClientError> {
-        let builder = http_client(trust)?.connect_timeout(limits.connect).pool_idle_timeout(IDLE).pool_max_idle_per_host(limits.connections);
+        let builder =
+            http_client(trust)?.connect_timeout(limits.connect).pool_idle_timeout(IDLE).pool_max_idle_per_host(limits.connections);
         let client = builder.build().map_err(ReplicaClientError::Tls)?;
         Ok(Self { client, own_address, permits: Semaphore::new(limits.connections), limits, failures: AtomicU64::new(0) })
     }

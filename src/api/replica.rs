@@ -6,9 +6,9 @@ use std::time::Duration;
 use actix_http::header::HeaderValue;
 use actix_http::{Payload, StatusCode};
 use bytes::Bytes;
+use muster_actors::domain::assignment::AssignmentTable;
 use muster_actors::domain::ids::{Epoch, Seq};
 use muster_actors::domain::replication::{Content, Mirror, Position, Shipment, ShipmentError, WIRE_VERSION, decode, encode};
-use muster_actors::domain::assignment::AssignmentTable;
 use muster_actors::kernel::mailbox::Outlet;
 use muster_actors::messages::replica::{FetchDeltas, HOLD, OfferTable};
 
@@ -54,7 +54,9 @@ impl Caller {
         let wrong = |what: &str| reply::text(StatusCode::BAD_REQUEST, what);
         let version = query_value(query, "version").unwrap_or_default();
         if version != WIRE_VERSION.to_string() {
-            return Err(wrong(&format!("replica messages of version {version:?}: this replica speaks {WIRE_VERSION}; run the same version everywhere")));
+            return Err(wrong(&format!(
+                "replica messages of version {version:?}: this replica speaks {WIRE_VERSION}; run the same version everywhere"
+            )));
         }
         let replica = query_value(query, "replica").filter(|name| !name.is_empty() && name.len() <= NAME_LIMIT);
         let number = |name: &str| query_value(query, name).map(|text| text.parse::<u64>()).transpose();

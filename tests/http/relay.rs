@@ -72,7 +72,11 @@ fn listen(application: impl Application) -> (BoundServer, String) {
 #[actix_rt::test]
 async fn cc_t22_a_follower_passes_polls_on_and_answers_the_state_itself() {
     let leader = Site::start().await;
-    leader.arrange(|cluster| drop(cluster.nodes.insert("n1".to_owned(), FakeNode { stamp: 7, configs: vec![config("redisdb")], ..FakeNode::default() }))).await;
+    leader
+        .arrange(|cluster| {
+            drop(cluster.nodes.insert("n1".to_owned(), FakeNode { stamp: 7, configs: vec![config("redisdb")], ..FakeNode::default() }));
+        })
+        .await;
     let site = follower(Some(leader.address.to_string())).await;
     for path in ["/api/v1/clusterchecks/configs/n1", "/api/v1/endpointschecks/configs/k1"] {
         let (there, here) = (leader.get(path).await, site.get(path).await);
@@ -97,7 +101,7 @@ async fn cc_t22_a_follower_passes_polls_on_and_answers_the_state_itself() {
 async fn what_is_passed_on_is_what_came_and_says_where_from() {
     let (server, address) = listen(Echo);
     let site = follower(Some(address.clone())).await;
-    let call = Call::get("/api/v1/clusterchecks/configs/n%20%2F1?a=b%20c&d")
+    let call = Call::get("/api/v1/clusterchecks/configs/n%20%C3%A4?a=b%20c&d")
         .bearer(CLUSTER)
         .header("X-Real-Ip", "10.0.0.7")
         .header("X-Forwarded-For", "10.0.0.9")
@@ -106,7 +110,10 @@ async fn what_is_passed_on_is_what_came_and_says_where_from() {
     let reply = site.call(&call).await;
     assert_eq!((reply.status, reply.header("x-own"), reply.header("x-dca-forwarded")), (200, Some("kept"), Some("true")));
     let seen = reply.json();
-    assert_eq!((seen["method"].as_str(), seen["target"].as_str()), (Some("GET"), Some("/api/v1/clusterchecks/configs/n%20%2F1?a=b%20c&d")));
+    assert_eq!(
+        (seen["method"].as_str(), seen["target"].as_str()),
+        (Some("GET"), Some("/api/v1/clusterchecks/configs/n%20%C3%A4?a=b%20c&d"))
+    );
     let header = |name: &str| -> Vec<&str> {
         let headers = seen["headers"].as_array().unwrap();
         headers.iter().filter(|pair| pair[0] == name).map(|pair| pair[1].as_str().unwrap()).collect()

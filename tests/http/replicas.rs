@@ -113,7 +113,8 @@ impl Replica {
     async fn set(&self, node: &str, configs: usize) -> Vec<u8> {
         within(async {
             loop {
-                let polled = self.call(Call::post(&format!("/api/v1/clusterchecks/status/{node}"), r#"{"last_change":0,"node_type":1}"#)).await;
+                let polled =
+                    self.call(Call::post(&format!("/api/v1/clusterchecks/status/{node}"), r#"{"last_change":0,"node_type":1}"#)).await;
                 let set = self.call(Call::get(&format!("/api/v1/clusterchecks/configs/{node}"))).await;
                 if polled.status == 200 && set.status == 200 && set.json()["configs"].as_array().unwrap().len() == configs {
                     return set.body;
@@ -125,8 +126,9 @@ impl Replica {
     }
 
     async fn stop(self) {
-        self.server.stop().await;
+        // In this order, because the server waits for questions that it holds.
         let left = self.kernel.shutdown(Duration::from_secs(5)).await;
+        self.server.stop().await;
         assert!(left.is_empty(), "still running: {left:?}");
     }
 }

@@ -7,7 +7,7 @@ use actix::prelude::*;
 use tracing::{info, warn};
 
 use crate::domain::ids::Epoch;
-use crate::domain::lease::{LeaseGrant, Leadership, Role, counts};
+use crate::domain::lease::{Leadership, LeaseGrant, Role, counts};
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Publisher;
 use crate::kernel::supervised::Observed;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::config::DispatchedConfig;
 use crate::domain::ids::{Epoch, Seq};
-use crate::domain::snapshot::{self, EncodeError};
+use crate::domain::snapshot::{self, EncodeError, HeaderError};
 
 /// Longest time that agents are not shown a change because followers do not know it. Source: style 9.5 and 9.6.
 pub const SHOW_AFTER: Duration = Duration::from_millis(200);
@@ -82,11 +82,8 @@ impl History {
     /// What comes after this position; `None` if it is none of this history, so that only the whole table helps.
     #[must_use]
     pub fn since(&self, known: Position) -> Option<Vec<Arc<TableDelta>>> {
-        let first = if known == self.start {
-            0
-        } else {
-            self.deltas.binary_search_by_key(&known, |(delta, _)| Position::after(delta)).ok()? + 1
-        };
+        let first =
+            if known == self.start { 0 } else { self.deltas.binary_search_by_key(&known, |(delta, _)| Position::after(delta)).ok()? + 1 };
         Some(self.deltas.range(first..).map(|(delta, _)| Arc::clone(delta)).collect())
     }
 }
@@ -301,8 +298,8 @@ pub enum ShipmentError {
     /// It is something else.
     #[error("recognise the message of a replica")]
     NotOurs,
-    /// The other replica speaks another version.
-    #[error("read replica messages of version {found}: this program speaks version {WIRE_VERSION}; run the same version everywhere")]
+    /// The other replica speaks another version, of the messages or of the tables in them.
+    #[error("read replica messages of version {found}, which this program does not speak; run the same version everywhere")]
     Version {
         /// Version of the other one.
         found: u32,
@@ -347,6 +344,9 @@ pub fn decode(bytes: &[u8]) -> Result<Shipment, ShipmentError> {
     let version = version.try_into().map_or(0, u32::from_le_bytes);
     if version != WIRE_VERSION {
         return Err(ShipmentError::Version { found: version });
+    }
+    if let Err(HeaderError::FromTheFuture { found }) = snapshot::read(body.get(..snapshot::HEADER_BYTES).unwrap_or_default()) {
+        return Err(ShipmentError::Version { found });
     }
     let mut deltas = snapshot::read_all(body).ok_or(ShipmentError::Damaged)?.into_iter().map(Arc::new);
     let content = match flags[0] {

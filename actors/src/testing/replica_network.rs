@@ -50,7 +50,11 @@ impl ReplicaNetwork {
 
     /// Calls of this replica reach nobody, or everybody again.
     pub fn cut(&self, caller: &str, cut: bool) {
-        if cut { self.ways().cut.insert(caller.to_owned()) } else { self.ways().cut.remove(caller) };
+        if cut {
+            self.ways().cut.insert(caller.to_owned())
+        } else {
+            self.ways().cut.remove(caller)
+        };
     }
 
     /// Time that each way takes from now on.

@@ -22,9 +22,7 @@ use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::kernel::universe::Universe;
-use muster_actors::messages::dispatcher::{
-    ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, LeadershipChanged, Poll, PollReply,
-};
+use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, LeadershipChanged, Poll, PollReply};
 use muster_actors::messages::leader_election::AnnounceLeadership;
 use muster_actors::messages::membership::Heartbeat;
 use muster_actors::messages::resolver::ReplayDiscovery;

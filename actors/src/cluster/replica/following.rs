@@ -99,7 +99,7 @@ impl Replica {
     }
 
     fn pull_after(&mut self, pause: Duration, context: &mut Context<Self>) {
-        let pause = context.run_later(pause, |replica, context| replica.pull(context));
+        let pause = context.run_later(pause, Self::pull);
         if let State::Following(following) = &mut self.state {
             following.under_way = Some(pause);
         }

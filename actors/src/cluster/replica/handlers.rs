@@ -72,8 +72,7 @@ impl Handler<LeadershipChanged> for Replica {
                 self.leave(context);
                 self.take_office(context);
             }
-            (Role::Follower, State::Following(following))
-                if following.leader == change.leader && following.address == change.address => {}
+            (Role::Follower, State::Following(following)) if following.leader == change.leader && following.address == change.address => {}
             (Role::Follower, _) => {
                 self.leave(context);
                 self.follow(change.leader, change.address, context);

@@ -34,7 +34,10 @@ impl Replica {
         mirror.confirmed = self.epoch;
         let (table, restored) = (&mirror.table, self.restored);
         info!(
-            epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), restored,
+            epoch = self.epoch.0,
+            configs = table.rows().len(),
+            nodes = table.nodes().len(),
+            restored,
             "this replica leads with this table"
         );
         self.state = State::Leading(Leading {

@@ -27,7 +27,7 @@ impl Replica {
         info!(epoch = self.epoch.0, has_older_copy = best.is_some(), "this replica leads and looks for the latest table");
         self.state = State::Seeking(Seeking { since: self.now(), best, offers: 0, reading_snapshot });
         self.read_snapshot(context);
-        context.run_later(OFFER_TIME, |replica, context| replica.conclude_if_due(context));
+        context.run_later(OFFER_TIME, Self::conclude_if_due);
     }
 
     /// Somebody offers a copy. Returns whether it was wanted.
@@ -37,7 +37,7 @@ impl Replica {
         seeking.offers += 1;
         seeking.take(offered);
         if seeking.offers == 1 {
-            context.run_later(COMPARE_TIME, |replica, context| replica.conclude(context));
+            context.run_later(COMPARE_TIME, Self::conclude);
         }
         true
     }

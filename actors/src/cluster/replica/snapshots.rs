@@ -55,7 +55,7 @@ impl Replica {
         }
         self.saving.planned = true;
         let earliest = self.saving.last_began.map_or(Duration::ZERO, |began| began + SAVE_INTERVAL);
-        context.run_later(earliest.saturating_sub(self.now()), |replica, context| replica.save(context));
+        context.run_later(earliest.saturating_sub(self.now()), Self::save);
     }
 
     fn save(&mut self, context: &mut Context<Self>) {
@@ -100,7 +100,7 @@ impl Replica {
                 }
                 let doubled = SAVE_INTERVAL * 2_u32.saturating_pow(self.saving.failures_in_a_row.min(10));
                 self.saving.planned = true;
-                context.run_later(doubled.min(LAST_RETRY), |replica, context| replica.save(context));
+                context.run_later(doubled.min(LAST_RETRY), Self::save);
             }
         }
     }

@@ -96,7 +96,9 @@ fn seconds(count: u64) -> Duration {
 
 fn unsettled(seqs: &[u64]) -> Unsettled {
     let mut unsettled = Unsettled::default();
-    seqs.iter().for_each(|seq| unsettled.push(Seq(*seq), seconds(100)));
+    for seq in seqs {
+        unsettled.push(Seq(*seq), seconds(100));
+    }
     unsettled
 }
 
@@ -117,7 +119,7 @@ fn after_200_ms_one_follower_is_enough_and_none_is_said_so() {
     let late = seconds(100) + SHOW_AFTER;
     followers.asked("a", seconds(100), Some(Seq(6)));
     followers.asked("b", seconds(100), Some(Seq(4)));
-    assert_eq!(some.settle(late - Duration::from_millis(1), &followers, false), None);
+    assert_eq!(some.settle(late.saturating_sub(Duration::from_millis(1)), &followers, false), None);
     assert_eq!(some.settle(late, &followers, false), Some(Settled { seq: Seq(6), known: true, changes: 2 }));
     assert_eq!(some.settle(late, &followers, false), Some(Settled { seq: Seq(7), known: false, changes: 1 }));
     assert!(some.is_empty());
@@ -128,7 +130,7 @@ fn after_200_ms_one_follower_is_enough_and_none_is_said_so() {
 #[test]
 fn nobody_waits_for_followers_that_are_gone_or_need_the_whole_table() {
     let (mut unsettled, mut followers) = (unsettled(&[5]), Followers::default());
-    followers.asked("gone", seconds(100) - FOLLOWER_TIME, Some(Seq(1)));
+    followers.asked("gone", seconds(100).saturating_sub(FOLLOWER_TIME), Some(Seq(1)));
     followers.asked("new", seconds(100), None);
     assert_eq!(followers.in_step(seconds(100)), 0);
     assert_eq!(unsettled.settle(seconds(100), &followers, false), Some(Settled { seq: Seq(5), known: true, changes: 1 }));
@@ -170,7 +172,8 @@ fn changes_with_a_gap_are_not_taken_in() {
     let mut table = AssignmentTable::default();
     let deltas: Vec<_> = [0, 4, 9].iter().filter_map(|number| change(&mut table, 1, *number)).collect();
     let mut mirror = Some(Mirror::default());
-    let shipment = |deltas: &[Arc<TableDelta>]| Shipment { epoch: Epoch(1), discovery_synced: false, content: Content::Deltas(deltas.to_vec()) };
+    let shipment =
+        |deltas: &[Arc<TableDelta>]| Shipment { epoch: Epoch(1), discovery_synced: false, content: Content::Deltas(deltas.to_vec()) };
     assert_eq!(take_in(&mut mirror, shipment(&deltas[1..]), Epoch(1)), Taken::OutOfStep);
     assert_eq!(mirror, None);
 }
@@ -195,5 +198,8 @@ fn another_version_is_named() {
     let error = decode(&bytes).unwrap_err();
     assert_eq!(error, ShipmentError::Version { found: 9 });
     assert!(error.to_string().contains("version 9") && error.to_string().contains("same version everywhere"));
+    let mut bytes = encode(&Shipment { epoch: Epoch(1), discovery_synced: false, content: Content::NoTable }).unwrap();
+    bytes[HEAD_BYTES + 8] = 200;
+    assert_eq!(decode(&bytes), Err(ShipmentError::Version { found: 200 }));
     assert_eq!(decode(b"<html>"), Err(ShipmentError::NotOurs));
 }
