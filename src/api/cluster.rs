@@ -16,6 +16,8 @@ use crate::api::cluster_checks::ClusterChecks;
 use crate::api::gate;
 use crate::api::leader::Lead;
 use crate::api::listener::{Answer, Application};
+use crate::api::metadata::MetadataRoutes;
+use crate::api::named_checks;
 use crate::api::observer::RequestObserver;
 use crate::api::relay::{self, Relay, Relayed};
 use crate::api::replica::ReplicaRoutes;
@@ -35,6 +37,8 @@ pub struct ClusterApi {
     pub relay: Option<Relay>,
     /// Routes for other replicas; `None` where there are none.
     pub replicas: Option<ReplicaRoutes>,
+    /// Routes about nodes, pods and namespaces; `None` in stand-alone mode.
+    pub kubernetes: Option<MetadataRoutes>,
     /// Routes about the process.
     pub admin: AdminApi,
     /// Request telemetry.
@@ -130,7 +134,11 @@ impl ClusterApi {
             (Route::AllEndpointConfigs, Some(checks)) => checks.get_all_endpoint_configs(),
             (Route::State, Some(checks)) => checks.get_state(&scrub),
             (Route::Assignments, Some(checks)) => checks.get_assignments(&scrub),
-            (Route::Kubernetes(_), _) => unavailable("no Kubernetes in stand-alone mode"),
+            (Route::NamedChecks(name), Some(checks)) => named_checks::answer(&checks.served.peek(), name, &scrub),
+            (Route::Kubernetes(route), _) => match &self.kubernetes {
+                Some(metadata) => metadata.answer(route, request.uri().query()),
+                None => unavailable("no Kubernetes in stand-alone mode"),
+            },
             (Route::EksIdentity, _) => unavailable("EKS cluster identity is not available"),
             (Route::LanguageDetection, _) => unavailable("Language detection feature is disabled on the cluster agent"),
             (Route::LocalSeries, _) => unavailable("Autoscaling workload failover store is disabled on the cluster agent"),

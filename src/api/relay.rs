@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::api::reply::{self, Reply};
 use crate::client::{ReplicaClientError, Trust, http_client, read_body};
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Marks a request that a follower passed on.
 pub const FOLLOWER_FORWARDED: HeaderName = HeaderName::from_static("x-dca-follower-forwarded");

@@ -169,6 +169,7 @@ fn open_api(
         }),
         relay: None,
         replicas: None,
+        kubernetes: None,
         admin: AdminApi {
             version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),
             hostname: common.hostname.clone(),

@@ -3,10 +3,12 @@
 mod discovery_inbox;
 pub mod dispatcher;
 pub mod dispatcher_parts;
+pub mod informer;
 mod intake;
 pub mod journal;
 pub mod leader_election;
 pub mod membership;
+pub mod metadata_mapper;
 pub mod persistence;
 pub mod replica;
 mod waiting_polls;

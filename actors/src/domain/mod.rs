@@ -21,6 +21,8 @@ pub mod journal;
 pub mod kube;
 pub mod lease;
 pub mod liveness;
+pub mod metadata_map;
+pub mod metadata_view;
 pub mod metric_name;
 pub mod node;
 pub mod patch;

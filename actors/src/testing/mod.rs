@@ -5,3 +5,4 @@ pub mod configs;
 pub mod lease_store;
 pub mod replica_network;
 pub mod snapshot_store;
+pub mod watch_source;

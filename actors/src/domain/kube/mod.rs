@@ -1,3 +1,7 @@
 //! Kubernetes objects as far as muster looks at them, and what follows from them.
 
+pub mod cluster_id;
+pub mod cluster_name;
+pub mod informer;
+pub mod informer_status;
 pub mod objects;
