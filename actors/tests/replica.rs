@@ -362,3 +362,25 @@ fn actors_that_panic_change_nothing_that_is_shown() {
         assert_eq!(replicas.shown("r2").values().map(|(_, set)| set.len()).sum::<usize>(), 11);
     });
 }
+
+#[test]
+fn a_lock_that_was_deleted_goes_on_where_the_table_stands() {
+    universe::run(17, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        replicas.kill("r1").await;
+        replicas.lead("r2", 40).await;
+        universe.advance(seconds(3)).await;
+        replicas.find(instance(50));
+        universe.advance(seconds(6)).await;
+        let before = replicas.shown("r2");
+        replicas.kill("r2").await;
+        replicas.kill("r3").await;
+        replicas.start("r1");
+        replicas.lead("r1", 1).await;
+        universe.advance(seconds(3)).await;
+        assert_eq!((replicas.served("r1").standing, replicas.epoch_seen.get()), (Standing::Starting, Some(40)));
+        replicas.lead("r1", 41).await;
+        assert_eq!(replicas.served("r1").standing, Standing::Active);
+        assert_eq!(replicas.shown("r1"), before);
+    });
+}

@@ -11,7 +11,9 @@ use muster::api::heartbeats::HeartbeatRelay;
 use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use muster_actors::domain::ids::Epoch;
 use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::ServedTable;
@@ -25,7 +27,6 @@ use muster_actors::messages::resolver::ReplayDiscovery;
 use muster_actors::supervised;
 use muster_actors::testing::assignment_store::FakeAssignmentStore;
 use muster_actors::testing::configs::discovered;
-use muster_actors::testing::lease_store::FakeLeaseStore;
 use serde_json::Value as Json;
 
 use crate::client::{Call, Connection, Reply};
@@ -83,8 +84,8 @@ impl Cluster {
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup, ..DispatchPolicy::default() },
             storage: Storage::Local(Arc::new(FakeAssignmentStore::default())),
+            election: Election::Alone { epoch: Epoch(1) },
             leadership: Arc::clone(&leadership),
-            lease: Arc::new(FakeLeaseStore::granting(1)),
             published,
             replay: discovery.outlet(),
         };

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use muster::api::admin::Admin;
 use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
@@ -15,29 +16,45 @@ use muster::api::replica::ReplicaRoutes;
 use muster::client::{ReplicaHttp, Trust};
 use muster::config::Secret;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::ids::Epoch;
-use muster_actors::domain::lease::{Leadership, Role};
+use muster_actors::domain::lease::{Leadership, LeaseTimings, Role};
+use muster_actors::domain::lock_record::{LockError, LockRecord, LockVersion, StoredLock};
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::replication::Content;
 use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::mailbox::Handle;
 use muster_actors::kernel::published::Publisher;
+use muster_actors::kernel::rng::SeededRandom;
 use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::messages::dispatcher::{ConfigsDiscovered, LeadershipChanged};
 use muster_actors::messages::replica::FetchDeltas;
-use muster_actors::ports::{ReplicaClient as _, ReplicaError};
+use muster_actors::ports::{LeaseStore, ReplicaClient as _, ReplicaError};
 use muster_actors::shared::resolver::Resolver;
 use muster_actors::testing::configs::discovered;
-use muster_actors::testing::lease_store::FakeLeaseStore;
 
 use crate::client::{Call, Connection, Reply};
 use crate::site::{CLUSTER, FakeAdmin, LOCAL, Setup, cluster_api, reachable, serve};
 
 /// Only catches hangs.
 const HANG: Duration = Duration::from_secs(20);
+
+/// A lock that never answers, so that only the test says who leads.
+struct SilentLock;
+
+impl LeaseStore for SilentLock {
+    fn read(&self) -> BoxFuture<'static, Result<Option<StoredLock>, LockError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn write(&self, _: LockRecord, _: Option<LockVersion>) -> BoxFuture<'static, Result<StoredLock, LockError>> {
+        Box::pin(std::future::pending())
+    }
+}
 
 /// A process of the cluster role whose lock the test hands out.
 struct Replica {
@@ -62,12 +79,14 @@ impl Replica {
         let published = Arc::new(Publisher::new(ServedTable::default()));
         let leadership = Arc::new(Publisher::new(Leadership::default()));
         let served = published.reader();
+        let timings = LeaseTimings::from_lease(Duration::from_secs(15));
+        let candidacy = Candidacy { identity: name.to_owned(), address: None, timings, release: true };
         let parts = DispatchingParts {
             clock: Arc::clone(&clock),
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup: Duration::ZERO, ..DispatchPolicy::default() },
             storage: Storage::Replicated { identity: name.to_owned(), client: Arc::new(client(CLUSTER)), snapshots: None },
-            lease: Arc::new(FakeLeaseStore::granting(0)),
+            election: Election::Contend { store: Arc::new(SilentLock), candidacy, directory: None, random: Arc::new(SeededRandom::new(1)) },
             leadership: Arc::clone(&leadership),
             published,
             replay: Handle::<Resolver>::new("Resolver").outlet(),

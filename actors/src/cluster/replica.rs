@@ -21,7 +21,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Reader;
 use crate::messages::dispatcher::{DeltaSaved, PersistenceStarted, TableLoaded};
-use crate::messages::leader_election::AnnounceLeadership;
+use crate::messages::leader_election::{AnnounceLeadership, EpochSeen};
 use crate::ports::{ReplicaClient, SnapshotStore};
 
 /// What [`Replica`] needs.
@@ -47,6 +47,8 @@ pub struct ReplicaParts {
     pub started: Outlet<PersistenceStarted>,
     /// Who tells the role again.
     pub announce: Outlet<AnnounceLeadership>,
+    /// Who is told of which epoch a table is that the lock does not know of.
+    pub epochs: Outlet<EpochSeen>,
 }
 
 /// What this replica is to the others.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cluster::dispatcher::Dispatcher;
 use crate::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use crate::cluster::journal::Journal;
-use crate::cluster::leader_election::LeaderElection;
+use crate::cluster::leader_election::{Election, LeaderElection, LeaderElectionParts};
 use crate::cluster::membership::{Membership, MembershipParts};
 use crate::cluster::persistence::{Persistence, PersistenceParts};
 use crate::cluster::replica::{Replica, ReplicaParts};
@@ -18,7 +18,7 @@ use crate::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use crate::kernel::published::Publisher;
 use crate::kernel::supervisor::Kernel;
 use crate::messages::resolver::ReplayDiscovery;
-use crate::ports::{AssignmentStore, LeaseStore, ReplicaClient, SnapshotStore};
+use crate::ports::{AssignmentStore, ReplicaClient, SnapshotStore};
 
 /// Where the assignment is kept beside the dispatcher.
 #[derive(Clone)]
@@ -47,9 +47,9 @@ pub struct DispatchingParts {
     pub policy: DispatchPolicy,
     /// Disk or replicas.
     pub storage: Storage,
-    /// The lock.
-    pub lease: Arc<dyn LeaseStore>,
-    /// Where it is shown who leads.
+    /// How it is decided whether this replica leads.
+    pub election: Election,
+    /// Where everybody reads whether this replica leads.
     pub leadership: Arc<Publisher<Leadership>>,
     /// Where agents are answered from.
     pub published: Arc<Publisher<ServedTable>>,
@@ -116,6 +116,7 @@ impl Dispatching {
                     saved: self.dispatcher.outlet(),
                     started: self.dispatcher.outlet(),
                     announce: self.leader_election.outlet(),
+                    epochs: self.leader_election.outlet(),
                 };
                 storage.child(&self.replica, STATE_OWNER_CAPACITY, move || Replica::new(replica.clone()));
                 listeners.push(self.replica.outlet());
@@ -142,15 +143,14 @@ impl Dispatching {
         };
         assignment.child(&self.dispatcher, STATE_OWNER_CAPACITY, move || Dispatcher::new(dispatcher.clone()));
         let membership = MembershipParts {
-            clock: parts.clock,
+            clock: Arc::clone(&parts.clock),
             policy: LivenessPolicy { expiration: parts.policy.node_expiration },
             changes: self.dispatcher.outlet(),
             restored: self.dispatcher.outlet(),
         };
         assignment.child(&self.membership, STATE_OWNER_CAPACITY, move || Membership::new(membership.clone()));
-        let (lease, leadership) = (parts.lease, parts.leadership);
-        assignment.child(&self.leader_election, STATE_OWNER_CAPACITY, move || {
-            LeaderElection::new(Arc::clone(&lease), Arc::clone(&leadership), listeners.clone())
-        });
+        let election =
+            LeaderElectionParts { clock: parts.clock, election: parts.election, published: parts.leadership, subscribers: listeners };
+        assignment.child(&self.leader_election, STATE_OWNER_CAPACITY, move || LeaderElection::new(election.clone()));
     }
 }

@@ -1,7 +1,7 @@
 //! How followers keep a copy of the assignment table, and when a change counts as known to them.
 //!
 //! A follower asks for what comes after its position; asking is also the acknowledgement of everything up to there. So there is one
-//! message and no state that could disagree with it (docs/adr/016-followers-pull.md).
+//! message and no state that could disagree with it (docs/adr/017-followers-pull.md).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -91,8 +91,8 @@ pub struct LostNode {
 #[rtype(result = "()")]
 pub struct NodesWanted;
 
-/// The lease says something else than before. Repeating it changes nothing. Goes to the `Dispatcher` and to the `Replica`.
-#[derive(Debug, Clone, PartialEq, Eq, Message)]
+/// The lock says something else than before. Repeating it changes nothing. Goes to the `Dispatcher` and to the `Replica`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct LeadershipChanged {
     /// What this replica may do.

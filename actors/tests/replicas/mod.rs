@@ -23,7 +23,7 @@ use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::kernel::universe::Universe;
 use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, LeadershipChanged, Poll, PollReply};
-use muster_actors::messages::leader_election::AnnounceLeadership;
+use muster_actors::messages::leader_election::{AnnounceLeadership, EpochSeen};
 use muster_actors::messages::membership::Heartbeat;
 use muster_actors::messages::resolver::ReplayDiscovery;
 use muster_actors::testing::configs::{discovered, discovered_endpoint};
@@ -69,6 +69,8 @@ pub(crate) struct Replicas {
     pub(crate) snapshots: FakeSnapshotStore,
     discovery: Discovery,
     lock: Rc<RefCell<Leadership>>,
+    /// The epoch that the election was told of last.
+    pub(crate) epoch_seen: Rc<Cell<Option<u64>>>,
     processes: BTreeMap<&'static str, Process>,
 }
 
@@ -95,6 +97,7 @@ impl Replicas {
             snapshots: FakeSnapshotStore::default(),
             discovery,
             lock: Rc::default(),
+            epoch_seen: Rc::default(),
             processes: BTreeMap::new(),
         }
     }
@@ -147,6 +150,10 @@ impl Replicas {
             saved: dispatcher.outlet(),
             started: dispatcher.outlet(),
             announce: announce.clone(),
+            epochs: {
+                let seen = Rc::clone(&self.epoch_seen);
+                self.universe.stub("epochs", move |message: EpochSeen| seen.set(Some(message.epoch.0)))
+            },
         };
         kernel.one_for_one("storage", None).child(&replica, STATE_OWNER_CAPACITY, move || Replica::new(parts.clone()));
         let group = kernel.group("assignment", None);

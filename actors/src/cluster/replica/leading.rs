@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::cluster::replica::{Leading, Question, Replica, Seeking, State};
 use crate::domain::assignment::TableDelta;
+use crate::domain::lease::counts;
 use crate::domain::replication::{Content, FOLLOWER_TIME, Followers, History, Position, SHOW_AFTER, Shipment, Unsettled};
 use crate::messages::dispatcher::{DeltaSaved, TableLoaded};
+use crate::messages::leader_election::EpochSeen;
 use crate::messages::replica::{FetchDeltas, HOLD};
 
 impl Replica {
@@ -31,6 +33,15 @@ impl Replica {
     pub(super) fn lead(&mut self, context: &mut Context<Self>) {
         let now = self.now();
         let mirror = self.mirror.get_or_insert_default();
+        let decided_in = mirror.table.epoch();
+        if !counts(decided_in, self.epoch) {
+            // The lock was deleted and counts from the beginning. It goes on from here, and comes back with a later grant.
+            warn!(table = decided_in.0, granted = self.epoch.0, "the table is of a later epoch than the lock");
+            mirror.confirmed = decided_in;
+            self.state = State::Idle;
+            self.parts.epochs.post(EpochSeen { epoch: decided_in });
+            return;
+        }
         mirror.confirmed = self.epoch;
         let (table, restored) = (&mirror.table, self.restored);
         info!(

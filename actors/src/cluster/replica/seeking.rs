@@ -37,7 +37,12 @@ impl Replica {
         seeking.offers += 1;
         seeking.take(offered);
         if seeking.offers == 1 {
-            context.run_later(COMPARE_TIME, Self::conclude);
+            let epoch = self.epoch;
+            context.run_later(COMPARE_TIME, move |replica, context| {
+                if replica.epoch == epoch {
+                    replica.conclude(context);
+                }
+            });
         }
         true
     }
