@@ -12,9 +12,11 @@ use crate::domain::delivery::{Encoded, KeyState, Payload, SendResult};
 use crate::domain::ids::CheckId;
 use crate::domain::kube::objects::Kind;
 use crate::domain::lock_record::{LockError, LockRecord, LockVersion, StoredLock};
+use crate::domain::replication::Shipment;
 use crate::domain::samples::{Batch, RunSamples};
 use crate::domain::secrets::{Handles, SecretError, SecretValues};
 use crate::messages::informer::WatchEvent;
+use crate::messages::replica::{FetchDeltas, OfferTable};
 
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]
@@ -200,6 +202,43 @@ pub trait AssignmentStore: Send + Sync {
     ///
     /// Errors: [`StoreError`]; what was stored before is still there.
     fn replace(&self, table: AssignmentTable) -> BoxFuture<'static, Result<StoreSize, StoreError>>;
+}
+
+/// Keeps the latest table where every replica finds it when none of them has one any more.
+pub trait SnapshotStore: Send + Sync {
+    /// The bytes that were saved last; `None` if there are none, or this replica may not read them.
+    ///
+    /// Errors: [`StoreError`]; it is tried again for a short while.
+    fn load(&self) -> BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// Replaces the bytes, at once or not at all.
+    ///
+    /// Errors: [`StoreError`]; what was saved before is still there.
+    fn save(&self, snapshot: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>>;
+}
+
+/// Why a replica got nothing from another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaError {
+    /// It did not answer, or not with something complete.
+    #[error("leader not reached: {0}")]
+    Unreachable(String),
+    /// It answered that it will not: wrong token, another version.
+    #[error("leader refused: {0}")]
+    Refused(String),
+}
+
+/// The other replicas, as a follower sees them. Calls end in bounded time.
+pub trait ReplicaClient: Send + Sync {
+    /// Asks the replica at this address (`host:port`) for changes. It may hold the question for [`crate::messages::replica::HOLD`].
+    ///
+    /// Errors: [`ReplicaError`].
+    fn fetch(&self, address: &str, question: FetchDeltas) -> BoxFuture<'static, Result<Shipment, ReplicaError>>;
+
+    /// Offers the own copy. Returns whether it was wanted.
+    ///
+    /// Errors: [`ReplicaError`].
+    fn offer(&self, address: &str, offer: OfferTable) -> BoxFuture<'static, Result<bool, ReplicaError>>;
 }
 
 /// A watch on all objects of one kind.

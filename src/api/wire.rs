@@ -65,9 +65,12 @@ struct StateConfig {
 }
 
 /// Body of `GET /api/v1/clusterchecks`.
-pub fn state_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
-    if table.standing == Standing::Starting {
-        return to_bytes(&StateResponse { not_running: "Startup in progress", warmup: false, nodes: None, dangling: None });
+///
+/// `not_running` says why this replica does not dispatch, if it does not.
+pub fn state_body(table: &ServedTable, not_running: Option<&str>, scrub: Scrub<'_>) -> Vec<u8> {
+    let starting = (table.standing == Standing::Starting).then_some("Startup in progress");
+    if let Some(not_running) = not_running.or(starting) {
+        return to_bytes(&StateResponse { not_running, warmup: false, nodes: None, dangling: None });
     }
     let nodes: Vec<_> = sorted_nodes(table)
         .into_iter()

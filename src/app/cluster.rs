@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::{Election, RELEASE_LIMIT};
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
@@ -25,6 +25,7 @@ use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::heartbeats::{GATHER, HeartbeatRelay};
+use crate::api::leader::LeaderGate;
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::version::AgentVersion;
 use crate::app::admin::RoleAdmin;
@@ -65,7 +66,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let resolver = Handle::<Resolver>::new("Resolver");
     let findings = Arc::new(Publisher::new(Vec::new()));
     let secrets = discovery::secret_command(&host);
-    let shown = Shown { served: &served, report: &report, findings: &findings, secrets: secrets.clone() };
+    let shown = Shown { served: &served, report: &report, leadership: &leadership, findings: &findings, secrets: secrets.clone() };
     open_api(&mut host, &settings, tokens, &shown, &dispatching)?;
     add_metrics(&host, &settings, &served, &leadership, &report);
 
@@ -83,7 +84,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
                 node_expiration: settings.cluster_checks.node_expiration,
                 advanced_dispatching: settings.cluster_checks.advanced_dispatching,
             },
-            store: Arc::new(store),
+            storage: Storage::Local(Arc::new(store)),
             election: Election::Alone { epoch },
             leadership,
             published: Arc::clone(&served),
@@ -136,6 +137,7 @@ fn patch_options(settings: &ClusterSettings) -> PatchOptions {
 struct Shown<'a> {
     served: &'a Publisher<ServedTable>,
     report: &'a Publisher<DiscoveryReport>,
+    leadership: &'a Publisher<Leadership>,
     /// What was wrong with the assignment files.
     findings: &'a Publisher<Vec<String>>,
     /// What must not be shown.
@@ -176,7 +178,10 @@ fn open_api(
             relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), GATHER)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
+            leader: LeaderGate::new(shown.leadership.reader(), Arc::clone(&host.clock)),
         }),
+        relay: None,
+        replicas: None,
         kubernetes: None,
         admin: AdminApi {
             version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),

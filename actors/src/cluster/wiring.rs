@@ -8,6 +8,7 @@ use crate::cluster::journal::Journal;
 use crate::cluster::leader_election::{Election, LeaderElection, LeaderElectionParts};
 use crate::cluster::membership::{Membership, MembershipParts, WatchedNodes};
 use crate::cluster::persistence::{Persistence, PersistenceParts};
+use crate::cluster::replica::{Replica, ReplicaParts};
 use crate::domain::lease::Leadership;
 use crate::domain::liveness::LivenessPolicy;
 use crate::domain::patch::PatchOptions;
@@ -17,7 +18,23 @@ use crate::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use crate::kernel::published::Publisher;
 use crate::kernel::supervisor::Kernel;
 use crate::messages::resolver::ReplayDiscovery;
-use crate::ports::AssignmentStore;
+use crate::ports::{AssignmentStore, ReplicaClient, SnapshotStore};
+
+/// Where the assignment is kept beside the dispatcher.
+#[derive(Clone)]
+pub enum Storage {
+    /// On the own disk: nobody else decides.
+    Local(Arc<dyn AssignmentStore>),
+    /// On the other replicas.
+    Replicated {
+        /// Identity of this replica, as in the lock.
+        identity: String,
+        /// The way to the others.
+        client: Arc<dyn ReplicaClient>,
+        /// For the case that all replicas end; `None` = nothing is kept for it.
+        snapshots: Option<Arc<dyn SnapshotStore>>,
+    },
+}
 
 /// What dispatching needs from outside.
 #[derive(Clone)]
@@ -28,8 +45,8 @@ pub struct DispatchingParts {
     pub patch: Arc<PatchOptions>,
     /// Rules, among them the expiration of nodes.
     pub policy: DispatchPolicy,
-    /// The disk.
-    pub store: Arc<dyn AssignmentStore>,
+    /// Disk or replicas.
+    pub storage: Storage,
     /// How it is decided whether this replica leads.
     pub election: Election,
     /// Where everybody reads whether this replica leads.
@@ -51,8 +68,10 @@ pub struct Dispatching {
     pub membership: Handle<Membership>,
     /// Knows whether this replica leads.
     pub leader_election: Handle<LeaderElection>,
-    /// Keeps the assignment.
+    /// Keeps the assignment on disk; runs with [`Storage::Local`] only.
     pub persistence: Handle<Persistence>,
+    /// Keeps the assignment on every replica; runs with [`Storage::Replicated`] only.
+    pub replica: Handle<Replica>,
     /// Remembers why.
     pub journal: Handle<Journal>,
 }
@@ -64,6 +83,7 @@ impl Default for Dispatching {
             membership: Handle::new("Membership"),
             leader_election: Handle::new("LeaderElection"),
             persistence: Handle::new("Persistence"),
+            replica: Handle::new("Replica"),
             journal: Handle::new("Journal"),
         }
     }
@@ -74,13 +94,37 @@ impl Dispatching {
     pub fn start(&self, kernel: &Kernel, parts: DispatchingParts) {
         let storage = kernel.one_for_one("assignment-storage", None);
         storage.child(&self.journal, STATE_OWNER_CAPACITY, Journal::default);
-        let persistence = PersistenceParts {
-            store: parts.store,
-            loaded: self.dispatcher.outlet(),
-            saved: self.dispatcher.outlet(),
-            started: self.dispatcher.outlet(),
+        let mut listeners = vec![self.dispatcher.outlet()];
+        let (load, save, save_all) = match parts.storage {
+            Storage::Local(store) => {
+                let persistence = PersistenceParts {
+                    store,
+                    loaded: self.dispatcher.outlet(),
+                    saved: self.dispatcher.outlet(),
+                    started: self.dispatcher.outlet(),
+                };
+                storage.child(&self.persistence, STATE_OWNER_CAPACITY, move || Persistence::new(persistence.clone()));
+                (self.persistence.outlet(), self.persistence.outlet(), self.persistence.outlet())
+            }
+            Storage::Replicated { identity, client, snapshots } => {
+                let replica = ReplicaParts {
+                    clock: Arc::clone(&parts.clock),
+                    identity,
+                    client,
+                    snapshots,
+                    served: parts.published.reader(),
+                    leadership: parts.leadership.reader(),
+                    loaded: self.dispatcher.outlet(),
+                    saved: self.dispatcher.outlet(),
+                    started: self.dispatcher.outlet(),
+                    announce: self.leader_election.outlet(),
+                    epochs: self.leader_election.outlet(),
+                };
+                storage.child(&self.replica, STATE_OWNER_CAPACITY, move || Replica::new(replica.clone()));
+                listeners.push(self.replica.outlet());
+                (self.replica.outlet(), self.replica.outlet(), self.replica.outlet())
+            }
         };
-        storage.child(&self.persistence, STATE_OWNER_CAPACITY, move || Persistence::new(persistence.clone()));
 
         let assignment = kernel.group("assignment", None);
         let served = parts.published.reader();
@@ -89,10 +133,11 @@ impl Dispatching {
             patch: parts.patch,
             policy: parts.policy,
             published: parts.published,
+            leadership: parts.leadership.reader(),
             outlets: DispatcherOutlets {
-                load: self.persistence.outlet(),
-                save: self.persistence.outlet(),
-                save_all: self.persistence.outlet(),
+                load,
+                save,
+                save_all,
                 replay: parts.replay,
                 nodes: self.membership.outlet(),
                 leadership: self.leader_election.outlet(),
@@ -109,12 +154,8 @@ impl Dispatching {
             watched: parts.watched,
         };
         assignment.child(&self.membership, STATE_OWNER_CAPACITY, move || Membership::new(membership.clone()));
-        let election = LeaderElectionParts {
-            clock: parts.clock,
-            election: parts.election,
-            published: parts.leadership,
-            subscribers: vec![self.dispatcher.outlet()],
-        };
+        let election =
+            LeaderElectionParts { clock: parts.clock, election: parts.election, published: parts.leadership, subscribers: listeners };
         assignment.child(&self.leader_election, STATE_OWNER_CAPACITY, move || LeaderElection::new(election.clone()));
     }
 }

@@ -31,6 +31,7 @@ pub mod patch;
 pub mod payload_queue;
 pub mod pod_evidence;
 pub mod provider_state;
+pub mod replication;
 pub mod run_stats;
 pub mod sample_state;
 pub mod sampler;

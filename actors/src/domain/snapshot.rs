@@ -208,6 +208,29 @@ fn decode<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
     (used == payload.len()).then_some(value)
 }
 
+/// The deltas of a file of which every byte is good; `None` if there is anything else.
+#[must_use]
+pub fn read_all(bytes: &[u8]) -> Option<Vec<TableDelta>> {
+    let contents = read(bytes).ok()?;
+    (contents.ending == Ending::Clean && contents.good_bytes >= HEADER_BYTES).then_some(contents.deltas)
+}
+
+/// A whole table as a snapshot.
+///
+/// Errors: [`EncodeError`].
+pub fn whole(table: &AssignmentTable) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = header().to_vec();
+    bytes.extend(frame(&table.to_delta())?);
+    Ok(bytes)
+}
+
+/// The table of a snapshot as [`whole`] writes it; `None` if the bytes are damaged, cut off or something else.
+#[must_use]
+pub fn read_whole(bytes: &[u8]) -> Option<AssignmentTable> {
+    let deltas = read_all(bytes)?;
+    (deltas.len() == 1).then(|| replay(Some(&deltas), &[]))
+}
+
 /// Puts a snapshot and the log after it together.
 ///
 /// `None` for the snapshot means that it was lost: then the log alone would be a table with holes, so only the highest stamp and the

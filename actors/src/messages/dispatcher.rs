@@ -118,7 +118,7 @@ pub struct LostNode {
 #[rtype(result = "()")]
 pub struct NodesWanted;
 
-/// The lock says something else than before. Repeating it changes nothing.
+/// The lock says something else than before. Repeating it changes nothing. Goes to the `Dispatcher` and to the `Replica`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct LeadershipChanged {
@@ -132,7 +132,7 @@ pub struct LeadershipChanged {
     pub address: Option<String>,
 }
 
-/// `Persistence` just started: it forgot what it was told before and did not save.
+/// `Persistence` or `Replica` just started: it forgot what it was told before and did not save.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct PersistenceStarted;
@@ -145,6 +145,10 @@ pub struct TableLoaded {
     pub table: Box<AssignmentTable>,
     /// Whether a saved table was found, so that no warm-up is needed.
     pub restored: bool,
+    /// Whether discovery was complete for whoever made the table, so that endpoint checks are served from it.
+    pub discovery_synced: bool,
+    /// The term of office it is for; `None` = for any, because nobody else can have changed it.
+    pub epoch: Option<Epoch>,
 }
 
 /// What became of the changes up to and including `seq`.
@@ -153,6 +157,7 @@ pub struct TableLoaded {
 pub struct DeltaSaved {
     /// The last of these changes.
     pub seq: Seq,
-    /// Whether they are on disk; if not, they are saved as soon as the disk works again.
+    /// Whether they are on disk, or known to a follower if there is one. If not, agents are shown them all the same: being available
+    /// is worth more.
     pub durable: bool,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::leader_election::Election;
-use crate::cluster::wiring::{Dispatching, DispatchingParts};
+use crate::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use crate::domain::discovery::DiscoveryReport;
 use crate::domain::ids::Epoch;
 use crate::domain::lease::Leadership;
@@ -45,7 +45,7 @@ impl Server {
                 clock: universe.clock(),
                 patch: Arc::new(PatchOptions::default()),
                 policy: DispatchPolicy::default(),
-                store,
+                storage: Storage::Local(store),
                 election: Election::Alone { epoch: Epoch(epoch) },
                 leadership: Arc::new(Publisher::new(Leadership::default())),
                 published,

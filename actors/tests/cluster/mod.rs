@@ -11,7 +11,7 @@ use muster_actors::cluster::dispatcher::Dispatcher;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::membership::WatchedNodes;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::digest::config_key;
@@ -99,7 +99,7 @@ impl Cluster {
             clock: universe.clock(),
             patch: Arc::new(patch.clone()),
             policy,
-            store: Arc::new(store.clone()),
+            storage: Storage::Local(Arc::new(store.clone())),
             election,
             leadership,
             published: Arc::clone(&published),

@@ -1,13 +1,11 @@
 //! What the dispatcher does with each message. Every handler is short and waits for nobody.
 
 use std::future::ready;
-use std::time::Duration;
 
 use actix::prelude::*;
-use tracing::warn;
 
 use crate::balance::succession::{Succession, block};
-use crate::cluster::dispatcher::Dispatcher;
+use crate::cluster::dispatcher::{Dispatcher, TICK};
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
 use crate::domain::ids::{NodeName, Stamp};
@@ -25,15 +23,11 @@ use crate::messages::leader_election::AnnounceLeadership;
 use crate::messages::persistence::{LoadTable, SaveTable};
 use crate::supervised;
 
-/// Time between two looks at what changes by waiting alone: unscheduled checks, advanced dispatching.
-const TICK: Duration = Duration::from_secs(1);
-
 impl Actor for Dispatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(TICK, |dispatcher, _| dispatcher.tick());
-        self.parts.outlets.load.post(LoadTable);
         self.parts.outlets.leadership.post(AnnounceLeadership);
     }
 }
@@ -45,6 +39,7 @@ impl Observed for Dispatcher {
         let table = self.table.as_ref();
         serde_json::json!({
             "standing": self.standing(),
+            "paused": self.paused,
             "role": self.role,
             "epoch": self.epoch,
             "decided": table.map(AssignmentTable::seq),
@@ -72,14 +67,16 @@ impl Handler<LeadershipChanged> for Dispatcher {
             self.counters.stale_epoch_dropped += 1;
             return;
         }
-        self.role = change.role;
-        self.epoch = change.epoch;
-        if self.deciding && self.role != Role::Leader {
-            warn!("this replica does not lead any more, nothing is dispatched");
-            self.deciding = false;
-            self.publish();
+        // What an incarnation before this one showed in the same term is still true.
+        let shown_in = self.parts.published.reader().peek().epoch;
+        let goes_on = change.role == Role::Leader && if self.table.is_some() { self.epoch } else { shown_in } == change.epoch;
+        (self.role, self.epoch) = (change.role, change.epoch);
+        if !goes_on {
+            self.step_down(context);
         }
-        self.begin(context);
+        if self.role == Role::Leader && self.table.is_none() {
+            self.parts.outlets.load.post(LoadTable);
+        }
     }
 }
 
@@ -87,8 +84,10 @@ impl Handler<TableLoaded> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, loaded: TableLoaded, context: &mut Context<Self>) {
-        // A second answer can only be older than what was decided since the first one.
-        if self.table.is_some() {
+        // A second answer can only be older than what was decided since the first one. Who does not lead has no table; it is asked
+        // for again with the next grant.
+        let of_this_term = loaded.epoch.is_none_or(|epoch| epoch == self.epoch);
+        if self.table.is_some() || self.role != Role::Leader || !of_this_term {
             return;
         }
         let table = *loaded.table;
@@ -96,8 +95,8 @@ impl Handler<TableLoaded> for Dispatcher {
         self.cold_start = !loaded.restored || interrupted_warm_up;
         self.exposure = Exposure::of(&table);
         self.settled = table.seq();
-        // Whoever was served endpoint checks a moment ago by an earlier incarnation is served on.
-        self.discovery_synced = self.parts.published.reader().peek().discovery_synced;
+        // Whoever was served endpoint checks a moment ago, by an earlier incarnation or the leader before, is served on.
+        self.discovery_synced = loaded.discovery_synced || self.parts.published.reader().peek().discovery_synced;
         self.table = Some(table);
         self.begin(context);
     }
@@ -108,8 +107,9 @@ impl Handler<PersistenceStarted> for Dispatcher {
 
     fn handle(&mut self, _: PersistenceStarted, _: &mut Context<Self>) {
         match &self.table {
-            None => self.parts.outlets.load.post(LoadTable),
-            Some(table) => self.parts.outlets.save_all.post(SaveTable { table: Box::new(table.clone()) }),
+            None if self.role == Role::Leader => self.parts.outlets.load.post(LoadTable),
+            None => {}
+            Some(table) => self.parts.outlets.save_all.post(SaveTable { table: Box::new(table.clone()), epoch: self.epoch }),
         }
     }
 }
@@ -133,8 +133,8 @@ impl Handler<NodesChanged> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, change: NodesChanged, _: &mut Context<Self>) {
-        if !self.deciding {
-            // `Membership` tells again what differs when dispatching begins.
+        if !self.may_decide() {
+            // `Membership` tells again what differs when dispatching begins or goes on.
             return;
         }
         let expired = change.lost.iter().filter(|lost| lost.why == Cause::NodeExpired).count() as u64;
