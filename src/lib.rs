@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod demo;
+pub mod errors;
 pub mod kube;
 pub mod output;
 pub mod roles;

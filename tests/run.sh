@@ -14,6 +14,17 @@ if ! command -v cc >/dev/null; then
   say "installing a C compiler"
   apt-get update && apt-get install -y --no-install-recommends build-essential
 fi
+# The control plane of the Kubernetes tests: built from Go sources, once (tests/devcluster/build.sh says where and how long).
+if ! tests/devcluster/build.sh --check; then
+  say "installing Python, which fetches Go"
+  apt-get update && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates
+fi
+
+say "control plane"
+if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
+  MUSTER_DEVCLUSTER=$(tests/devcluster/build.sh | tail -n 1)
+  export MUSTER_DEVCLUSTER
+fi
 
 say "format";  cargo fmt --all --check
 say "lints";   cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::cli::{self, StartCluster, StartNode};
 use crate::demo;
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Exit code of a demo that a signal ended, as if SIGINT had killed it.
 const EXIT_CODE_INTERRUPTED: u8 = 130;

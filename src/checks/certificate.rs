@@ -12,7 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use super::http_client::tls_error;
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Why no certificate was obtained.
 #[derive(Debug)]

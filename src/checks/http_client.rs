@@ -9,7 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, NoProxy, Proxy, Response, Url, redirect};
 
 use super::http_options::{HttpOptions, TokenHeader};
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Redirects followed before a request counts as failed. Source: the default of upstream's HTTP library.
 const MAX_REDIRECTS: usize = 30;

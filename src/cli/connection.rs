@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::trust;
 use crate::config::settings::Paths;
 use crate::config::{Config, Role, Secret, Value, tokens};
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Why there is no answer.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use super::connection::LocalApi;
 use super::failure::Failure;
 use super::render::Paint;
 use crate::config::{Config, Environment, Request, Role};
+use crate::errors;
 use crate::roles;
-use crate::telemetry::errors;
 
 /// Options of every command, and where it runs.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ mod demo;
 mod docs;
 mod failure;
 mod health;
+mod metamap;
 mod metric_text;
 mod render;
 mod run;

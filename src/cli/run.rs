@@ -11,7 +11,7 @@ use super::demo::DemoOptions;
 use super::failure::{CommandResult, Failure};
 use super::render::Paint;
 use super::start::{self, StartCluster, StartNode};
-use super::{clusterchecks, completions, configcheck, docs, health, settings, status, stop, telemetry, version};
+use super::{clusterchecks, completions, configcheck, docs, health, metamap, settings, status, stop, telemetry, version};
 use crate::config::{Environment, Role};
 use crate::roles;
 
@@ -72,6 +72,9 @@ fn dispatch(context: &Context, command: TopCommand) -> Command {
         TopCommand::Clusterchecks(options) | TopCommand::Cluster(ClusterCommand::Clusterchecks(options)) => {
             let json = options.json;
             done(in_form(json, wait(clusterchecks::run(context, &options))))
+        }
+        TopCommand::Metamap(options) | TopCommand::Cluster(ClusterCommand::Metamap(options)) => {
+            done(in_form(options.json, wait(metamap::run(context, &options))))
         }
         TopCommand::Cluster(ClusterCommand::Shared(command)) => done(shared(context, Some(Role::Cluster), command)),
         TopCommand::Node(NodeCommand::Shared(command)) => done(shared(context, Some(Role::Node), command)),

@@ -4,7 +4,7 @@ use super::arguments::StartOptions;
 use super::context::Context;
 use super::failure::Failure;
 use crate::config::{ClusterSettings, Config, NodeSettings, Role, SettingsError};
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Everything the cluster role starts with.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use url::Url;
 use crate::client::backoff::Contact;
 use crate::client::wire::{ConfigReply, NodeStatus, StatusReply, Version, decode};
 use crate::config::Secret;
-use crate::telemetry::errors;
+use crate::errors;
 
 /// Most of a refusing server's own words that is repeated.
 ///

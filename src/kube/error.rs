@@ -1,6 +1,6 @@
 //! What a call about one object can fail with, in classes that have different consequences.
 
-use crate::telemetry::errors::chain;
+use crate::errors::chain;
 
 /// Why an object was not read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,6 +6,7 @@ pub mod config_map;
 pub mod decode;
 pub mod error;
 mod limits;
+pub mod lock;
 mod pause;
 pub mod snapshot_store;
 #[cfg(test)]

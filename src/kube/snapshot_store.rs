@@ -171,8 +171,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::errors::chain;
     use crate::kube::testing::{Reply, Script};
-    use crate::telemetry::errors::chain;
 
     const PATH: &str = "/api/v1/namespaces/ns/configmaps";
 

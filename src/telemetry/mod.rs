@@ -1,7 +1,6 @@
 //! What operators see: logs, metrics, the status document, error chains.
 
 pub mod build;
-pub mod errors;
 mod log_file;
 mod log_format;
 pub mod logs;

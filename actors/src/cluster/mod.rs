@@ -8,6 +8,7 @@ mod intake;
 pub mod journal;
 pub mod leader_election;
 pub mod membership;
+pub mod metadata_mapper;
 pub mod persistence;
 mod waiting_polls;
 pub mod wiring;

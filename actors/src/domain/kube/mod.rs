@@ -1,5 +1,6 @@
 //! Kubernetes objects as far as muster looks at them, and what follows from them.
 
+pub mod cluster_id;
 pub mod cluster_name;
 pub mod informer;
 pub mod informer_status;
