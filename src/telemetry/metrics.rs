@@ -99,6 +99,14 @@ pub enum Metric {
     PersistenceFailures,
     /// Broken invariants.
     InvariantViolations,
+    /// Whether objects of a kind have been listed.
+    InformerSynced,
+    /// Objects known of a kind.
+    InformerObjects,
+    /// Listings of a kind.
+    InformerListings,
+    /// Failed listings and watches of a kind.
+    InformerFailures,
     /// Restarts of an actor.
     ActorRestarts,
     /// Panics of an actor.
@@ -190,6 +198,10 @@ impl Metric {
         Self::StaleEpochs,
         Self::PersistenceFailures,
         Self::InvariantViolations,
+        Self::InformerSynced,
+        Self::InformerObjects,
+        Self::InformerListings,
+        Self::InformerFailures,
         Self::ActorRestarts,
         Self::ActorPanics,
         Self::RefusedMessages,
@@ -335,6 +347,22 @@ impl Metric {
             Self::InvariantViolations => {
                 let (labels, help) = (&["name"], "Invariants found broken; the safe path was taken");
                 ours("muster_invariant_violations_total", MetricKind::Counter, "violations", labels, "cluster", help)
+            }
+            Self::InformerSynced => {
+                let (labels, help) = (&["resource"], "Whether a listing of these Kubernetes objects has been completed");
+                ours("muster_informer_synced", MetricKind::Gauge, "0 or 1", labels, "cluster", help)
+            }
+            Self::InformerObjects => {
+                let (labels, help) = (&["resource"], "Kubernetes objects known");
+                ours("muster_informer_objects", MetricKind::Gauge, "objects", labels, "cluster", help)
+            }
+            Self::InformerListings => {
+                let (labels, help) = (&["resource"], "Listings of Kubernetes objects that were completed");
+                ours("muster_informer_listings_total", MetricKind::Counter, "listings", labels, "cluster", help)
+            }
+            Self::InformerFailures => {
+                let (labels, help) = (&["resource"], "Failures of listing and watching Kubernetes objects");
+                ours("muster_informer_failures_total", MetricKind::Counter, "failures", labels, "cluster", help)
             }
             Self::ActorRestarts => {
                 let (labels, help) = (&["actor"], "Incarnations of an actor after the first");

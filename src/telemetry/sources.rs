@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::kube::informer_status::InformerStatus;
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::run_stats::RunStatsView;
 use muster_actors::domain::world::{ServedTable, Standing};
@@ -89,6 +90,15 @@ pub fn kernel(actors: &[ActorStatus], scrape: &mut Scrape) {
         scrape.set(Metric::ActorPanics, &[&actor.name], actor.panics as f64);
         scrape.set(Metric::RefusedMessages, &[&actor.name], actor.refused as f64);
     }
+}
+
+/// Fills how an informer is doing.
+pub fn informer(status: &InformerStatus, scrape: &mut Scrape) {
+    let labels = [status.kind.resource()];
+    scrape.set(Metric::InformerSynced, &labels, state(status.synced));
+    scrape.set(Metric::InformerObjects, &labels, status.objects as f64);
+    scrape.set(Metric::InformerListings, &labels, status.listings as f64);
+    scrape.set(Metric::InformerFailures, &labels, status.failures as f64);
 }
 
 /// Fills the state of a provider of configs.

@@ -8,6 +8,7 @@ use muster_actors::domain::config::{Data, DispatchedConfig};
 use muster_actors::domain::delivery::{DropReason, SendErrorKind};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::journal::Cause;
+use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::run_stats::{CheckIdentity, CheckStats, FinishedRun, LoadFailure, RunTotals, WorkersReport};
 use muster_actors::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeEntry, NodeKind, NodeView, Presence, Rejected};
 use muster_actors::messages::output::RouteStats;
@@ -256,4 +257,21 @@ fn names_and_labels_are_those_of_stock_and_ours() {
             r#"transactions__success_bytes{domain="http://intake",endpoint="series_v2"} 60"#,
         ]
     );
+}
+
+#[test]
+fn informers_are_shown_by_resource() {
+    let mut status = InformerStatus::new(Kind::EndpointSlices);
+    status.failed("list", true, "403");
+    status.listing_done();
+    (status.synced, status.objects) = (true, 12);
+    let text = rendered(move |scrape| informer(&status, scrape));
+    for line in [
+        "muster_informer_synced{resource=\"endpointslices\"} 1",
+        "muster_informer_objects{resource=\"endpointslices\"} 12",
+        "muster_informer_listings_total{resource=\"endpointslices\"} 1",
+        "muster_informer_failures_total{resource=\"endpointslices\"} 1",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
+    }
 }
