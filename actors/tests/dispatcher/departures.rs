@@ -11,6 +11,7 @@ use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::world::{DanglingReason, NodeKind, Presence};
 use muster_actors::kernel::universe::{self, Universe};
 use muster_actors::messages::informer::ObjectsChanged;
+use muster_actors::testing::lease_store::LockService;
 use muster_actors::testing::pods::{NAMESPACE, controlled, deployed, kubernetes_node, observed, pod, terminating};
 
 use crate::cluster::{Cluster, instance};
@@ -457,7 +458,7 @@ fn a_replica_that_is_promoted_knows_whose_pod_has_gone_meanwhile() {
         site.list(&["r1", "r2", "r3", "r4"]).await;
         site.delete("r1").await;
         universe.advance(seconds(5)).await;
-        site.cluster.lease.grant(2);
+        site.cluster.lease.set(LockService::Up);
         universe.advance(seconds(6)).await;
         assert_eq!((site.presence("r1"), site.count("r1")), (Presence::Draining, 0));
         assert_eq!(site.cluster.keys("r4"), of_r1);

@@ -179,6 +179,8 @@ impl Replicas {
             policy: LivenessPolicy::default(),
             changes: dispatcher.outlet(),
             restored: dispatcher.outlet(),
+            served: published.reader(),
+            watched: None,
         };
         group.child(&membership, STATE_OWNER_CAPACITY, move || Membership::new(parts.clone()));
         self.network.serve(name, replica.outlet(), replica.outlet());
