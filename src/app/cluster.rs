@@ -153,6 +153,7 @@ fn open_api(
     dispatching: &Dispatching,
 ) -> anyhow::Result<()> {
     let common = &settings.common;
+    let leadership = shown.leadership.reader();
     let (table, findings, enabled) = (shown.served.reader(), shown.findings.reader(), settings.cluster_checks.enabled);
     let admin = RoleAdmin {
         runtime: host.runtime.clone(),
@@ -167,7 +168,7 @@ fn open_api(
         fill_status: Arc::new(move |document| {
             document.cluster_checks = enabled.then(|| {
                 let repaired_files = (*findings.current()).clone();
-                ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }
+                ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }.beside(&leadership.peek())
             });
         }),
     };

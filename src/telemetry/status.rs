@@ -7,6 +7,7 @@ mod forwarder;
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::lease::{self, Leadership};
 use muster_actors::domain::run_stats::LoadFailure;
 use muster_actors::domain::world::{ServedTable, Standing};
 use muster_actors::shared::config_provider::ProviderView;
@@ -94,6 +95,15 @@ pub struct ClusterChecksStatus {
 }
 
 impl ClusterChecksStatus {
+    /// The same with what is known about another replica that leads.
+    #[must_use]
+    pub fn beside(self, leadership: &Leadership) -> Self {
+        let follower = leadership.role == lease::Role::Follower;
+        let address = leadership.address.as_deref().filter(|_| follower).unwrap_or_default();
+        let ip = address.rsplit_once(':').map_or(address, |(ip, _)| ip).trim_matches(['[', ']']);
+        Self { follower, leader_ip: ip.to_owned(), ..self }
+    }
+
     /// What the table says.
     #[must_use]
     pub fn of(table: &ServedTable) -> Self {

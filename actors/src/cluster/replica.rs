@@ -95,6 +95,19 @@ struct Question {
     answer: oneshot::Sender<Shipment>,
 }
 
+/// What is known about the saved snapshot.
+#[derive(Debug, Default)]
+struct Saving {
+    /// A save is under way or has its time.
+    planned: bool,
+    /// Something changed since the last save began.
+    unsaved: bool,
+    last_began: Option<Duration>,
+    failures_in_a_row: u32,
+    saves: u64,
+    failures: u64,
+}
+
 /// Owns this replica's copy of the assignment. Stands where `Persistence` stands when there is only one replica.
 ///
 /// After a restart it asks for the role; a leader's copy comes from its dispatcher, a follower's from the leader.
@@ -107,7 +120,7 @@ pub struct Replica {
     restored: bool,
     /// The dispatcher waits for the table.
     wanted: bool,
-    saving: snapshots::Saving,
+    saving: Saving,
     questions_asked: u64,
     shown_by_timer: u64,
     promotions: u64,
@@ -126,7 +139,7 @@ impl Replica {
             mirror: None,
             restored: false,
             wanted: false,
-            saving: snapshots::Saving::default(),
+            saving: Saving::default(),
             questions_asked: 0,
             shown_by_timer: 0,
             promotions: 0,

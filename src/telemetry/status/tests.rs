@@ -353,3 +353,16 @@ fn problems_of_the_configuration_are_repeated() {
     let text = cluster_document("health_port: x\n").text(false);
     assert!(text.contains("\nConfiguration problems\n") && text.contains("  health_port: invalid value \"x\" ("), "{text}");
 }
+
+#[test]
+fn a_follower_says_where_the_leader_is() {
+    use muster_actors::domain::lease::Role;
+    let of = |role, address: &str| {
+        let leadership = Leadership { role, address: Some(address.to_owned()), ..Leadership::default() };
+        let status = ClusterChecksStatus::default().beside(&leadership);
+        (status.follower, status.leader_ip)
+    };
+    assert_eq!(of(Role::Follower, "10.1.1.1:5005"), (true, "10.1.1.1".to_owned()));
+    assert_eq!(of(Role::Follower, "[fd00::7]:5005"), (true, "fd00::7".to_owned()));
+    assert_eq!(of(Role::Leader, "10.1.1.1:5005"), (false, String::new()));
+}

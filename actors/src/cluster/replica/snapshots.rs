@@ -17,19 +17,6 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time between two attempts.
 const LAST_RETRY: Duration = Duration::from_secs(300);
 
-/// What is known about the saved copy.
-#[derive(Debug, Default)]
-pub(super) struct Saving {
-    /// A save is under way or has its time.
-    planned: bool,
-    /// Something changed since the last save began.
-    unsaved: bool,
-    last_began: Option<Duration>,
-    failures_in_a_row: u32,
-    pub(super) saves: u64,
-    pub(super) failures: u64,
-}
-
 /// Reads a snapshot; decodes it on a blocking thread. A snapshot that cannot be used is an error.
 pub(super) async fn read(loading: BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>>) -> Result<Option<Mirror>, String> {
     let Some(bytes) = loading.await.map_err(|error| describe(&error))? else { return Ok(None) };
