@@ -1,115 +1,103 @@
 //! The cluster role: discovers, dispatches, answers agents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::kube_discovery::{KubeDiscovery, KubeDiscoveryParts, discovery_sources};
 use muster_actors::cluster::leader_election::{Election, RELEASE_LIMIT};
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
-use muster_actors::domain::discovery::DiscoveryReport;
-use muster_actors::domain::lease::Leadership;
+use muster_actors::cluster::membership::WatchedNodes;
+use muster_actors::cluster::metadata_mapper::{MetadataMapper, MetadataMapperParts};
+use muster_actors::cluster::wiring::{DispatchingParts, Storage};
+use muster_actors::domain::contender::Candidacy;
+use muster_actors::domain::kube::objects::Kind;
+use muster_actors::domain::kube::plan::DiscoveryPlan;
+use muster_actors::domain::lease::LeaseTimings;
 use muster_actors::domain::patch::PatchOptions;
-use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::health::HealthKind;
-use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
-use muster_actors::kernel::published::Publisher;
+use muster_actors::kernel::mailbox::STATE_OWNER_CAPACITY;
 use muster_actors::messages::leader_election::Release;
-use muster_actors::shared::resolver::{DiscoverySubscriber, Resolver};
+use muster_actors::ports::{DiscoverySource, SnapshotStore};
+use muster_actors::shared::resolver::DiscoverySubscriber;
 use tracing::{info, warn};
 
-use crate::api::admin::AdminApi;
 use crate::api::auth::Tokens;
-use crate::api::body::BodyLimits;
-use crate::api::cluster::ClusterApi;
-use crate::api::cluster_checks::ClusterChecks;
-use crate::api::heartbeats::{GATHER, HeartbeatRelay};
-use crate::api::leader::LeaderGate;
-use crate::api::listener::{ListenAddress, ListenerSettings};
-use crate::api::version::AgentVersion;
-use crate::app::admin::RoleAdmin;
+use crate::app::cluster_api::{Api, ClusterActors, Peer, Published, add_metrics, open_api};
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
-use crate::app::observer::CountRequests;
-use crate::autodiscovery::SecretCommand;
+use crate::app::kubernetes::{ClusterFacts, Informers, Kubernetes};
+use crate::autodiscovery::kube_options::discovery_options;
+use crate::autodiscovery::{FileWatch, Listeners};
 use crate::cli::StartCluster;
+use crate::client::{ReplicaHttp, Trust};
+use crate::config::settings::WatchPods;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
 use crate::config::{ClusterSettings, Config};
 use crate::standalone::assignment_store::FileAssignmentStore;
 use crate::standalone::epoch_counter::EpochCounter;
+use crate::standalone::file_lock::FileLock;
+use crate::standalone::snapshot_file::FileSnapshotStore;
 use crate::standalone::state_folder::StateFolder;
-use crate::telemetry::status::ClusterChecksStatus;
-use crate::telemetry::{build, sources};
-
-/// Threads that serve agents, at most. One carries 50 000 polls a second; the second keeps handshakes out of their way.
-const MAX_API_WORKERS: usize = 2;
+use crate::telemetry::build;
 
 /// Runs the role until it is told to stop.
 pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let StartCluster { config, settings } = start;
-    // Two replicas that both believe to be alone would run every check twice.
-    anyhow::ensure!(
-        settings.stand_alone,
-        "Kubernetes found, but this version runs stand-alone only; set muster.standalone: true for one replica"
-    );
     let tokens = tokens(&config, &settings)?;
     let mut host = Host::open(config, &settings.common)?;
     if let Some(name) = &settings.invalid_cluster_name {
         warn!(found = name, "cluster_name is not valid and not used, allowed: lower-case letters, digits, - and _, labels joined by dots");
     }
-
-    let served = Arc::new(Publisher::new(ServedTable::default()));
-    let leadership = Arc::new(Publisher::new(Leadership::default()));
-    let report = Arc::new(Publisher::new(DiscoveryReport::default()));
-    let dispatching = Dispatching::default();
-    let resolver = Handle::<Resolver>::new("Resolver");
-    let findings = Arc::new(Publisher::new(Vec::new()));
+    let kubernetes = if settings.stand_alone { None } else { Some(Kubernetes::connect(&settings).await?) };
+    let peer = peer(&settings, &tokens, kubernetes.as_ref())?;
+    let published = Published::default();
+    let actors = ClusterActors::default();
     let secrets = discovery::secret_command(&host);
-    let shown = Shown { served: &served, report: &report, leadership: &leadership, findings: &findings, secrets: secrets.clone() };
-    open_api(&mut host, &settings, tokens, &shown, &dispatching)?;
-    add_metrics(&host, &settings, &served, &leadership, &report);
+    open_api(&mut host, &settings, Api { tokens, published: &published, actors: &actors, peer: peer.as_ref(), secrets: secrets.clone() })?;
+    add_metrics(&host, &settings, &published);
 
-    let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
-    let epoch = EpochCounter::open(&folder, &*host.clock)?.epoch();
-    let store = FileAssignmentStore::open(folder, Arc::clone(&host.clock))?.showing_findings(findings);
+    let stop = host.stop.clone();
+    let mut stopped = pin!(stop.wait());
+    let facts = match &kubernetes {
+        None => None,
+        Some(kubernetes) => tokio::select! {
+            facts = kubernetes.facts(&host, &settings, &published.cluster_id) => Some(facts),
+            told = &mut stopped => {
+                told.context("receive signals")?;
+                return Ok(host.close(async {}).await);
+            }
+        },
+    };
+    let ground = Ground { host: &host, settings: &settings, published: &published, actors: &actors };
+    let Seen { mut sources, files, watched } = match (&kubernetes, &facts) {
+        (Some(kubernetes), Some(facts)) => ground.watch_kubernetes(kubernetes, facts)?,
+        _ => Seen { sources: Vec::new(), files: file_source(&host, &settings.common, actors.resolver.outlet().into())?, watched: None },
+    };
+    sources.push(files as _);
     let mut subscribers = Vec::new();
     if settings.cluster_checks.enabled {
-        let parts = DispatchingParts {
-            clock: Arc::clone(&host.clock),
-            patch: Arc::new(patch_options(&settings)),
-            policy: DispatchPolicy {
-                warmup: settings.cluster_checks.warmup,
-                unscheduled_threshold: settings.cluster_checks.unscheduled_threshold,
-                node_expiration: settings.cluster_checks.node_expiration,
-                advanced_dispatching: settings.cluster_checks.advanced_dispatching,
-            },
-            storage: Storage::Local(Arc::new(store)),
-            election: Election::Alone { epoch },
-            leadership,
-            published: Arc::clone(&served),
-            replay: resolver.outlet(),
-            watched: None,
-        };
-        dispatching.start(&host.kernel, parts);
-        let dispatcher = &dispatching.dispatcher;
+        ground.dispatch(kubernetes.as_ref(), peer.as_ref(), facts.as_ref(), watched)?;
+        let dispatcher = &actors.dispatching.dispatcher;
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
     }
-    let files = file_source(&host, &settings.common, resolver.outlet())?;
-    let secrets = discovery::secret_backend(secrets.as_ref());
-    let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], subscribers, report, secrets);
-    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
+    let backend = discovery::secret_backend(secrets.as_ref());
+    let make_resolver = discovery::resolver(&host, &settings.common, sources, subscribers, Arc::clone(&published.discovery), backend);
+    host.kernel.one_for_one("discovery", None).child(&actors.resolver, STATE_OWNER_CAPACITY, make_resolver);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!("All components started. Cluster Agent now running.");
 
-    host.stop.clone().wait().await.context("receive signals")?;
-    let election = dispatching.leader_election;
-    let release = async move {
-        // Alone there is nothing to give up; else the lease runs out by itself if this fails.
-        let _ = election.ask(Release, 2 * RELEASE_LIMIT).await;
-    };
-    Ok(host.close(release).await)
+    stopped.await.context("receive signals")?;
+    // First of all, so that the next leader need not wait for what this process still has to end. If it fails, the lease runs out.
+    let _ = actors.dispatching.leader_election.ask(Release, 2 * RELEASE_LIMIT).await;
+    let code = host.close(async {}).await;
+    if let Some(kubernetes) = kubernetes {
+        kubernetes.close();
+    }
+    Ok(code)
 }
 
 fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens> {
@@ -118,102 +106,178 @@ fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens>
     Ok(Tokens { cluster: Some(cluster), local: Some(local) })
 }
 
-fn patch_options(settings: &ClusterSettings) -> PatchOptions {
+/// Who this replica is among others; `None` if there cannot be any.
+///
+/// Errors: the certificates of the trust chain cannot be read.
+fn peer(settings: &ClusterSettings, tokens: &Tokens, kubernetes: Option<&Kubernetes>) -> anyhow::Result<Option<Peer>> {
+    let election = &settings.kubernetes.election;
+    let (identity, address) = match (kubernetes, &settings.lock_file) {
+        (Some(kubernetes), _) => (kubernetes.identity.clone(), kubernetes.address.clone()),
+        (None, Some(_)) => {
+            let address = election.advertise.clone().unwrap_or_else(|| format!("127.0.0.1:{}", settings.cmd_port));
+            (election.identity.clone().unwrap_or_else(|| address.clone()), Some(address))
+        }
+        (None, None) => return Ok(None),
+    };
+    let trust = trusted(settings)?;
+    let token = tokens.cluster.as_ref().context("replicas need the cluster token")?;
+    let client = ReplicaHttp::try_new(token, &trust, build::VERSION)?;
+    Ok(Some(Peer { identity, address, trust, client, max_connections: election.max_leader_connections }))
+}
+
+/// Which certificates of other replicas are believed.
+fn trusted(settings: &ClusterSettings) -> anyhow::Result<Trust> {
+    Ok(match &settings.common.tls.trust_chain {
+        Some(chain) if settings.common.tls.verify => {
+            Trust::Roots(std::fs::read(&chain.certificate).with_context(|| format!("read {}", chain.certificate.display()))?)
+        }
+        _ => Trust::Any,
+    })
+}
+
+/// Where discovery and liveness get their facts from.
+struct Seen {
+    sources: Vec<Arc<dyn DiscoverySource>>,
+    files: Arc<FileWatch>,
+    watched: Option<WatchedNodes>,
+}
+
+/// What the parts of the role are built on.
+#[derive(Clone, Copy)]
+struct Ground<'a> {
+    host: &'a Host,
+    settings: &'a ClusterSettings,
+    published: &'a Published,
+    actors: &'a ClusterActors,
+}
+
+impl Ground<'_> {
+    /// Starts what watches Kubernetes objects: informers of the kinds that the enabled features need, discovery and metadata.
+    fn watch_kubernetes(&self, kubernetes: &Kubernetes, facts: &ClusterFacts) -> anyhow::Result<Seen> {
+        let Self { host, settings, published, actors } = self;
+        let version = facts.version.as_ref().map(ToString::to_string);
+        let plan = Arc::new(DiscoveryPlan::new(&discovery_options(&settings.kubernetes.discovery, version.as_deref())));
+        for finding in &plan.findings {
+            warn!(%finding, "a setting of discovery is not used");
+        }
+        let mut informers = Informers::default();
+        let asked: BTreeMap<_, _> =
+            plan.kinds().into_iter().map(|kind| (kind, informers.tell(kind, actors.kube_discovery.outlet()).outlet())).collect();
+        let pods = settings.kubernetes.watch_pods != WatchPods::Off;
+        let mapped = [
+            Some(Kind::Nodes),
+            Some(Kind::Namespaces),
+            settings.kubernetes.metadata.then_some(plan.addresses.kind()),
+            pods.then_some(Kind::Pods),
+        ];
+        let mapped = mapped.into_iter().flatten().map(|kind| (kind, informers.tell(kind, actors.mapper.outlet()).outlet())).collect();
+        let watched = (pods && settings.cluster_checks.enabled).then(|| WatchedNodes {
+            namespace: kubernetes.own_namespace().to_owned(),
+            cluster_name: facts.name.clone(),
+            informers: [Kind::Pods, Kind::Nodes]
+                .into_iter()
+                .map(|kind| informers.tell(kind, actors.dispatching.membership.outlet()).outlet())
+                .collect(),
+        });
+        let listeners = Listeners { listings: actors.resolver.outlet(), templates: Some(actors.kube_discovery.outlet()) };
+        let files = file_source(host, &settings.common, listeners)?;
+
+        let group = host.kernel.one_for_one("kubernetes", None);
+        let mapper = MetadataMapperParts {
+            published: Arc::clone(&published.metadata),
+            informers: mapped,
+            map_unready: settings.kubernetes.map_unready,
+        };
+        group.child(&actors.mapper, STATE_OWNER_CAPACITY, move || MetadataMapper::new(mapper.clone()));
+        let discovery = KubeDiscoveryParts {
+            plan: Arc::clone(&plan),
+            informers: asked,
+            files: Arc::clone(&files) as _,
+            sources: actors.resolver.outlet(),
+            services: actors.resolver.outlet(),
+        };
+        group.child(&actors.kube_discovery, STATE_OWNER_CAPACITY, move || KubeDiscovery::new(discovery.clone()));
+        kubernetes.start_informers(host, settings, facts.version.as_ref(), informers, &published.informers);
+        Ok(Seen { sources: discovery_sources(&plan, &actors.kube_discovery.outlet()), files, watched })
+    }
+
+    /// Starts what decides: alone on the own disk, or with other replicas behind one lock.
+    fn dispatch(
+        &self,
+        kubernetes: Option<&Kubernetes>,
+        peer: Option<&Peer>,
+        facts: Option<&ClusterFacts>,
+        watched: Option<WatchedNodes>,
+    ) -> anyhow::Result<()> {
+        let Self { host, settings, published, actors } = self;
+        let replicated = |peer: &Peer, snapshots: Option<Arc<dyn SnapshotStore>>| Storage::Replicated {
+            identity: peer.identity.clone(),
+            client: Arc::new(peer.client.clone()),
+            snapshots,
+        };
+        let (election, storage) = match (kubernetes, peer, &settings.lock_file) {
+            (Some(kubernetes), Some(peer), _) => {
+                let slices = settings.kubernetes.discovery.use_endpoint_slices;
+                (kubernetes.election(host, settings, slices), replicated(peer, kubernetes.snapshots(settings)))
+            }
+            (None, Some(peer), Some(file)) => {
+                let timings = LeaseTimings::from_lease(settings.kubernetes.election.lease);
+                let election = Election::Contend {
+                    store: Arc::new(FileLock::new(file.clone(), timings.call_limit())),
+                    candidacy: Candidacy {
+                        identity: peer.identity.clone(),
+                        address: peer.address.clone(),
+                        timings,
+                        release: settings.kubernetes.election.release,
+                    },
+                    directory: None,
+                    random: Arc::clone(&host.random),
+                };
+                let mut snapshot = file.clone().into_os_string();
+                snapshot.push(".snapshot");
+                (election, replicated(peer, Some(Arc::new(FileSnapshotStore::new(snapshot.into())))))
+            }
+            _ => {
+                let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
+                let epoch = EpochCounter::open(&folder, &*host.clock)?.epoch();
+                let store = FileAssignmentStore::open(folder, Arc::clone(&host.clock))?.showing_findings(Arc::clone(&published.findings));
+                (Election::Alone { epoch }, Storage::Local(Arc::new(store)))
+            }
+        };
+        let checks = &settings.cluster_checks;
+        let parts = DispatchingParts {
+            clock: Arc::clone(&host.clock),
+            patch: Arc::new(patch_options(settings, facts)),
+            policy: DispatchPolicy {
+                warmup: checks.warmup,
+                unscheduled_threshold: checks.unscheduled_threshold,
+                node_expiration: checks.node_expiration,
+                advanced_dispatching: checks.advanced_dispatching,
+            },
+            storage,
+            election,
+            leadership: Arc::clone(&published.leadership),
+            published: Arc::clone(&published.served),
+            replay: actors.resolver.outlet(),
+            watched,
+        };
+        actors.dispatching.start(&host.kernel, parts);
+        Ok(())
+    }
+}
+
+fn patch_options(settings: &ClusterSettings, facts: Option<&ClusterFacts>) -> PatchOptions {
     let checks = &settings.cluster_checks;
     let mut global_tags = settings.common.tags.clone();
     global_tags.extend(checks.extra_tags.iter().cloned());
+    let name = facts.map_or(&settings.cluster_name, |facts| &facts.name);
     PatchOptions {
         global_tags,
         cluster_tag_name: checks.cluster_tag_name.clone(),
-        cluster_name: Some(settings.cluster_name_tag.clone()).filter(|name| !name.is_empty()),
+        cluster_name: Some(settings.cluster_name_tag(name)).filter(|name| !name.is_empty()),
         disable_cluster_name_tag_key: checks.disable_cluster_name_tag_key,
         // An id belongs to a Kubernetes cluster (cluster-checks 5.3).
-        cluster_id: None,
+        cluster_id: facts.and_then(|facts| facts.id.clone()),
         exclude_checks: checks.exclude_checks.iter().cloned().collect::<BTreeSet<_>>(),
     }
-}
-
-/// What the port answers from.
-struct Shown<'a> {
-    served: &'a Publisher<ServedTable>,
-    report: &'a Publisher<DiscoveryReport>,
-    leadership: &'a Publisher<Leadership>,
-    /// What was wrong with the assignment files.
-    findings: &'a Publisher<Vec<String>>,
-    /// What must not be shown.
-    secrets: Option<SecretCommand>,
-}
-
-/// Opens the port of agents and command line. It answers 503 until there is something to answer from.
-fn open_api(
-    host: &mut Host,
-    settings: &ClusterSettings,
-    tokens: Tokens,
-    shown: &Shown<'_>,
-    dispatching: &Dispatching,
-) -> anyhow::Result<()> {
-    let common = &settings.common;
-    let leadership = shown.leadership.reader();
-    let (table, findings, enabled) = (shown.served.reader(), shown.findings.reader(), settings.cluster_checks.enabled);
-    let admin = RoleAdmin {
-        runtime: host.runtime.clone(),
-        settings: common.clone(),
-        clock: Arc::clone(&host.clock),
-        started_unix_nanos: host.clock.unix_nanos(),
-        discovery: shown.report.reader(),
-        registry: host.kernel.registry(),
-        stop: host.stop.clone(),
-        journal: enabled.then(|| dispatching.journal.outlet()),
-        secrets: shown.secrets.clone(),
-        fill_status: Arc::new(move |document| {
-            document.cluster_checks = enabled.then(|| {
-                let repaired_files = (*findings.current()).clone();
-                ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }.beside(&leadership.peek())
-            });
-        }),
-    };
-    let api = ClusterApi {
-        tokens,
-        checks: enabled.then(|| ClusterChecks {
-            served: shown.served.reader(),
-            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), GATHER)),
-            heartbeats: dispatching.membership.outlet(),
-            polls: dispatching.dispatcher.outlet(),
-            leader: LeaderGate::new(shown.leadership.reader(), Arc::clone(&host.clock)),
-        }),
-        relay: None,
-        replicas: None,
-        kubernetes: None,
-        admin: AdminApi {
-            version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),
-            hostname: common.hostname.clone(),
-            admin: Arc::new(admin),
-            health: host.kernel.health(),
-            request_timeout: common.request_timeout,
-        },
-        observer: Arc::new(CountRequests(host.metrics.clone())),
-        clock: Arc::clone(&host.clock),
-        body_limits: BodyLimits::default(),
-    };
-    let tls = host.tls(common, None)?;
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_API_WORKERS);
-    let listener = ListenerSettings { workers, ..ListenerSettings::secure("api", ListenAddress::All(settings.cmd_port), tls) };
-    host.serve(listener, Arc::new(api)).context("`cluster_agent.cmd_port` (set it to a free port)")
-}
-
-fn add_metrics(
-    host: &Host,
-    settings: &ClusterSettings,
-    served: &Publisher<ServedTable>,
-    leadership: &Publisher<Leadership>,
-    report: &Publisher<DiscoveryReport>,
-) {
-    if settings.cluster_checks.enabled {
-        let table = served.reader();
-        host.metrics.add_source(move |scrape| sources::cluster_checks(&table.current(), scrape));
-        let (leadership, clock) = (leadership.reader(), Arc::clone(&host.clock));
-        host.metrics.add_source(move |scrape| sources::leadership(&leadership.peek(), clock.monotonic(), scrape));
-    }
-    let report = report.reader();
-    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
 }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::template::TemplateRules;
-use muster_actors::kernel::mailbox::Outlet;
 use muster_actors::kernel::published::Publisher;
-use muster_actors::messages::resolver::ProviderListing;
 use muster_actors::ports::{DiscoverySource, SecretBackend};
 use muster_actors::shared::resolver::{DiscoverySubscriber, Resolver};
 
 use crate::app::host::Host;
-use crate::autodiscovery::{FileOptions, FileWatch, SecretCommand, WatchOptions};
+use crate::autodiscovery::{FileOptions, FileWatch, Listeners, SecretCommand, WatchOptions};
 use crate::config::CommonSettings;
 use crate::config::settings::SecretBackendSettings;
 use crate::telemetry::Metric;
@@ -20,7 +18,7 @@ use crate::telemetry::Metric;
 /// Starts watching the directories of check configurations.
 ///
 /// Errors: the thread cannot be started.
-pub(super) fn file_source(host: &Host, settings: &CommonSettings, listings: Outlet<ProviderListing>) -> anyhow::Result<Arc<FileWatch>> {
+pub(super) fn file_source(host: &Host, settings: &CommonSettings, listeners: Listeners) -> anyhow::Result<Arc<FileWatch>> {
     let environment = host.runtime.current().environment().clone();
     let files = FileOptions {
         search_paths: settings.paths.confd.clone(),
@@ -31,7 +29,7 @@ pub(super) fn file_source(host: &Host, settings: &CommonSettings, listings: Outl
     };
     let metrics = host.metrics.clone();
     let passes = Arc::new(move |elapsed| metrics.observe(Metric::DiscoveryPollDuration, &["file"], elapsed));
-    let watch = FileWatch::start(files, WatchOptions::default(), Arc::clone(&host.clock), listings, passes)
+    let watch = FileWatch::start(files, WatchOptions::default(), Arc::clone(&host.clock), listeners, passes)
         .context("watch check configurations")?;
     Ok(Arc::new(watch))
 }

@@ -4,8 +4,10 @@
 
 mod admin;
 mod cluster;
+mod cluster_api;
 mod discovery;
 mod host;
+mod kubernetes;
 mod node;
 mod observer;
 mod runner_stats;

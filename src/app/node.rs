@@ -100,7 +100,7 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
     };
     let plans = provider_plans(&host, &settings)?;
     let node = muster_actors::node::start(&host.kernel, node_policy(&settings), ports, plans);
-    let files = file_source(&host, &settings.common, resolver.outlet())?;
+    let files = file_source(&host, &settings.common, resolver.outlet().into())?;
     let (subscriber, published) = (node.local.clone(), Arc::clone(&report));
     let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], vec![subscriber], published, secrets);
     host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);

@@ -3,6 +3,7 @@
 //! Source: cluster-agent-kubernetes 8.3, cluster-checks 14.2.
 
 mod forwarder;
+mod kubernetes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use super::build;
 use crate::config::{CommonSettings, Config, Role, Severity};
 
 pub use forwarder::{ForwarderStatus, Transactions};
+pub use kubernetes::{KubernetesStatus, LeaderElectionStatus};
 
 /// Facts about the process that only it knows.
 #[derive(Clone, Copy, Debug)]
@@ -45,17 +47,6 @@ pub struct HostnameStats {
     pub provider: String,
     /// What else was tried.
     pub errors: BTreeMap<String, String>,
-}
-
-/// Leader election as stock shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct LeaderElectionStatus {
-    /// `Running`, `Failing` or `Disabled`.
-    pub status: String,
-    /// Who leads.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub leader_name: String,
 }
 
 /// State of dispatching, with stock's keys.
@@ -198,6 +189,9 @@ pub struct StatusDocument {
     /// Leader election; cluster role.
     #[serde(rename = "leaderelection", skip_serializing_if = "Option::is_none")]
     pub leader_election: Option<LeaderElectionStatus>,
+    /// What is watched; cluster role in Kubernetes. Ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesStatus>,
     /// Dispatching; cluster role. `null` = off.
     #[serde(rename = "clusterchecks", skip_serializing_if = "Option::is_none")]
     pub cluster_checks: Option<ClusterChecksStatus>,
@@ -264,7 +258,8 @@ impl StatusDocument {
                 .collect(),
             hostname: settings.hostname.clone(),
             hostname_stats: HostnameStats { provider: settings.hostname_provider.name().to_owned(), errors: BTreeMap::new() },
-            leader_election: cluster.then(|| LeaderElectionStatus { status: "Disabled".to_owned(), leader_name: String::new() }),
+            leader_election: cluster.then(LeaderElectionStatus::disabled),
+            kubernetes: None,
             cluster_checks: None,
             custom_metrics: off("The external metrics provider is not enabled on the Cluster Agent"),
             admission_webhook: off("The admission controller is not enabled on the Cluster Agent"),

@@ -57,12 +57,14 @@ fn write(document: &StatusDocument, verbose: bool) -> String {
     if let Some(status) = &document.forwarder {
         section(&mut out, "Forwarder", |body| forwarder::write(body, status));
     }
+    if let Some(kubernetes) = &document.kubernetes {
+        section(&mut out, "Kubernetes", |body| {
+            kubernetes.lines().iter().for_each(|text| line(body, 2, text));
+        });
+    }
     if let Some(election) = &document.leader_election {
         section(&mut out, "Leader Election", |body| {
-            line(body, 2, &format!("Leader Election Status:  {}", election.status));
-            if !election.leader_name.is_empty() {
-                line(body, 2, &format!("Leader Name is: {}", election.leader_name));
-            }
+            election.lines().iter().for_each(|text| line(body, 2, text));
         });
     }
     out

@@ -49,8 +49,8 @@ pub struct ClusterSettings {
     pub cluster_checks: ClusterChecksSettings,
     /// Name of the cluster, empty when unknown.
     pub cluster_name: String,
-    /// The cluster name as tags carry it: `_` as `-` unless switched off.
-    pub cluster_name_tag: String,
+    /// Whether tags carry the cluster name with `-` for `_`.
+    pub compliant_cluster_name_tag: bool,
     /// The cluster name is not valid and not used; what was found.
     pub invalid_cluster_name: Option<String>,
 }
@@ -73,7 +73,6 @@ impl ClusterSettings {
             Some(name) => (String::new(), Some(name)),
             None => (String::new(), None),
         };
-        let compliant: bool = read(config, "enabled_rfc1123_compliant_cluster_name_tag");
         Ok(Self {
             common,
             cmd_port: read(config, "cluster_agent.cmd_port"),
@@ -91,10 +90,18 @@ impl ClusterSettings {
                 extra_tags: read(config, "cluster_checks.extra_tags"),
                 disable_cluster_name_tag_key: read(config, "disable_cluster_name_tag_key"),
             },
-            cluster_name_tag: if compliant { cluster_name.replace('_', "-") } else { cluster_name.clone() },
+            compliant_cluster_name_tag: read(config, "enabled_rfc1123_compliant_cluster_name_tag"),
             cluster_name,
             invalid_cluster_name,
         })
+    }
+}
+
+impl ClusterSettings {
+    /// The cluster name as tags carry it.
+    #[must_use]
+    pub fn cluster_name_tag(&self, name: &str) -> String {
+        if self.compliant_cluster_name_tag { name.replace('_', "-") } else { name.to_owned() }
     }
 }
 

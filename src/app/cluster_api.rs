@@ -1,0 +1,217 @@
+//! The port of the cluster role, and what it answers from.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use muster_actors::cluster::kube_discovery::KubeDiscovery;
+use muster_actors::cluster::metadata_mapper::MetadataMapper;
+use muster_actors::cluster::wiring::Dispatching;
+use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::kube::cluster_id::ClusterId;
+use muster_actors::domain::lease::Leadership;
+use muster_actors::domain::metadata_view::MetadataView;
+use muster_actors::domain::world::ServedTable;
+use muster_actors::kernel::mailbox::Handle;
+use muster_actors::kernel::published::Publisher;
+use muster_actors::shared::resolver::Resolver;
+
+use crate::api::admin::AdminApi;
+use crate::api::auth::Tokens;
+use crate::api::body::BodyLimits;
+use crate::api::cluster::ClusterApi;
+use crate::api::cluster_checks::ClusterChecks;
+use crate::api::heartbeats::{GATHER, HeartbeatRelay};
+use crate::api::leader::LeaderGate;
+use crate::api::listener::{ListenAddress, ListenerSettings};
+use crate::api::metadata::MetadataRoutes;
+use crate::api::relay::{Relay, RelayLimits};
+use crate::api::replica::ReplicaRoutes;
+use crate::api::version::AgentVersion;
+use crate::app::admin::RoleAdmin;
+use crate::app::host::Host;
+use crate::app::kubernetes::InformerStatuses;
+use crate::app::observer::CountRequests;
+use crate::autodiscovery::SecretCommand;
+use crate::client::{ReplicaHttp, Trust};
+use crate::config::ClusterSettings;
+use crate::telemetry::status::{ClusterChecksStatus, KubernetesStatus, LeaderElectionStatus};
+use crate::telemetry::{build, sources};
+
+/// Threads that serve agents, at most. One carries 50 000 polls a second; the second keeps handshakes out of their way.
+const MAX_API_WORKERS: usize = 2;
+
+/// What is published by actors and read by threads. Made first, so that the port can answer before anything runs.
+pub(super) struct Published {
+    /// The assignment.
+    pub(super) served: Arc<Publisher<ServedTable>>,
+    /// Who leads.
+    pub(super) leadership: Arc<Publisher<Leadership>>,
+    /// What discovery found.
+    pub(super) discovery: Arc<Publisher<DiscoveryReport>>,
+    /// What was wrong with the assignment files.
+    pub(super) findings: Arc<Publisher<Vec<String>>>,
+    /// Pods and their services, nodes, namespaces.
+    pub(super) metadata: Arc<Publisher<MetadataView>>,
+    /// The id of the cluster.
+    pub(super) cluster_id: Publisher<ClusterId>,
+    /// How the informers do.
+    pub(super) informers: Arc<InformerStatuses>,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Self {
+            served: Arc::new(Publisher::new(ServedTable::default())),
+            leadership: Arc::new(Publisher::new(Leadership::default())),
+            discovery: Arc::new(Publisher::new(DiscoveryReport::default())),
+            findings: Arc::new(Publisher::new(Vec::new())),
+            metadata: Arc::new(Publisher::new(MetadataView::default())),
+            cluster_id: Publisher::new(ClusterId::default()),
+            informers: Arc::new(Publisher::new(Vec::new())),
+        }
+    }
+}
+
+/// Handles of the actors of the role, before they run.
+pub(super) struct ClusterActors {
+    /// Those that decide.
+    pub(super) dispatching: Dispatching,
+    /// Knows which configs exist.
+    pub(super) resolver: Handle<Resolver>,
+    /// Maps pods to services.
+    pub(super) mapper: Handle<MetadataMapper>,
+    /// Finds configs in Kubernetes objects.
+    pub(super) kube_discovery: Handle<KubeDiscovery>,
+}
+
+impl Default for ClusterActors {
+    fn default() -> Self {
+        Self {
+            dispatching: Dispatching::default(),
+            resolver: Handle::new("Resolver"),
+            mapper: Handle::new("MetadataMapper"),
+            kube_discovery: Handle::new("KubeDiscovery"),
+        }
+    }
+}
+
+/// This replica among others.
+pub(super) struct Peer {
+    /// Name in the lock.
+    pub(super) identity: String,
+    /// `host:port` under which the others reach it.
+    pub(super) address: Option<String>,
+    /// Which certificates of others are believed.
+    pub(super) trust: Trust,
+    /// The way to the others.
+    pub(super) client: ReplicaHttp,
+    /// Most connections to the leader.
+    pub(super) max_connections: usize,
+}
+
+/// What the port is opened with.
+pub(super) struct Api<'a> {
+    /// Who may ask.
+    pub(super) tokens: Tokens,
+    /// What it answers from.
+    pub(super) published: &'a Published,
+    /// Whom it asks.
+    pub(super) actors: &'a ClusterActors,
+    /// `None` if there are no other replicas.
+    pub(super) peer: Option<&'a Peer>,
+    /// What must not be shown.
+    pub(super) secrets: Option<SecretCommand>,
+}
+
+/// Opens the port of agents and command line. It answers 503 until there is something to answer from.
+///
+/// Errors: the port is taken, or certificates cannot be read.
+pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'_>) -> anyhow::Result<()> {
+    let Api { tokens, published, actors, peer, secrets } = parts;
+    let (common, enabled) = (&settings.common, settings.cluster_checks.enabled);
+    let dispatching = &actors.dispatching;
+    let admin = RoleAdmin {
+        runtime: host.runtime.clone(),
+        settings: common.clone(),
+        clock: Arc::clone(&host.clock),
+        started_unix_nanos: host.clock.unix_nanos(),
+        discovery: published.discovery.reader(),
+        registry: host.kernel.registry(),
+        stop: host.stop.clone(),
+        journal: enabled.then(|| dispatching.journal.outlet()),
+        secrets,
+        fill_status: fill_status(settings, published, peer.is_some()),
+    };
+    let leader = LeaderGate::new(published.leadership.reader(), Arc::clone(&host.clock));
+    let relay = |peer: &Peer| {
+        let limits = RelayLimits { connections: peer.max_connections, ..RelayLimits::default() };
+        Relay::try_new(peer.address.clone(), &peer.trust, limits)
+    };
+    let api = ClusterApi {
+        tokens,
+        checks: enabled.then(|| ClusterChecks {
+            served: published.served.reader(),
+            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), GATHER)),
+            heartbeats: dispatching.membership.outlet(),
+            polls: dispatching.dispatcher.outlet(),
+            leader: leader.clone(),
+        }),
+        relay: peer.map(relay).transpose()?,
+        replicas: peer.map(|_| ReplicaRoutes { fetches: dispatching.replica.outlet(), offers: dispatching.replica.outlet(), leader }),
+        kubernetes: (!settings.stand_alone).then(|| MetadataRoutes {
+            view: published.metadata.reader(),
+            cluster_id: published.cluster_id.reader(),
+            host_alias_annotations: settings.kubernetes.host_alias_annotations.clone(),
+        }),
+        admin: AdminApi {
+            version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),
+            hostname: common.hostname.clone(),
+            admin: Arc::new(admin),
+            health: host.kernel.health(),
+            request_timeout: common.request_timeout,
+        },
+        observer: Arc::new(CountRequests(host.metrics.clone())),
+        clock: Arc::clone(&host.clock),
+        body_limits: BodyLimits::default(),
+    };
+    let tls = host.tls(common, None)?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_API_WORKERS);
+    let listener = ListenerSettings { workers, ..ListenerSettings::secure("api", ListenAddress::All(settings.cmd_port), tls) };
+    host.serve(listener, Arc::new(api)).context("`cluster_agent.cmd_port` (set it to a free port)")
+}
+
+/// The sections of the status that only this role has.
+fn fill_status(settings: &ClusterSettings, published: &Published, elects: bool) -> super::admin::FillStatus {
+    let (table, findings, leadership) = (published.served.reader(), published.findings.reader(), published.leadership.reader());
+    let informers = published.informers.reader();
+    let enabled = settings.cluster_checks.enabled;
+    let (elects, stand_alone) = (elects && (settings.stand_alone || settings.kubernetes.election.enabled), settings.stand_alone);
+    Arc::new(move |document| {
+        if elects {
+            document.leader_election = Some(LeaderElectionStatus::of(&leadership.peek()));
+        }
+        document.kubernetes = (!stand_alone).then(|| KubernetesStatus::of(informers.peek().iter().map(|one| one.current())));
+        document.cluster_checks = enabled.then(|| {
+            let repaired_files = (*findings.current()).clone();
+            ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }.beside(&leadership.peek())
+        });
+    })
+}
+
+/// Registers the sources of the role's metrics.
+pub(super) fn add_metrics(host: &Host, settings: &ClusterSettings, published: &Published) {
+    if settings.cluster_checks.enabled {
+        let table = published.served.reader();
+        host.metrics.add_source(move |scrape| sources::cluster_checks(&table.current(), scrape));
+        let (leadership, clock) = (published.leadership.reader(), Arc::clone(&host.clock));
+        host.metrics.add_source(move |scrape| sources::leadership(&leadership.peek(), clock.monotonic(), scrape));
+    }
+    let report = published.discovery.reader();
+    host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
+    let informers = published.informers.reader();
+    host.metrics.add_source(move |scrape| {
+        for informer in informers.current().iter() {
+            sources::informer(&informer.peek(), scrape);
+        }
+    });
+}

@@ -1,0 +1,244 @@
+//! The cluster role in Kubernetes: the way to the API server, who this replica is there, and the informers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use muster_actors::cluster::informer::{Informer, InformerParts, actor_name};
+use muster_actors::cluster::leader_election::Election;
+use muster_actors::domain::contender::Candidacy;
+use muster_actors::domain::ids::Epoch;
+use muster_actors::domain::kube::cluster_id::ClusterId;
+use muster_actors::domain::kube::cluster_name::cluster_name;
+use muster_actors::domain::kube::informer_status::InformerStatus;
+use muster_actors::domain::kube::objects::Kind;
+use muster_actors::domain::lease::LeaseTimings;
+use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
+use muster_actors::kernel::published::{Publisher, Reader};
+use muster_actors::messages::informer::ObjectsChanged;
+use muster_actors::ports::SnapshotStore;
+use tokio::runtime::{Builder, Runtime};
+use tracing::{info, warn};
+
+use crate::app::host::Host;
+use crate::config::ClusterSettings;
+use crate::config::settings::WatchPods;
+use crate::errors;
+use crate::kube::client::{Connection, connect, wait_for_api_server};
+use crate::kube::cluster_id::{ClusterId as ClusterIdSource, ClusterIdError};
+use crate::kube::error::ObjectError;
+use crate::kube::lock::{KubeLock, LockPlace, ServiceDirectory, ServiceDirectoryParts, own_address};
+use crate::kube::snapshot_store::ConfigMapSnapshot;
+use crate::kube::version::ServerVersion;
+use crate::kube::watch::{KubeWatch, WatchSettings};
+
+/// Pause before the id of the cluster is asked for again.
+const CLUSTER_ID_RETRY: Duration = Duration::from_secs(2);
+
+/// How the informers do, for status and metrics; filled when they are started.
+pub(super) type InformerStatuses = Publisher<Vec<Reader<InformerStatus>>>;
+
+/// The way to the API server, and who this replica is.
+pub(super) struct Kubernetes {
+    /// Carries everything that is received from and sent to the API server, away from the thread of the actors.
+    runtime: Runtime,
+    connection: Connection,
+    /// Name in the lock, that of the pod.
+    pub(super) identity: String,
+    /// `host:port` under which other replicas reach this one.
+    pub(super) address: Option<String>,
+    /// Namespace of lock and snapshot.
+    namespace: String,
+}
+
+/// What is known as soon as the API server answers.
+pub(super) struct ClusterFacts {
+    /// Its version, if it tells.
+    pub(super) version: Option<ServerVersion>,
+    /// The id of the cluster, if there is a way to know it.
+    pub(super) id: Option<String>,
+    /// The name of the cluster; empty if nobody told it.
+    pub(super) name: String,
+}
+
+impl Kubernetes {
+    /// Prepares the way; nothing is asked yet.
+    ///
+    /// Errors: no usable kubeconfig or pod environment.
+    pub(super) async fn connect(settings: &ClusterSettings) -> anyhow::Result<Self> {
+        let kubernetes = &settings.kubernetes;
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("kubernetes").enable_all().build()?;
+        let api_server = kubernetes.api_server.clone();
+        let connection = runtime.spawn(async move { connect(&api_server).await }).await.context("connect to Kubernetes")??;
+        let advertised = kubernetes.election.advertise.as_deref();
+        let address = match own_address(advertised, &connection.host, connection.port, settings.cmd_port).await {
+            Ok(address) => Some(address),
+            Err(error) => {
+                warn!(error = errors::chain(&error), "other replicas cannot reach this one when it leads");
+                None
+            }
+        };
+        let identity = kubernetes.election.identity.clone().unwrap_or_else(|| settings.common.hostname.clone());
+        let namespace = kubernetes.resources_namespace.clone().unwrap_or_else(|| connection.namespace.clone());
+        info!(identity, namespace, address, "replica in Kubernetes");
+        Ok(Self { runtime, connection, identity, address, namespace })
+    }
+
+    /// Namespace of this pod, where runners live, too.
+    pub(super) fn own_namespace(&self) -> &str {
+        &self.connection.namespace
+    }
+
+    /// Waits until the API server answers, for ever; then asks what only it knows. `published` takes the id of the cluster.
+    pub(super) async fn facts(&self, host: &Host, settings: &ClusterSettings, published: &Publisher<ClusterId>) -> ClusterFacts {
+        let (client, random) = (self.connection.client.clone(), Arc::clone(&host.random));
+        let version = wait_for_api_server(&client, &random).await;
+        let id = self.cluster_id(published).await;
+        let name = self.name_from_labels(settings).await;
+        if name.is_empty() {
+            warn!("Failed to auto-detect a Kubernetes cluster name. We recommend you set it manually via the cluster_name config option");
+        }
+        ClusterFacts { version, id, name }
+    }
+
+    /// Every replica must come to the same answer, because it becomes a tag: so a server that does not answer is asked again.
+    async fn cluster_id(&self, published: &Publisher<ClusterId>) -> Option<String> {
+        let source = ClusterIdSource::new(self.connection.client.clone(), &self.connection.namespace);
+        loop {
+            match source.get().await {
+                Ok(id) => {
+                    published.publish(ClusterId::Known(Arc::from(id)));
+                    return Some(id.to_owned());
+                }
+                Err(error) => {
+                    let text = errors::chain(&error);
+                    warn!(error = text, "the id of the cluster is not known");
+                    published.publish(ClusterId::Failed(Arc::from(text)));
+                    if !may_pass(&error) {
+                        return None;
+                    }
+                    tokio::time::sleep(CLUSTER_ID_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Source: cluster-agent-kubernetes 5.2, step 3.
+    async fn name_from_labels(&self, settings: &ClusterSettings) -> String {
+        let client = self.connection.client.clone();
+        let labels = async {
+            let pod = Api::<Pod>::namespaced(client.clone(), &self.connection.namespace).get(&self.identity).await?;
+            let Some(node) = pod.spec.and_then(|spec| spec.node_name) else { return Ok(BTreeMap::new()) };
+            let node = Api::<Node>::all(client).get(&node).await?;
+            Ok::<_, kube::Error>(node.metadata.labels.unwrap_or_default())
+        };
+        let labels = labels.await.unwrap_or_else(|error| {
+            info!(error = errors::chain(&error), "no label of the own node tells the name of the cluster");
+            BTreeMap::new()
+        });
+        let labels = labels.into_iter().map(|(key, value)| (Arc::from(key), Arc::from(value))).collect();
+        cluster_name(&settings.cluster_name, &labels, settings.kubernetes.cluster_name_label.as_deref())
+    }
+
+    /// How it is decided whether this replica leads.
+    pub(super) fn election(&self, host: &Host, settings: &ClusterSettings, slices: bool) -> Election {
+        let election = &settings.kubernetes.election;
+        if !election.enabled {
+            // Larger than that of every earlier start, wherever the pod ran.
+            return Election::Alone { epoch: Epoch(u64::try_from(host.clock.unix_seconds()).unwrap_or(1)) };
+        }
+        if let Some(found) = &election.unknown_lock {
+            warn!(found, "leader_election_default_resource is none of lease, leases, configmap, configmaps; using what the API server has");
+        }
+        let timings = LeaseTimings::from_lease(election.lease);
+        let limit = timings.call_limit();
+        let place = LockPlace { kind: election.lock, namespace: self.namespace.clone(), name: election.lock_name.clone() };
+        let directory = ServiceDirectoryParts {
+            client: self.connection.client.clone(),
+            clock: Arc::clone(&host.clock),
+            slices,
+            namespace: self.namespace.clone(),
+            service: settings.kubernetes.service_name.clone(),
+            port: settings.cmd_port,
+            limit,
+        };
+        Election::Contend {
+            store: Arc::new(KubeLock::new(self.connection.client.clone(), place, limit)),
+            candidacy: Candidacy { identity: self.identity.clone(), address: self.address.clone(), timings, release: election.release },
+            directory: Some(Arc::new(ServiceDirectory::new(directory))),
+            random: Arc::clone(&host.random),
+        }
+    }
+
+    /// What outlives the end of all replicas.
+    pub(super) fn snapshots(&self, settings: &ClusterSettings) -> Option<Arc<dyn SnapshotStore>> {
+        let store = || Arc::new(ConfigMapSnapshot::new(self.connection.client.clone(), &self.namespace)) as Arc<dyn SnapshotStore>;
+        settings.kubernetes.snapshot.then(store)
+    }
+
+    /// Starts one informer for each kind.
+    pub(super) fn start_informers(
+        &self,
+        host: &Host,
+        settings: &ClusterSettings,
+        version: Option<&ServerVersion>,
+        informers: Informers,
+        statuses: &InformerStatuses,
+    ) {
+        let group = host.kernel.one_for_one("informers", None);
+        let mut readers = Vec::new();
+        for (kind, (handle, subscribers)) in informers.0 {
+            let source = KubeWatch {
+                client: self.connection.client.clone(),
+                settings: WatchSettings {
+                    kind,
+                    namespace: self.watched_namespace(kind, settings),
+                    page_size: settings.kubernetes.api_server.page_size,
+                    streaming: version.is_some_and(ServerVersion::may_stream_listings),
+                },
+                runtime: self.runtime.handle().clone(),
+                random: Arc::clone(&host.random),
+                clock: Arc::clone(&host.clock),
+            };
+            let status = Arc::new(Publisher::new(InformerStatus::new(kind)));
+            readers.push(status.reader());
+            let parts = InformerParts { source: Arc::new(source), subscribers, status, clock: Arc::clone(&host.clock) };
+            group.child(&handle, STATE_OWNER_CAPACITY, move || Informer::new(parts.clone()));
+        }
+        statuses.publish(readers);
+    }
+
+    fn watched_namespace(&self, kind: Kind, settings: &ClusterSettings) -> Option<String> {
+        (kind == Kind::Pods && settings.kubernetes.watch_pods == WatchPods::Own).then(|| self.connection.namespace.clone())
+    }
+
+    /// Ends what is under way with the API server.
+    pub(super) fn close(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+/// Whether asking again may help.
+fn may_pass(error: &ClusterIdError) -> bool {
+    let source = match error {
+        ClusterIdError::ConfigMap { source, .. } | ClusterIdError::Namespace(source) => source,
+        ClusterIdError::Malformed(_) => return false,
+    };
+    matches!(source, ObjectError::Unavailable(_) | ObjectError::Conflict)
+}
+
+/// The informers that are needed: their handles, and who is told. Made before anything runs, so that others can hold the handles.
+#[derive(Default)]
+pub(super) struct Informers(BTreeMap<Kind, (Handle<Informer>, Vec<Outlet<ObjectsChanged>>)>);
+
+impl Informers {
+    /// One more subscriber of a kind; returns the informer, which is started later.
+    pub(super) fn tell(&mut self, kind: Kind, subscriber: Outlet<ObjectsChanged>) -> &Handle<Informer> {
+        let (handle, subscribers) = self.0.entry(kind).or_insert_with(|| (Handle::new(actor_name(kind)), Vec::new()));
+        subscribers.push(subscriber);
+        handle
+    }
+}
