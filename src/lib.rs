@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod errors;
+pub mod kube;
 pub mod output;
 pub mod roles;
 pub mod standalone;

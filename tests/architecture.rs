@@ -15,7 +15,7 @@ use crate::graph::{Imports, circles, imports};
 use crate::source::Source;
 
 /// The layers, highest first: prefix of the file, its rank. Imports only lead to the same or a greater rank.
-const LAYERS: [(&str, u8); 26] = [
+const LAYERS: [(&str, u8); 27] = [
     ("src/main.rs", 0),
     ("src/app", 1),
     ("src/api", 2),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, u8); 26] = [
     ("src/config", 2),
     ("src/demo", 2),
     ("src/errors", 2),
+    ("src/kube", 2),
     ("src/output", 2),
     ("src/roles", 2),
     ("src/standalone", 2),

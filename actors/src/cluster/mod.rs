@@ -3,6 +3,7 @@
 mod discovery_inbox;
 pub mod dispatcher;
 pub mod dispatcher_parts;
+pub mod informer;
 mod intake;
 pub mod journal;
 pub mod leader_election;

@@ -13,6 +13,8 @@ pub enum WatchEvent {
     Listed(Vec<KubeObject>),
     /// The listing is complete.
     ListingDone,
+    /// The watch was opened after a failure. Said only then, because changes may be rare.
+    Watching,
     /// An object is new or changed.
     Applied(KubeObject),
     /// An object is gone.

@@ -3,3 +3,4 @@
 pub mod assignment_store;
 pub mod configs;
 pub mod lease_store;
+pub mod watch_source;

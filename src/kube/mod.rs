@@ -1,0 +1,7 @@
+//! The Kubernetes API server: client, watches, ConfigMaps, identity of the cluster. Source: cluster-agent-kubernetes 4.5, 5, 9.1.
+
+pub mod config_map;
+pub mod decode;
+pub mod error;
+#[cfg(test)]
+pub(crate) mod testing;
