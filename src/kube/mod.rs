@@ -1,7 +1,11 @@
 //! The Kubernetes API server: client, watches, ConfigMaps, identity of the cluster. Source: cluster-agent-kubernetes 4.5, 5, 9.1.
 
+pub mod client;
 pub mod config_map;
 pub mod decode;
 pub mod error;
+mod limits;
+mod pause;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod version;
