@@ -161,8 +161,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::errors::chain;
     use crate::kube::testing::{Reply, Script};
-    use crate::telemetry::errors::chain;
 
     const KUBECONFIG: &str = "apiVersion: v1
 kind: Config
