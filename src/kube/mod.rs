@@ -6,6 +6,7 @@ pub mod decode;
 pub mod error;
 mod limits;
 mod pause;
+pub mod rights;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod version;
