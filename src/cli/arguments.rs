@@ -134,6 +134,32 @@ pub(super) enum SharedCommand {
     /// Version of this program and the version it tells others
     #[command(after_help = "Examples:\n  muster version\n  muster version --json")]
     Version(JsonOption),
+    /// Resolve secrets for a program that asks on standard input
+    #[command(subcommand, after_help = SECRET_HELPER_EXAMPLES)]
+    SecretHelper(SecretHelperCommand),
+}
+
+const SECRET_HELPER_EXAMPLES: &str = "Examples, as secret_backend_command of an agent:
+  echo '{\"version\":\"1.0\",\"secrets\":[\"password\"]}' | muster secret-helper read /etc/secrets
+  echo '{\"version\":\"1.0\",\"secrets\":[\"k8s_secret@prod/db/password\"]}' | muster secret-helper read --with-provider-prefixes";
+
+/// Commands below `secret-helper`.
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretHelperCommand {
+    /// Read secrets from files, or with prefixes also from Secret objects
+    #[command(after_help = SECRET_HELPER_EXAMPLES)]
+    Read(SecretReadOptions),
+}
+
+/// Options of `secret-helper read`.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct SecretReadOptions {
+    /// Folder of the files; nothing outside of it is read
+    #[arg(value_name = "DIR")]
+    pub(super) folder: Option<PathBuf>,
+    /// Handles are file@<path> or k8s_secret@<namespace>/<name>/<key>
+    #[arg(long)]
+    pub(super) with_provider_prefixes: bool,
 }
 
 /// Options of `start` and `run`.
@@ -288,6 +314,8 @@ mod tests {
             "muster config get log_level --source",
             "muster cluster clusterchecks --check http_check",
             "muster cluster start --set log_level=debug --set check_runners=8",
+            "muster secret-helper read /etc/secrets",
+            "muster cluster secret-helper read --with-provider-prefixes",
         ] {
             let parsed = Arguments::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());

@@ -14,6 +14,7 @@ mod health;
 mod metric_text;
 mod render;
 mod run;
+mod secret_helper;
 mod settings;
 mod start;
 mod status;
