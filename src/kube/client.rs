@@ -65,6 +65,8 @@ pub struct Connection {
     pub client: Client,
     /// Namespace of this pod.
     pub namespace: String,
+    /// Where the API server is, for people.
+    pub address: String,
 }
 
 /// Makes a client; nothing is asked yet. Must run inside a runtime.
@@ -95,8 +97,9 @@ pub async fn connect(settings: &ApiServerSettings) -> Result<Connection, Connect
         warn!("own namespace is not known, using \"default\"");
         "default".to_owned()
     });
+    let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let client = Client::try_from(config).map_err(|source| ConnectError::Build(Box::new(source)))?;
-    Ok(Connection { client: with_time_limits(client, settings.timeout), namespace })
+    Ok(Connection { client: with_time_limits(client, settings.timeout), namespace, address })
 }
 
 async fn from_kubeconfig(path: &Path) -> Result<(Config, Option<String>), ConnectError> {
