@@ -89,6 +89,9 @@ pub(super) enum ClusterCommand {
     /// Which check runs where
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// What is wrong around it, and what would mend it; exit code 1 if something does not work
+    #[command(after_help = "Examples:\n  muster cluster doctor\n  muster cluster doctor --json | jq -r '.findings[].rules[]?'")]
+    Doctor(JsonOption),
     /// Commands of both roles.
     #[command(flatten)]
     Shared(SharedCommand),
@@ -315,6 +318,7 @@ mod tests {
             "muster cluster clusterchecks --check http_check",
             "muster cluster start --set log_level=debug --set check_runners=8",
             "muster secret-helper read /etc/secrets",
+            "muster cluster doctor -j",
             "muster cluster secret-helper read --with-provider-prefixes",
         ] {
             let parsed = Arguments::try_parse_from(line.split_whitespace());

@@ -9,6 +9,7 @@ mod connection;
 mod context;
 mod demo;
 mod docs;
+mod doctor;
 mod failure;
 mod health;
 mod metric_text;
