@@ -13,12 +13,14 @@ use muster::standalone::epoch_counter::EpochCounter;
 use muster::standalone::state_folder::StateFolder;
 use muster_actors::balance::least_count::place_batch;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::assignment::AssignmentTable;
 use muster_actors::domain::config::{CheckConfig, Data};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::ids::{Epoch, NodeName};
 use muster_actors::domain::journal::Cause;
+use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::node::{CheckCompatibility, NodeFacts};
 use muster_actors::domain::patch::{Dispatchable, PatchOptions, dispatched};
 use muster_actors::domain::turn::Turn;
@@ -114,7 +116,7 @@ async fn file_to_poll() {
     let clock = SystemClock::shared();
     let kernel = Kernel::start(Arc::clone(&clock), |reason| panic!("{reason}"));
     let state = Arc::new(StateFolder::open(folder.path()).unwrap());
-    let lease = EpochCounter::open(&state, &*clock).unwrap();
+    let epoch = EpochCounter::open(&state, &*clock).unwrap().epoch();
     let store = FileAssignmentStore::open(state, Arc::clone(&clock)).unwrap();
     let served = Arc::new(Publisher::new(ServedTable::default()));
     let reader = served.reader();
@@ -127,7 +129,8 @@ async fn file_to_poll() {
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup: Duration::ZERO, ..DispatchPolicy::default() },
             store: Arc::new(store),
-            lease: Arc::new(lease),
+            election: Election::Alone { epoch },
+            leadership: Arc::new(Publisher::new(Leadership::default())),
             published: served,
             replay: resolver.outlet(),
         },

@@ -66,7 +66,7 @@ fn a_taken_port_ends_the_start_with_the_key_that_moves_it() {
 #[test]
 fn nobody_answering_is_said_with_cause_and_next_step() {
     let directory = directory_without_agent();
-    for command in ["status", "health", "config", "stop"] {
+    for command in ["status", "health", "config", "stop", "metamap"] {
         let (output, error, code) = texts(&call(directory.path(), "muster", &["cluster", command], &[]));
         assert!(output.starts_with("Could not reach agent: ") && output.contains("Make sure the agent is running"), "{command}: {output}");
         assert!(error.starts_with("Error: could not reach agent: "), "{command}: {error}");
@@ -83,8 +83,13 @@ fn nobody_answering_is_said_with_cause_and_next_step() {
 #[test]
 fn json_is_asked_for_and_got_also_from_failures() {
     let directory = directory_without_agent();
-    for arguments in [&["status", "-j"][..], &["health", "--json"], &["clusterchecks", "--json"], &["config", "get", "log_level", "--json"]]
-    {
+    for arguments in [
+        &["status", "-j"][..],
+        &["health", "--json"],
+        &["clusterchecks", "--json"],
+        &["metamap", "--json"],
+        &["config", "get", "log_level", "--json"],
+    ] {
         let arguments: Vec<&str> = ["cluster"].into_iter().chain(arguments.iter().copied()).collect();
         let (output, _, code) = texts(&call(directory.path(), "muster", &arguments, &[]));
         let answer: Json = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output}"));

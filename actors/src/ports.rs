@@ -11,7 +11,7 @@ use crate::domain::config::CheckConfig;
 use crate::domain::delivery::{Encoded, KeyState, Payload, SendResult};
 use crate::domain::ids::CheckId;
 use crate::domain::kube::objects::Kind;
-use crate::domain::lease::LeaseGrant;
+use crate::domain::lock_record::{LockError, LockRecord, LockVersion, StoredLock};
 use crate::domain::samples::{Batch, RunSamples};
 use crate::messages::informer::WatchEvent;
 
@@ -210,15 +210,23 @@ pub trait WatchSource: Send + Sync {
     fn watch(&self) -> BoxStream<'static, Vec<WatchEvent>>;
 }
 
-/// Why the lease was not granted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("get the lease: {0}")]
-pub struct LeaseError(pub String);
-
 /// The lock by which replicas agree who decides.
+///
+/// Each call ends within [`crate::domain::lease::LeaseTimings::call_limit`], whatever the other side does.
 pub trait LeaseStore: Send + Sync {
-    /// Gets the lease, or confirms that it is still held.
+    /// Reads the lock; `None` if there is none yet.
     ///
-    /// Errors: [`LeaseError`]; then nobody is known to lead.
-    fn acquire(&self) -> BoxFuture<'static, Result<LeaseGrant, LeaseError>>;
+    /// Errors: [`LockError`], never a conflict.
+    fn read(&self) -> BoxFuture<'static, Result<Option<StoredLock>, LockError>>;
+
+    /// Replaces the lock if it is still in that version; creates it if no version is given. Answers with what is stored then.
+    ///
+    /// Errors: [`LockError`].
+    fn write(&self, record: LockRecord, version: Option<LockVersion>) -> BoxFuture<'static, Result<StoredLock, LockError>>;
+}
+
+/// Looks up the address of a leader that did not write it into the lock, as stock replicas do not.
+pub trait LeaderDirectory: Send + Sync {
+    /// `host:port` of the API of the leader with this identity; `None` if it is not known (now). Ends in bounded time.
+    fn address_of(&self, leader: &str) -> BoxFuture<'static, Option<String>>;
 }

@@ -17,6 +17,7 @@ use muster_actors::kernel::universe;
 use muster_actors::messages::dispatcher::{DiscoveryStarted, DiscoverySynced, LostNode, NodesChanged};
 use muster_actors::messages::journal::QueryJournal;
 use muster_actors::testing::configs::{discovered, discovered_endpoint};
+use muster_actors::testing::lease_store::LockService;
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -91,7 +92,7 @@ fn cc_t22_without_a_known_leader_nothing_is_answered() {
         let cluster = Cluster::without_leader(&universe).await;
         assert_eq!(cluster.poll("n1", 0).await.standing, Standing::Starting);
         assert_eq!(cluster.served().standing, Standing::Starting);
-        cluster.lease.grant(1);
+        cluster.lease.set(LockService::Up);
         universe.advance(seconds(6)).await;
         assert_eq!(cluster.served().standing, Standing::WarmingUp);
     });

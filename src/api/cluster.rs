@@ -15,6 +15,8 @@ use crate::api::body::{self, BodyLimits};
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::gate;
 use crate::api::listener::{Answer, Application};
+use crate::api::metadata::MetadataRoutes;
+use crate::api::named_checks;
 use crate::api::observer::RequestObserver;
 use crate::api::reply::{self, Reply};
 use crate::api::routes::Route;
@@ -28,6 +30,8 @@ pub struct ClusterApi {
     pub tokens: Tokens,
     /// Check routes; `None` when `cluster_checks.enabled` is false.
     pub checks: Option<ClusterChecks>,
+    /// Routes about nodes, pods and namespaces; `None` in stand-alone mode.
+    pub kubernetes: Option<MetadataRoutes>,
     /// Routes about the process.
     pub admin: AdminApi,
     /// Request telemetry.
@@ -100,7 +104,11 @@ impl ClusterApi {
             (Route::AllEndpointConfigs, Some(checks)) => checks.get_all_endpoint_configs(),
             (Route::State, Some(checks)) => checks.get_state(&scrub),
             (Route::Assignments, Some(checks)) => checks.get_assignments(&scrub),
-            (Route::Kubernetes(_), _) => unavailable("no Kubernetes in stand-alone mode"),
+            (Route::NamedChecks(name), Some(checks)) => named_checks::answer(&checks.served.peek(), name, &scrub),
+            (Route::Kubernetes(route), _) => match &self.kubernetes {
+                Some(metadata) => metadata.answer(route, request.uri().query()),
+                None => unavailable("no Kubernetes in stand-alone mode"),
+            },
             (Route::EksIdentity, _) => unavailable("EKS cluster identity is not available"),
             (Route::LanguageDetection, _) => unavailable("Language detection feature is disabled on the cluster agent"),
             (Route::LocalSeries, _) => unavailable("Autoscaling workload failover store is disabled on the cluster agent"),

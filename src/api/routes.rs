@@ -3,6 +3,7 @@
 //! Source: cluster-checks 3, cluster-agent-kubernetes 1.5 and 1.7. Paths of later features are not here, so they are unknown.
 
 use crate::api::admin::AdminRoute;
+use crate::api::metadata::MetadataRoute;
 
 /// Where a request of the cluster role leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +18,10 @@ pub enum Route<'a> {
     EndpointConfigs(&'a str),
     /// `/api/v1/endpointschecks/configs`
     AllEndpointConfigs,
-    /// A route that is answered from the Kubernetes API; the name is its telemetry label.
-    Kubernetes(&'static str),
+    /// `/api/v1/{check}/checks`
+    NamedChecks(&'a str),
+    /// What is known about nodes, pods and namespaces.
+    Kubernetes(MetadataRoute<'a>),
     /// `/api/v1/cluster/eks-identity`
     EksIdentity,
     /// `/api/v1/languagedetection`
@@ -46,16 +49,6 @@ impl<'a> Route<'a> {
             ["api", "v1", "clusterchecks"] => Self::State,
             ["api", "v1", "endpointschecks", "configs", node] => Self::EndpointConfigs(node),
             ["api", "v1", "endpointschecks", "configs"] => Self::AllEndpointConfigs,
-            ["api", "v1", "tags", "node", _] => Self::Kubernetes("getNodeLabels"),
-            ["api", "v1", "annotations", "node", _] => Self::Kubernetes("getNodeAnnotations"),
-            ["api", "v1", "uid", "node", _] => Self::Kubernetes("getNodeUID"),
-            ["api", "v1", "info", "node", _] => Self::Kubernetes("getNodeInfo"),
-            ["api", "v1", "tags", "namespace", _] => Self::Kubernetes("getNamespaceLabels"),
-            ["api", "v1", "metadata", "namespace", _] => Self::Kubernetes("getNamespaceMetadata"),
-            ["api", "v1", "tags", "pod", _, _, _] | ["api", "v1", "metadata", _, _, _] => Self::Kubernetes("getPodMetadata"),
-            ["api", "v1", "tags", "pod", _] => Self::Kubernetes("getPodMetadataForNode"),
-            ["api", "v1", "tags", "pod"] => Self::Kubernetes("getAllMetadata"),
-            ["api", "v1", "cluster", "id"] => Self::Kubernetes("getClusterID"),
             ["api", "v1", "cluster", "eks-identity"] => Self::EksIdentity,
             ["api", "v1", "languagedetection"] => Self::LanguageDetection,
             ["api", "v2", "series"] => Self::LocalSeries,
@@ -63,7 +56,11 @@ impl<'a> Route<'a> {
             ["api", "v1", "muster", "assignments"] => Self::Assignments,
             ["api", "v1", "muster", "journal"] => Self::Journal,
             ["api", "v1", "muster", "diagnostics"] => Self::Diagnostics,
-            other => Self::Admin(AdminRoute::find(other)?),
+            ["api", "v1", check, "checks"] => Self::NamedChecks(check),
+            other => match MetadataRoute::find(other) {
+                Some(route) => Self::Kubernetes(route),
+                None => Self::Admin(AdminRoute::find(other)?),
+            },
         })
     }
 
@@ -80,7 +77,13 @@ impl<'a> Route<'a> {
     pub fn needs_cluster_checks(&self) -> bool {
         matches!(
             self,
-            Self::PostStatus(_) | Self::Configs(_) | Self::State | Self::EndpointConfigs(_) | Self::AllEndpointConfigs | Self::Assignments
+            Self::PostStatus(_)
+                | Self::Configs(_)
+                | Self::State
+                | Self::EndpointConfigs(_)
+                | Self::AllEndpointConfigs
+                | Self::NamedChecks(_)
+                | Self::Assignments
         )
     }
 
@@ -94,7 +97,8 @@ impl<'a> Route<'a> {
             Self::State => "getState",
             Self::EndpointConfigs(_) => "getEndpointsConfigs",
             Self::AllEndpointConfigs => "getAllEndpointsCheckConfigs",
-            Self::Kubernetes(handler) => handler,
+            Self::NamedChecks(_) => "getNamedChecks",
+            Self::Kubernetes(route) => route.handler(),
             Self::EksIdentity => "getEKSClusterIdentity",
             _ => return None,
         })
@@ -116,8 +120,9 @@ mod tests {
 
     #[test]
     fn a_namespace_named_like_a_pod_path_is_still_a_namespace() {
-        assert_eq!(Route::find(&["api", "v1", "metadata", "namespace", "default"]), Some(Route::Kubernetes("getNamespaceMetadata")));
-        assert_eq!(Route::find(&["api", "v1", "metadata", "n", "ns", "p"]), Some(Route::Kubernetes("getPodMetadata")));
+        let handler = |segments: &[&str]| Route::find(segments).and_then(|route| route.handler());
+        assert_eq!(handler(&["api", "v1", "metadata", "namespace", "default"]), Some("getNamespaceMetadata"));
+        assert_eq!(handler(&["api", "v1", "metadata", "n", "ns", "p"]), Some("getPodMetadata"));
     }
 
     #[test]

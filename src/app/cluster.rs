@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::leader_election::{Election, RELEASE_LIMIT};
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;
+use muster_actors::messages::leader_election::Release;
 use muster_actors::shared::resolver::{DiscoverySubscriber, Resolver};
 use tracing::{info, warn};
 
@@ -55,15 +58,16 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     }
 
     let served = Arc::new(Publisher::new(ServedTable::default()));
+    let leadership = Arc::new(Publisher::new(Leadership::default()));
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
     let findings = Arc::new(Publisher::new(Vec::new()));
     open_api(&mut host, &settings, tokens, &Shown { served: &served, report: &report, findings: &findings }, &dispatching)?;
-    add_metrics(&host, &settings, &served, &report);
+    add_metrics(&host, &settings, &served, &leadership, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
-    let lease = EpochCounter::open(&folder, &*host.clock)?;
+    let epoch = EpochCounter::open(&folder, &*host.clock)?.epoch();
     let store = FileAssignmentStore::open(folder, Arc::clone(&host.clock))?.showing_findings(findings);
     let mut subscribers = Vec::new();
     if settings.cluster_checks.enabled {
@@ -77,7 +81,8 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
                 advanced_dispatching: settings.cluster_checks.advanced_dispatching,
             },
             store: Arc::new(store),
-            lease: Arc::new(lease),
+            election: Election::Alone { epoch },
+            leadership,
             published: Arc::clone(&served),
             replay: resolver.outlet(),
         };
@@ -94,7 +99,12 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     info!("All components started. Cluster Agent now running.");
 
     host.stop.clone().wait().await.context("receive signals")?;
-    Ok(host.close(async {}).await)
+    let election = dispatching.leader_election;
+    let release = async move {
+        // Alone there is nothing to give up; else the lease runs out by itself if this fails.
+        let _ = election.ask(Release, 2 * RELEASE_LIMIT).await;
+    };
+    Ok(host.close(release).await)
 }
 
 fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens> {
@@ -160,6 +170,7 @@ fn open_api(
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
         }),
+        kubernetes: None,
         admin: AdminApi {
             version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),
             hostname: common.hostname.clone(),
@@ -177,10 +188,18 @@ fn open_api(
     host.serve(listener, Arc::new(api)).context("`cluster_agent.cmd_port` (set it to a free port)")
 }
 
-fn add_metrics(host: &Host, settings: &ClusterSettings, served: &Publisher<ServedTable>, report: &Publisher<DiscoveryReport>) {
+fn add_metrics(
+    host: &Host,
+    settings: &ClusterSettings,
+    served: &Publisher<ServedTable>,
+    leadership: &Publisher<Leadership>,
+    report: &Publisher<DiscoveryReport>,
+) {
     if settings.cluster_checks.enabled {
         let table = served.reader();
         host.metrics.add_source(move |scrape| sources::cluster_checks(&table.current(), scrape));
+        let (leadership, clock) = (leadership.reader(), Arc::clone(&host.clock));
+        host.metrics.add_source(move |scrape| sources::leadership(&leadership.peek(), clock.monotonic(), scrape));
     }
     let report = report.reader();
     host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));

@@ -7,6 +7,8 @@ use muster_actors::domain::discovery::ConfigError;
 use muster_actors::domain::template::{Environment, VariableError, substitute_environment};
 use muster_actors::domain::yaml::{self, Document, Position, Value};
 
+use crate::autodiscovery::advanced;
+
 /// Largest file that is read.
 ///
 /// Units: bytes. Why: a file dropped by mistake must not take the memory of the process.
@@ -35,7 +37,7 @@ pub(super) struct FileConfig {
     pub(super) config: CheckConfig,
     /// Only logs: it does not hide a default file of the same check.
     pub(super) logs_only: bool,
-    /// It waits for a Kubernetes object (advanced identifiers or a selector), so the file provider does not list it.
+    /// It waits for a Kubernetes object by advanced identifiers, so it is a template and not for the file provider.
     pub(super) waits_for_kubernetes: bool,
     /// What is odd about it.
     pub(super) warnings: Vec<String>,
@@ -92,7 +94,7 @@ impl File<'_> {
         let instances = self.instances()?;
         let ad_identifiers = self.texts("ad_identifiers")?;
         let deprecated_images = self.texts("docker_images")?;
-        let config = CheckConfig {
+        let mut config = CheckConfig {
             name: self.name.to_owned(),
             instances,
             init_config: self.part("init_config").map(|value| Data::from(yaml::write(value))),
@@ -106,17 +108,16 @@ impl File<'_> {
             ..CheckConfig::default()
         };
         self.check_content(&config, &deprecated_images)?;
+        self.check_selector()?;
         let logs_only =
             config.logs.is_some() && config.metric_config.is_none() && config.instances.is_empty() && config.ad_identifiers.is_empty();
-        let waits_for_kubernetes = ["advanced_ad_identifiers", "cel_selector"].iter().any(|key| match self.part(key) {
-            Some(Value::List(items)) => !items.is_empty(),
-            Some(Value::Map(entries)) => !entries.is_empty(),
-            _ => false,
-        });
-        let mut read = FileConfig { config, logs_only, waits_for_kubernetes, warnings: self.warnings() };
-        if waits_for_kubernetes {
-            read.warnings.push(format!("{}: waits for a Kubernetes object and runs nothing until one is there", self.path.display()));
-        }
+        let waits_for_kubernetes = matches!(self.part("advanced_ad_identifiers"), Some(Value::List(items)) if !items.is_empty());
+        let mut warnings = self.warnings();
+        let (identifiers, odd) = advanced::identifiers(&self.document)
+            .map_err(|error| self.error(self.document.position(&error.path), &error.problem(), error.found, error.allowed))?;
+        config.advanced_ad_identifiers = identifiers;
+        warnings.extend(odd.into_iter().map(|odd| format!("{}: {odd}", self.path.display())));
+        let mut read = FileConfig { config, logs_only, waits_for_kubernetes, warnings };
         if let Some(error) = substitute_environment(&mut read.config, environment)
             // A template waits for its service, which is no mistake.
             && !matches!(error.reason, VariableError::NeedsService(_))
@@ -153,6 +154,17 @@ impl File<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Selectors are programs that nothing here runs. Source: autodiscovery 4.7.
+    fn check_selector(&self) -> Result<(), Box<ConfigError>> {
+        let found = match self.part("cel_selector") {
+            None => return Ok(()),
+            Some(Value::Map(rules)) if rules.is_empty() => return Ok(()),
+            Some(other) => other.kind(),
+        };
+        let position = self.document.position("cel_selector");
+        Err(self.error(position, "cel_selector is not supported", found, "ad_identifiers or advanced_ad_identifiers"))
     }
 
     /// A key that is there and not null.

@@ -47,6 +47,8 @@ impl fmt::Debug for FileOptions {
 pub struct FileDiscovery {
     /// Configs, in the order of autodiscovery 4.1.
     pub configs: Vec<Arc<CheckConfig>>,
+    /// Configs that wait for a Kubernetes object, in the same order: not for the file provider.
+    pub templates: Vec<Arc<CheckConfig>>,
     /// Files that are not used, or are used in their last good form.
     pub errors: Vec<ConfigError>,
     /// Integration name -> what is odd about a file that is used nevertheless.
@@ -200,9 +202,20 @@ impl FileDiscovery {
         if !file.warnings.is_empty() {
             self.warnings.entry(file.config.name.clone()).or_default().extend(file.warnings);
         }
-        // JMX metrics are no check of their own, and what waits for a Kubernetes object belongs to another provider.
-        if file.config.metric_config.is_none() && !file.waits_for_kubernetes {
+        if file.waits_for_kubernetes {
+            self.templates.push(Arc::new(file.config));
+        } else if file.config.metric_config.is_none() {
+            // JMX metrics are no check of their own.
             self.configs.push(Arc::new(CheckConfig { provider: PROVIDER.to_owned(), ..file.config }));
+        }
+    }
+
+    /// Says of each template that nobody here takes it.
+    pub(super) fn warn_of_templates(&mut self) {
+        for template in &self.templates {
+            let path = template.source.trim_start_matches("file:");
+            let warning = format!("{path}: waits for a Kubernetes object, which nothing here looks for, and so runs nothing");
+            self.warnings.entry(template.name.clone()).or_default().push(warning);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, and the views of what was found.
 
+mod advanced;
 #[cfg(test)]
 mod bad_files_tests;
 pub mod configcheck;
 mod file_config;
 mod file_provider;
+pub mod kube_options;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -14,4 +16,4 @@ mod watch_tests;
 
 pub use file_config::MAX_FILE_BYTES;
 pub use file_provider::{EMPTY_GRACE, EnvironmentLookup, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
-pub use watch::{FileWatch, PassObserver, WatchOptions};
+pub use watch::{FileWatch, Listeners, PassObserver, WatchOptions};

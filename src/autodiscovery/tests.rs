@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_actors::domain::config::CheckConfig;
+use muster_actors::domain::config::{AdvancedAdIdentifier, CheckConfig, ObjectRef};
 use muster_actors::domain::digest::check_ids;
 use muster_actors::domain::patch::{Dispatchable, PatchOptions, dispatched};
 use tempfile::TempDir;
@@ -106,8 +106,48 @@ fn ad_v46_an_instance_that_needs_a_service_is_left_alone() {
 fn ad_v47_v48_advanced_identifiers_are_not_for_the_file_provider() {
     let service = "advanced_ad_identifiers:\n  - kube_service: {name: cart, namespace: shop}\ncluster_check: true\ninstances:\n  - url: http://%%host%%\n";
     let endpoints = "advanced_ad_identifiers:\n  - kube_endpoints: {name: cart, namespace: shop, resolve: auto}\ninstances:\n  - u: http://%%host%%:%%port%%/s\n";
-    let (_directory, found) = found(&[("http_check.yaml", service), ("nginx.yaml", endpoints)]);
-    assert!(found.configs.is_empty() && found.errors.is_empty());
+    let (_directory, mut found) = found(&[("http_check.yaml", service), ("nginx.yaml", endpoints)]);
+    assert!(found.configs.is_empty() && found.errors.is_empty() && found.warnings.is_empty());
+    let [service, endpoints] = found.templates.as_slice() else { panic!("{:?}", found.templates) };
+    let cart = ObjectRef { name: "cart".to_owned(), namespace: "shop".to_owned() };
+    let none = AdvancedAdIdentifier::default();
+    assert_eq!(service.advanced_ad_identifiers, [AdvancedAdIdentifier { kube_service: cart.clone(), ..none.clone() }]);
+    assert_eq!(endpoints.advanced_ad_identifiers, [AdvancedAdIdentifier { kube_endpoints: cart, resolve: "auto".to_owned(), ..none }]);
+    assert_eq!((instance(service, 0).as_str(), service.source.starts_with("file:")), ("url: http://%%host%%\n", true));
+    found.warn_of_templates();
+    assert!(found.warnings["nginx"][0].ends_with("waits for a Kubernetes object, which nothing here looks for, and so runs nothing"));
+}
+
+#[test]
+fn odd_advanced_identifiers_are_named() {
+    let rest = "instances: [{}]\n";
+    let with = |text: &str| found(&[("x.yaml", &format!("advanced_ad_identifiers: {text}\n{rest}"))]).1;
+    for (text, place, allowed) in [
+        ("{kube_service: {name: a}}", "advanced_ad_identifiers: ", "a sequence of mappings"),
+        ("[a]", "advanced_ad_identifiers[0]", "a mapping with kube_service or kube_endpoints"),
+        ("[{kube_service: a}]", "advanced_ad_identifiers[0].kube_service", "a mapping with name and namespace"),
+        ("[{kube_service: {name: [a]}}]", "advanced_ad_identifiers[0].kube_service.name", "a text"),
+    ] {
+        let found = with(text);
+        assert!(found.templates.is_empty() && found.configs.is_empty());
+        assert_eq!(found.errors[0].allowed, allowed);
+        assert!(found.errors[0].to_string().contains(&format!("wrong type of {place}")), "{}", found.errors[0]);
+    }
+    let odd = |text: &str| with(text).warnings.remove("x").unwrap_or_default().join("|");
+    assert!(odd("[{kube_endpoint: {name: a}}]").contains("unknown key \"kube_endpoint\""));
+    assert!(odd("[{kube_service: {name: a}}]").contains("names no object"));
+    assert!(odd("[{kube_endpoints: {name: a, namespace: b, resolve: x}}]").contains("unknown resolve mode \"x\""));
+    assert_eq!(odd("[{kube_endpoints: {name: a, namespace: b, resolve: ip}}]"), "");
+    assert_eq!(with("[{kube_service: {name: a, namespace: b}}]").templates.len(), 1);
+    assert_eq!(with("[]").configs.len(), 1);
+}
+
+#[test]
+fn a_selector_is_not_supported() {
+    let (_directory, found) = found(&[("x.yaml", "cel_selector: {kube_services: ['true']}\ninstances: [{}]\n")]);
+    assert!(found.configs.is_empty() && found.templates.is_empty());
+    assert_eq!(found.errors[0].problem, "cel_selector is not supported");
+    assert_eq!(found.errors[0].position.unwrap().line, 1);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use muster_actors::kernel::clock::Clock;
-use muster_actors::kernel::mailbox::Outlet;
+use muster_actors::kernel::mailbox::{Outlet, TellError};
+use muster_actors::messages::kube_discovery::FileTemplates;
 use muster_actors::messages::resolver::ProviderListing;
 use muster_actors::ports::DiscoverySource;
 use notify::event::{AccessKind, AccessMode};
@@ -42,6 +43,36 @@ impl Default for WatchOptions {
     }
 }
 
+/// Who is told what files say.
+#[derive(Debug, Clone)]
+pub struct Listeners {
+    /// Takes configs.
+    pub listings: Outlet<ProviderListing>,
+    /// Takes templates that wait for a Kubernetes object; `None` where nothing looks for such objects.
+    pub templates: Option<Outlet<FileTemplates>>,
+}
+
+impl From<Outlet<ProviderListing>> for Listeners {
+    fn from(listings: Outlet<ProviderListing>) -> Self {
+        Self { listings, templates: None }
+    }
+}
+
+impl Listeners {
+    fn tell(&self, found: &FileDiscovery) -> Result<(), TellError> {
+        let listed = self.listings.tell(ProviderListing {
+            provider: PROVIDER,
+            configs: found.configs.clone(),
+            errors: found.errors.clone(),
+            warnings: found.warnings.clone(),
+        });
+        match &self.templates {
+            Some(templates) => listed.and(templates.tell(FileTemplates { configs: found.templates.clone() })),
+            None => listed,
+        }
+    }
+}
+
 /// Hears how long each pass over the files took. Called on the watcher's thread.
 pub type PassObserver = Arc<dyn Fn(Duration) + Send + Sync>;
 
@@ -69,7 +100,7 @@ impl FileWatch {
         files: FileOptions,
         options: WatchOptions,
         clock: Arc<dyn Clock>,
-        listings: Outlet<ProviderListing>,
+        listeners: impl Into<Listeners>,
         passes: PassObserver,
     ) -> io::Result<Self> {
         let (signals, received) = channel();
@@ -78,7 +109,7 @@ impl FileWatch {
             provider: FileProvider::new(files),
             options,
             clock,
-            listings,
+            listeners: listeners.into(),
             passes,
             eyes,
             received,
@@ -115,7 +146,7 @@ struct WatchLoop {
     provider: FileProvider,
     options: WatchOptions,
     clock: Arc<dyn Clock>,
-    listings: Outlet<ProviderListing>,
+    listeners: Listeners,
     passes: PassObserver,
     eyes: Eyes,
     received: Receiver<Signal>,
@@ -168,6 +199,9 @@ impl WatchLoop {
             found = self.provider.collect(self.clock.monotonic());
         }
         (self.passes)(self.clock.monotonic().saturating_sub(began));
+        if self.listeners.templates.is_none() {
+            found.warn_of_templates();
+        }
         self.log_new_warnings(&found);
         let blind = self.eyes.blind || !found.missing.is_empty();
         let unsettled = found.unsettled;
@@ -186,20 +220,16 @@ impl WatchLoop {
         if self.sent.is_none() && !self.requested {
             return true;
         }
-        let unchanged = self
-            .sent
-            .as_ref()
-            .is_some_and(|sent| sent.configs == found.configs && sent.errors == found.errors && sent.warnings == found.warnings);
+        let unchanged = self.sent.as_ref().is_some_and(|sent| {
+            sent.configs == found.configs
+                && sent.templates == found.templates
+                && sent.errors == found.errors
+                && sent.warnings == found.warnings
+        });
         if unchanged && !self.requested {
             return true;
         }
-        let listing = ProviderListing {
-            provider: PROVIDER,
-            configs: found.configs.clone(),
-            errors: found.errors.clone(),
-            warnings: found.warnings.clone(),
-        };
-        match self.listings.tell(listing) {
+        match self.listeners.tell(&found) {
             Ok(()) => {
                 self.sent = Some(found);
                 self.requested = false;

@@ -11,15 +11,19 @@ use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::supervised::Observed;
 use muster_actors::kernel::supervisor::Kernel;
+use muster_actors::messages::kube_discovery::FileTemplates;
 use muster_actors::messages::resolver::ProviderListing;
 use muster_actors::ports::DiscoverySource as _;
 use muster_actors::supervised;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{FileOptions, FileWatch, WatchOptions};
+use super::{FileOptions, FileWatch, Listeners, WatchOptions};
 
 /// Passes listings on to the test.
-struct Ear(UnboundedSender<ProviderListing>);
+struct Ear {
+    listings: UnboundedSender<ProviderListing>,
+    templates: UnboundedSender<FileTemplates>,
+}
 
 impl Actor for Ear {
     type Context = Context<Self>;
@@ -35,20 +39,31 @@ impl Handler<ProviderListing> for Ear {
     type Result = ();
 
     fn handle(&mut self, listing: ProviderListing, _: &mut Self::Context) {
-        let _ = self.0.send(listing);
+        let _ = self.listings.send(listing);
+    }
+}
+
+impl Handler<FileTemplates> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, templates: FileTemplates, _: &mut Self::Context) {
+        let _ = self.templates.send(templates);
     }
 }
 
 supervised!(Ear);
 
-struct Heard(UnboundedReceiver<ProviderListing>);
+struct Heard {
+    listings: UnboundedReceiver<ProviderListing>,
+    templates: UnboundedReceiver<FileTemplates>,
+}
 
 impl Heard {
     /// Waits for a listing that fits; fails the test instead of waiting for ever.
     async fn until(&mut self, fits: impl Fn(&ProviderListing) -> bool) -> ProviderListing {
         let wait = async {
             loop {
-                let listing = self.0.recv().await.unwrap();
+                let listing = self.listings.recv().await.unwrap();
                 if fits(&listing) {
                     return listing;
                 }
@@ -76,14 +91,17 @@ fn with_watch<F: Future<Output = ()>>(search_path: &Path, body: impl FnOnce(Arc<
     actix_rt::System::new().block_on(async move {
         let kernel = Kernel::start(SystemClock::shared(), |_| {});
         let handle = Handle::<Ear>::new("Ear");
-        let (sender, receiver) = unbounded_channel();
-        kernel.one_for_one("ear", None).child(&handle, STATE_OWNER_CAPACITY, move || Ear(sender.clone()));
+        let (listings, listings_heard) = unbounded_channel();
+        let (templates, templates_heard) = unbounded_channel();
+        let ear = move || Ear { listings: listings.clone(), templates: templates.clone() };
+        kernel.one_for_one("ear", None).child(&handle, STATE_OWNER_CAPACITY, ear);
+        let listeners = Listeners { listings: handle.outlet(), templates: Some(handle.outlet()) };
         let passes = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&passes);
         let count = Arc::new(move |_| _ = counted.fetch_add(1, Ordering::Relaxed));
-        let watch = Arc::new(FileWatch::start(files, options, SystemClock::shared(), handle.outlet(), count).unwrap());
+        let watch = Arc::new(FileWatch::start(files, options, SystemClock::shared(), listeners, count).unwrap());
         watch.request_listing();
-        body(Arc::clone(&watch), Heard(receiver)).await;
+        body(Arc::clone(&watch), Heard { listings: listings_heard, templates: templates_heard }).await;
         assert!(passes.load(Ordering::Relaxed) > 0, "whoever counts passes has heard of none");
         drop(watch);
         kernel.shutdown(Duration::from_secs(5)).await;
@@ -91,6 +109,24 @@ fn with_watch<F: Future<Output = ()>>(search_path: &Path, body: impl FnOnce(Arc<
 }
 
 const GOOD: &str = "instances: [{a: 1}]\n";
+
+#[test]
+fn templates_are_told_apart_from_configs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.yaml");
+    with_watch(directory.path(), |_watch, mut heard| async move {
+        heard.until_names(&[]).await;
+        assert!(heard.templates.recv().await.unwrap().configs.is_empty());
+        fs::write(&path, format!("advanced_ad_identifiers: [{{kube_service: {{name: a, namespace: b}}}}]\n{GOOD}")).unwrap();
+        let wait = async { while heard.templates.recv().await.unwrap().configs.is_empty() {} };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+        assert!(heard.until(|listing| listing.configs.is_empty()).await.warnings.is_empty());
+        fs::write(&path, GOOD).unwrap();
+        heard.until_names(&["a"]).await;
+        let wait = async { while !heard.templates.recv().await.unwrap().configs.is_empty() {} };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    });
+}
 
 #[test]
 fn added_changed_broken_and_removed_files_are_noticed() {

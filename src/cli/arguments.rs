@@ -71,12 +71,17 @@ pub(super) enum TopCommand {
     /// Which check runs where (cluster role)
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// Which services select which pod (cluster role)
+    #[command(after_help = METAMAP_EXAMPLES)]
+    Metamap(MetamapOptions),
     /// Commands of both roles.
     #[command(flatten)]
     Shared(SharedCommand),
 }
 
 const CLUSTERCHECKS_EXAMPLES: &str = "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'";
+
+const METAMAP_EXAMPLES: &str = "Examples:\n  muster cluster metamap\n  muster cluster metamap node-a\n  muster cluster metamap --json | jq '.Nodes[\"node-a\"].services'";
 
 /// Commands of the cluster role.
 #[derive(Debug, Subcommand)]
@@ -92,6 +97,9 @@ pub(super) enum ClusterCommand {
     /// What is wrong around it, and what would mend it; exit code 1 if something does not work
     #[command(after_help = "Examples:\n  muster cluster doctor\n  muster cluster doctor --json | jq -r '.findings[].rules[]?'")]
     Doctor(JsonOption),
+    /// Which services select which pod
+    #[command(after_help = METAMAP_EXAMPLES)]
+    Metamap(MetamapOptions),
     /// Commands of both roles.
     #[command(flatten)]
     Shared(SharedCommand),
@@ -232,6 +240,17 @@ pub(super) struct ClusterChecksOptions {
     pub(super) json: bool,
 }
 
+/// Options of `metamap`.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct MetamapOptions {
+    /// Only this Kubernetes node
+    #[arg(value_name = "NODE")]
+    pub(super) node: Option<String>,
+    /// Print JSON
+    #[arg(short = 'j', long)]
+    pub(super) json: bool,
+}
+
 /// Options of `config`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ConfigOptions {
@@ -316,6 +335,8 @@ mod tests {
             "muster node run --cfgpath /etc/x -n",
             "muster config get log_level --source",
             "muster cluster clusterchecks --check http_check",
+            "muster cluster metamap",
+            "muster cluster metamap node-a -j",
             "muster cluster start --set log_level=debug --set check_runners=8",
             "muster secret-helper read /etc/secrets",
             "muster cluster doctor -j",

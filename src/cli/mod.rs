@@ -12,6 +12,7 @@ mod docs;
 mod doctor;
 mod failure;
 mod health;
+mod metamap;
 mod metric_text;
 mod render;
 mod run;

@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::config::settings::{IntakeSettings, ProxySettings};
 use crate::config::{ApiKey, Secret};
-use crate::output::error::OutputError;
 use crate::errors;
+use crate::output::error::OutputError;
 
 /// Bytes of an answer that are read; intakes answer with a few words.
 ///

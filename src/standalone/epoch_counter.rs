@@ -1,13 +1,10 @@
-//! The lease of a server that is alone: always granted, with a new epoch at each start.
+//! The epoch of a server that is alone: a new one at each start.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use muster_actors::domain::ids::Epoch;
-use muster_actors::domain::lease::LeaseGrant;
 use muster_actors::kernel::clock::Clock;
-use muster_actors::ports::{LeaseError, LeaseStore};
 
 use crate::standalone::state_folder::{StateFolder, write_atomically};
 
@@ -34,7 +31,7 @@ pub enum EpochError {
     },
 }
 
-/// Grants the lease of this start. Source: cluster-agent-kubernetes 6.9.
+/// Counts the starts. Source: cluster-agent-kubernetes 6.9.
 #[derive(Debug)]
 pub struct EpochCounter {
     epoch: Epoch,
@@ -67,12 +64,6 @@ fn read(path: &Path) -> io::Result<Option<u64>> {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).trim().parse().ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-impl LeaseStore for EpochCounter {
-    fn acquire(&self) -> BoxFuture<'static, Result<LeaseGrant, LeaseError>> {
-        ready(Ok(LeaseGrant { epoch: self.epoch })).boxed()
     }
 }
 

@@ -2,4 +2,5 @@
 
 pub mod assignment_store;
 pub mod epoch_counter;
+pub mod file_lock;
 pub mod state_folder;

@@ -65,6 +65,12 @@ pub enum Metric {
     EndpointConfigsDispatched,
     /// Whether this replica leads.
     IsLeader,
+    /// Epoch of the lock.
+    LeaderEpoch,
+    /// Whether anyone leads.
+    LeaderKnown,
+    /// How long that is known for.
+    LeaderValid,
     /// Configs that discovery scheduled.
     ScheduledConfigs,
     /// What discovery could not use.
@@ -163,6 +169,9 @@ impl Metric {
         Self::UnscheduledCheck,
         Self::EndpointConfigsDispatched,
         Self::IsLeader,
+        Self::LeaderEpoch,
+        Self::LeaderKnown,
+        Self::LeaderValid,
         Self::ScheduledConfigs,
         Self::DiscoveryErrors,
         Self::DiscoveryPollDuration,
@@ -248,6 +257,18 @@ impl Metric {
             Self::IsLeader => {
                 let labels = &["join_leader", "is_leader"];
                 upstream("leader_election_is_leader", MetricKind::Gauge, "0 or 1", labels, "cluster", "Whether this replica leads")
+            }
+            Self::LeaderEpoch => {
+                let help = "Changes of the leader so far, as far as this replica saw them";
+                ours("muster_leader_epoch", MetricKind::Gauge, "epochs", &[], "cluster", help)
+            }
+            Self::LeaderKnown => {
+                let help = "Whether this replica knows who leads, itself or another one";
+                ours("muster_leader_known", MetricKind::Gauge, "0 or 1", &[], "cluster", help)
+            }
+            Self::LeaderValid => {
+                let help = "Time for which that is certain if the lock is out of reach from now on; none when it is for ever";
+                ours("muster_leader_valid_seconds", MetricKind::Gauge, "seconds", &[], "cluster", help)
             }
             Self::ScheduledConfigs => {
                 let labels = &["provider", "type"];

@@ -1,8 +1,11 @@
 //! Filling metrics from published snapshots.
 
+use std::time::Duration;
+
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::run_stats::RunStatsView;
 use muster_actors::domain::world::{ServedTable, Standing};
 use muster_actors::kernel::registry::ActorStatus;
@@ -17,11 +20,20 @@ const JOIN: &str = "true";
 /// Protocol of all requests to intakes, label `proto_version`.
 const PROTOCOL: &str = "HTTP/1.1";
 
-/// Fills what the cluster role's table says. Source: cluster-checks 14.1, cluster-agent-kubernetes 2.3.
-pub fn cluster_checks(table: &ServedTable, scrape: &mut Scrape) {
-    let leads = table.standing != Standing::Starting;
+/// Fills who leads. `now` is monotonic. Source: cluster-agent-kubernetes 2.3.
+pub fn leadership(leadership: &Leadership, now: Duration, scrape: &mut Scrape) {
+    let leads = leadership.leads(now);
     scrape.set(Metric::IsLeader, &[JOIN, if leads { "true" } else { "false" }], state(leads));
-    if !leads {
+    scrape.set(Metric::LeaderEpoch, &[], leadership.epoch.0 as f64);
+    scrape.set(Metric::LeaderKnown, &[], state(leadership.role != Role::Unknown));
+    if let Some(until) = leadership.valid_until {
+        scrape.set(Metric::LeaderValid, &[], until.saturating_sub(now).as_secs_f64());
+    }
+}
+
+/// Fills what the cluster role's table says. Source: cluster-checks 14.1.
+pub fn cluster_checks(table: &ServedTable, scrape: &mut Scrape) {
+    if table.standing == Standing::Starting {
         // Nothing is known yet: no figures, instead of wrong ones.
         return;
     }

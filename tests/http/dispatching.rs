@@ -10,7 +10,10 @@ use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatRelay;
 use muster::api::listener::BoundServer;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::domain::ids::Epoch;
+use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::clock::SystemClock;
@@ -23,7 +26,6 @@ use muster_actors::messages::resolver::ReplayDiscovery;
 use muster_actors::supervised;
 use muster_actors::testing::assignment_store::FakeAssignmentStore;
 use muster_actors::testing::configs::discovered;
-use muster_actors::testing::lease_store::FakeLeaseStore;
 use serde_json::Value as Json;
 
 use crate::client::{Call, Connection, Reply};
@@ -80,7 +82,8 @@ impl Cluster {
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup, ..DispatchPolicy::default() },
             store: Arc::new(FakeAssignmentStore::default()),
-            lease: Arc::new(FakeLeaseStore::granting(1)),
+            election: Election::Alone { epoch: Epoch(1) },
+            leadership: Arc::new(Publisher::new(Leadership::default())),
             published,
             replay: discovery.outlet(),
         };

@@ -10,6 +10,7 @@ mod checks;
 mod dispatching;
 mod hangs;
 mod malformed;
+mod metadata;
 mod ports;
 mod runner;
 mod tls;

@@ -15,6 +15,7 @@ use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatRelay;
 use muster::api::listener::{Application, BoundServer, ListenAddress, ListenerSettings, listen};
+use muster::api::metadata::MetadataRoutes;
 use muster::api::observer::{RequestObserver, Unobserved};
 use muster::api::tls::server_config;
 use muster::api::version::AgentVersion;
@@ -280,6 +281,7 @@ impl RequestObserver for Observations {
 #[derive(Clone)]
 pub struct Setup {
     pub checks_enabled: bool,
+    pub kubernetes: Option<MetadataRoutes>,
     pub cluster_runs: bool,
     pub minimum: TlsVersion,
     pub head_timeout: Duration,
@@ -294,6 +296,7 @@ impl Default for Setup {
         let settings = ListenerSettings::plain("test", ListenAddress::All(0));
         Self {
             checks_enabled: true,
+            kubernetes: None,
             cluster_runs: true,
             minimum: TlsVersion::V1_2,
             head_timeout: settings.head_timeout,
@@ -412,6 +415,7 @@ pub fn cluster_api(setup: &Setup, checks: Option<ClusterChecks>, admin: Arc<dyn 
     ClusterApi {
         tokens: tokens(),
         checks,
+        kubernetes: setup.kubernetes.clone(),
         admin: AdminApi { version, hostname: "dca-0".to_owned(), admin, health, request_timeout: setup.request_timeout },
         observer: Arc::new(Unobserved),
         clock: SystemClock::shared(),

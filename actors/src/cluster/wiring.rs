@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::cluster::dispatcher::Dispatcher;
 use crate::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use crate::cluster::journal::Journal;
-use crate::cluster::leader_election::LeaderElection;
+use crate::cluster::leader_election::{Election, LeaderElection, LeaderElectionParts};
 use crate::cluster::membership::{Membership, MembershipParts};
 use crate::cluster::persistence::{Persistence, PersistenceParts};
+use crate::domain::lease::Leadership;
 use crate::domain::liveness::LivenessPolicy;
 use crate::domain::patch::PatchOptions;
 use crate::domain::world::ServedTable;
@@ -16,7 +17,7 @@ use crate::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use crate::kernel::published::Publisher;
 use crate::kernel::supervisor::Kernel;
 use crate::messages::resolver::ReplayDiscovery;
-use crate::ports::{AssignmentStore, LeaseStore};
+use crate::ports::AssignmentStore;
 
 /// What dispatching needs from outside.
 #[derive(Clone)]
@@ -29,8 +30,10 @@ pub struct DispatchingParts {
     pub policy: DispatchPolicy,
     /// The disk.
     pub store: Arc<dyn AssignmentStore>,
-    /// The lock.
-    pub lease: Arc<dyn LeaseStore>,
+    /// How it is decided whether this replica leads.
+    pub election: Election,
+    /// Where everybody reads whether this replica leads.
+    pub leadership: Arc<Publisher<Leadership>>,
     /// Where agents are answered from.
     pub published: Arc<Publisher<ServedTable>>,
     /// To the `Resolver`.
@@ -95,13 +98,18 @@ impl Dispatching {
         };
         assignment.child(&self.dispatcher, STATE_OWNER_CAPACITY, move || Dispatcher::new(dispatcher.clone()));
         let membership = MembershipParts {
-            clock: parts.clock,
+            clock: Arc::clone(&parts.clock),
             policy: LivenessPolicy { expiration: parts.policy.node_expiration },
             changes: self.dispatcher.outlet(),
             restored: self.dispatcher.outlet(),
         };
         assignment.child(&self.membership, STATE_OWNER_CAPACITY, move || Membership::new(membership.clone()));
-        let (lease, leadership) = (parts.lease, self.dispatcher.outlet());
-        assignment.child(&self.leader_election, STATE_OWNER_CAPACITY, move || LeaderElection::new(Arc::clone(&lease), leadership.clone()));
+        let election = LeaderElectionParts {
+            clock: parts.clock,
+            election: parts.election,
+            published: parts.leadership,
+            subscribers: vec![self.dispatcher.outlet()],
+        };
+        assignment.child(&self.leader_election, STATE_OWNER_CAPACITY, move || LeaderElection::new(election.clone()));
     }
 }

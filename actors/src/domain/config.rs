@@ -89,6 +89,9 @@ pub struct AdvancedAdIdentifier {
     pub kube_service: ObjectRef,
     /// The Endpoints object, empty when unused.
     pub kube_endpoints: ObjectRef,
+    /// How its addresses are resolved, `auto` or `ip`; empty = `auto`. Only of files: no config on the wire has one.
+    #[serde(skip)]
+    pub resolve: String,
 }
 
 /// One check configuration with its instances.

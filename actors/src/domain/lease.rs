@@ -6,13 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::Epoch;
 
-/// Proof that this replica leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaseGrant {
-    /// Number of this term of office; larger than that of every earlier grant.
-    pub epoch: Epoch,
-}
-
 /// What the lease says about this replica.
 ///
 /// "Nobody knows" is a value of its own and never means "I lead". Source: cluster-checks 8.3 and 16.4.
@@ -41,7 +34,8 @@ pub struct Leadership {
     pub address: Option<String>,
     /// Monotonic time until which a leader may answer; `None` means for ever (nobody else can take over).
     ///
-    /// A leader that slept through it is none any more, whatever its other threads believe.
+    /// A leader that slept through it is none any more, whatever its other threads believe. Of a follower: until when the
+    /// leader it saw is known to lead.
     pub valid_until: Option<Duration>,
 }
 
@@ -59,6 +53,59 @@ impl Leadership {
     #[must_use]
     pub fn decides(&self, now: Duration) -> bool {
         self.role == Role::Leader && self.valid_until.is_none_or(|until| now + DECISION_MARGIN < until)
+    }
+}
+
+/// The times of an election. All follow from the length of the lease.
+///
+/// Source: cluster-agent-kubernetes 2.1 and style 9.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTimings {
+    /// Time without a change of the record after which others may take the lock; whole seconds, as the record tells it.
+    pub lease: Duration,
+    /// A leader acts so long after it sent its last successful renewal: two thirds of the lease.
+    pub renew_deadline: Duration,
+    /// Time between two renewals: the lease divided by 7.5, at least one second.
+    pub retry: Duration,
+}
+
+impl LeaseTimings {
+    /// Shorter leases count as this one.
+    ///
+    /// Why: with less, [`DECISION_MARGIN`] and one renewal leave a leader no time in which it may decide.
+    pub const MIN_LEASE: Duration = Duration::from_secs(5);
+
+    /// The retry period is stretched at random by up to this factor, so that contenders do not stay in step.
+    pub const JITTER: f64 = 1.2;
+
+    /// Longest time that one call to the lock may take, if the retry period is not shorter.
+    const LONGEST_CALL: Duration = Duration::from_secs(5);
+
+    /// The times for a lease, of which fractions of a second are dropped.
+    #[must_use]
+    pub fn from_lease(lease: Duration) -> Self {
+        let lease = Duration::from_secs(lease.max(Self::MIN_LEASE).as_secs());
+        Self { lease, renew_deadline: lease * 2 / 3, retry: (lease * 2 / 15).max(Duration::from_secs(1)) }
+    }
+
+    /// Whether a leader falls silent before another can take over, and can miss a renewal before it has to.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.lease > self.renew_deadline && self.renew_deadline > self.retry.mul_f64(Self::JITTER)
+    }
+
+    /// Longest time that an adapter may spend on one call to the lock.
+    #[must_use]
+    pub fn call_limit(&self) -> Duration {
+        self.retry.min(Self::LONGEST_CALL)
+    }
+
+    /// Time between two looks at a lock that another replica holds. `unit` is a random number in `[0, 1)`.
+    ///
+    /// Why twice in a retry period: nobody is told that a leader gave the lock up; a look is how it is found out.
+    #[must_use]
+    pub fn look(&self, unit: f64) -> Duration {
+        (self.retry / 2).mul_f64(1.0 + (Self::JITTER - 1.0) * unit.clamp(0.0, 1.0))
     }
 }
 
@@ -89,6 +136,30 @@ mod tests {
         let alone = Leadership { valid_until: None, ..leader };
         assert!(alone.leads(Duration::MAX) && alone.decides(Duration::MAX));
         assert!(!Leadership { role: Role::Follower, ..alone }.leads(Duration::ZERO));
+    }
+
+    #[test]
+    fn ca_l1_a_lease_of_60_seconds_is_renewed_every_8_and_lost_after_40() {
+        let timings = LeaseTimings::from_lease(Duration::from_secs(60));
+        assert_eq!((timings.renew_deadline, timings.retry), (Duration::from_secs(40), Duration::from_secs(8)));
+        assert_eq!(timings.call_limit(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn ca_l2_a_lease_of_15_seconds_is_renewed_every_2_and_lost_after_10() {
+        let timings = LeaseTimings::from_lease(Duration::from_secs(15));
+        assert_eq!((timings.renew_deadline, timings.retry), (Duration::from_secs(10), Duration::from_secs(2)));
+        assert_eq!((timings.look(0.0), timings.look(1.0)), (Duration::from_secs(1), Duration::from_millis(1_200)));
+    }
+
+    #[test]
+    fn the_times_of_every_lease_leave_a_leader_time_to_decide() {
+        for seconds in 0..4_000 {
+            let timings = LeaseTimings::from_lease(Duration::from_millis(seconds * 250));
+            assert!(timings.holds(), "{timings:?}");
+            assert!(timings.renew_deadline > timings.retry + DECISION_MARGIN, "{timings:?}");
+            assert_eq!(timings.lease.subsec_nanos(), 0);
+        }
     }
 
     #[test]

@@ -91,14 +91,18 @@ pub struct LostNode {
 #[rtype(result = "()")]
 pub struct NodesWanted;
 
-/// The lease says something else than before. Repeating it changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+/// The lock says something else than before. Repeating it changes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct LeadershipChanged {
     /// What this replica may do.
     pub role: Role,
     /// The epoch; older ones are dropped.
     pub epoch: Epoch,
+    /// Identity of the leader, also if that is this replica; empty when unknown.
+    pub leader: String,
+    /// `host:port` of the leader's API, if it is known.
+    pub address: Option<String>,
 }
 
 /// `Persistence` just started: it forgot what it was told before and did not save.

@@ -5,6 +5,7 @@ pub mod config_provider;
 pub mod dispatcher;
 pub mod informer;
 pub mod journal;
+pub mod kube_discovery;
 pub mod leader_election;
 pub mod membership;
 pub mod output;

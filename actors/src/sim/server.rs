@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::dispatcher_parts::DispatchPolicy;
+use crate::cluster::leader_election::Election;
 use crate::cluster::wiring::{Dispatching, DispatchingParts};
 use crate::domain::discovery::DiscoveryReport;
+use crate::domain::ids::Epoch;
+use crate::domain::lease::Leadership;
 use crate::domain::patch::PatchOptions;
 use crate::domain::world::ServedTable;
 use crate::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
@@ -18,7 +21,6 @@ use crate::sim::discovery::{FileSource, Files};
 use crate::sim::front_door::FrontDoor;
 use crate::sim::trace::Trace;
 use crate::testing::assignment_store::FakeAssignmentStore;
-use crate::testing::lease_store::FakeLeaseStore;
 
 /// One process.
 pub(super) struct Server {
@@ -44,7 +46,8 @@ impl Server {
                 patch: Arc::new(PatchOptions::default()),
                 policy: DispatchPolicy::default(),
                 store,
-                lease: Arc::new(FakeLeaseStore::granting(epoch)),
+                election: Election::Alone { epoch: Epoch(epoch) },
+                leadership: Arc::new(Publisher::new(Leadership::default())),
                 published,
                 replay: resolver.outlet(),
             },

@@ -9,11 +9,14 @@ use actix::Message;
 use actix::dev::ToEnvelope;
 use muster_actors::cluster::dispatcher::Dispatcher;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
+use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::digest::config_key;
-use muster_actors::domain::ids::{ConfigKey, NodeName, Stamp};
+use muster_actors::domain::ids::{ConfigKey, Epoch, NodeName, Stamp};
 use muster_actors::domain::journal::Decision;
+use muster_actors::domain::lease::{Leadership, LeaseTimings};
 use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::{NodeKind, ServedTable};
@@ -27,7 +30,7 @@ use muster_actors::messages::membership::Heartbeat;
 use muster_actors::messages::resolver::ReplayDiscovery;
 use muster_actors::testing::assignment_store::FakeAssignmentStore;
 use muster_actors::testing::configs::discovered;
-use muster_actors::testing::lease_store::FakeLeaseStore;
+use muster_actors::testing::lease_store::{FakeLeaseStore, LockService};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -46,7 +49,15 @@ pub(crate) struct Cluster {
     epoch: u64,
     replays: Rc<Cell<u32>>,
     pub(crate) store: FakeAssignmentStore,
-    pub(crate) lease: Arc<FakeLeaseStore>,
+    pub(crate) lease: FakeLeaseStore,
+}
+
+/// An election whose lock is out of reach until the test says otherwise.
+fn contend(universe: &Universe, lease: &FakeLeaseStore) -> Election {
+    lease.set(LockService::Refuses);
+    let timings = LeaseTimings::from_lease(Duration::from_secs(15));
+    let candidacy = Candidacy { identity: "dca-0".to_owned(), address: None, timings, release: true };
+    Election::Contend { store: Arc::new(lease.clone()), candidacy, directory: None, random: universe.random() }
 }
 
 struct Setup {
@@ -68,7 +79,8 @@ impl Cluster {
         let kernel = universe.another_kernel(|reason| panic!("{reason}"));
         let core = Dispatching::default();
         let published = Arc::new(Publisher::new(ServedTable::default()));
-        let lease = Arc::new(FakeLeaseStore::granting(epoch));
+        let (lease, leadership) = (FakeLeaseStore::default(), Arc::new(Publisher::new(Leadership::default())));
+        let election = if epoch == 0 { contend(universe, &lease) } else { Election::Alone { epoch: Epoch(epoch) } };
         let replays = Rc::new(Cell::new(0));
         let counter = Rc::clone(&replays);
         let replay = universe.stub("replay", move |_: ReplayDiscovery| counter.set(counter.get() + 1));
@@ -77,7 +89,8 @@ impl Cluster {
             patch: Arc::new(patch.clone()),
             policy,
             store: Arc::new(store.clone()),
-            lease: lease.clone(),
+            election,
+            leadership,
             published: Arc::clone(&published),
             replay,
         };

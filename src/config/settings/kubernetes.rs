@@ -273,3 +273,53 @@ fn names(config: &Config, maps: &str, extra: &str) -> Vec<String> {
 fn number<T: TryFrom<i64> + Default>(config: &Config, key: &str) -> T {
     T::try_from(read::<i64>(config, key)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use muster_actors::domain::lease::LeaseTimings;
+
+    use super::*;
+    use crate::config::{Environment, Request, Role};
+
+    fn election_with(file: &str, environment: &[(&str, &str)]) -> ElectionSettings {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("datadog-cluster.yaml"), file).unwrap();
+        let environment = Environment::from_pairs(environment.iter().copied());
+        let request = Request { role: Role::Cluster, path: Some(directory.path().to_owned()), environment, overrides: Vec::new() };
+        election(&Config::load(request).unwrap())
+    }
+
+    #[test]
+    fn ca_l3_a_lease_that_is_unset_zero_or_negative_is_one_of_60_seconds() {
+        for environment in [vec![], vec![("DD_LEADER_LEASE_DURATION", "0")], vec![("DD_LEADER_LEASE_DURATION", "-15")]] {
+            let lease = election_with("", &environment).lease;
+            assert_eq!(LeaseTimings::from_lease(lease), LeaseTimings::from_lease(Duration::from_secs(60)), "{environment:?}");
+        }
+        assert_eq!(election_with("", &[("DD_LEADER_LEASE_DURATION", "15")]).lease, Duration::from_secs(15));
+    }
+
+    #[test]
+    fn ca_l4_the_lock_is_a_config_map_unless_told_otherwise() {
+        let election = election_with("", &[]);
+        assert_eq!((election.lock, election.lock_name.as_str()), (LockKind::ConfigMap, "datadog-leader-election"));
+        assert!(!election.enabled && election.release);
+    }
+
+    #[test]
+    fn ca_l5_a_lock_kind_is_read_in_singular_and_plural_and_whatever_else_is_found_out() {
+        let kind = |text| {
+            let election = election_with("", &[("DD_LEADER_ELECTION_DEFAULT_RESOURCE", text)]);
+            (election.lock, election.unknown_lock)
+        };
+        assert_eq!(kind("leases"), (LockKind::Lease, None));
+        assert_eq!(kind("Lease"), (LockKind::Lease, None));
+        assert_eq!(kind("configmaps"), (LockKind::ConfigMap, None));
+        assert_eq!(kind("endpoints"), (LockKind::Discover, Some("endpoints".to_owned())));
+    }
+
+    #[test]
+    fn ca_l6_an_empty_lock_kind_is_found_out() {
+        let election = election_with("leader_election_default_resource: \"\"\n", &[]);
+        assert_eq!((election.lock, election.unknown_lock), (LockKind::Discover, None));
+    }
+}

@@ -51,7 +51,6 @@ fn the_table_is_shown_under_the_upstream_names() {
         "cluster_checks_configs_info{check_id=\"http_check:1\",check_name=\"http_check\",join_leader=\"true\",node=\"n1\"} 1",
         "cluster_checks_unscheduled_check{config_name=\"redisdb\",config_source=\"file:redisdb.yaml\",join_leader=\"true\"} 1",
         "endpoint_checks_configs_dispatched{join_leader=\"true\",node=\"k1\"} 2",
-        "leader_election_is_leader{is_leader=\"true\",join_leader=\"true\"} 1",
         "muster_dispatcher_epoch 3",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
@@ -62,7 +61,24 @@ fn the_table_is_shown_under_the_upstream_names() {
 fn a_replica_that_does_not_know_its_role_does_not_claim_to_lead() {
     let text = rendered(|scrape| cluster_checks(&ServedTable::default(), scrape));
     assert!(!text.contains("cluster_checks_") && !text.contains("muster_dispatcher_"), "{text}");
+}
+
+#[test]
+fn the_leader_metric_has_one_series_with_the_answer_as_a_label() {
+    let leader = Leadership { role: Role::Leader, epoch: Epoch(4), valid_until: Some(Duration::from_secs(40)), ..Leadership::default() };
+    let follower = Leadership { role: Role::Follower, ..leader.clone() };
+    // At 50 s this replica slept through the end of its validity, and no actor had the time to say so.
+    for (shown, now, answer, value, left) in [(&leader, 10, true, 1, 30), (&leader, 50, false, 0, 0), (&follower, 10, false, 0, 30)] {
+        let shown = shown.clone();
+        let text = rendered(move |scrape| leadership(&shown, Duration::from_secs(now), scrape));
+        let series: Vec<_> = text.lines().filter(|line| line.starts_with("leader_election_is_leader")).collect();
+        assert_eq!(series, [format!("leader_election_is_leader{{is_leader=\"{answer}\",join_leader=\"true\"}} {value}")]);
+        assert!(text.contains("muster_leader_epoch 4\n") && text.contains("muster_leader_known 1\n"), "{text}");
+        assert!(text.contains(&format!("muster_leader_valid_seconds {left}\n")), "{text}");
+    }
+    let text = rendered(|scrape| leadership(&Leadership::default(), Duration::ZERO, scrape));
     assert!(text.contains("leader_election_is_leader{is_leader=\"false\",join_leader=\"true\"} 0\n"), "{text}");
+    assert!(text.contains("muster_leader_known 0\n") && !text.contains("muster_leader_valid_seconds "), "{text}");
 }
 
 #[test]

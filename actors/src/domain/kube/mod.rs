@@ -1,5 +1,19 @@
 //! Kubernetes objects as far as muster looks at them, and what follows from them.
 
+pub mod annotations;
+pub mod cluster_id;
+pub mod cluster_name;
+pub mod endpoints;
+pub mod file_templates;
+pub mod filters;
 pub mod informer;
 pub mod informer_status;
+pub mod json_text;
+pub mod kube_discovery;
 pub mod objects;
+pub mod plan;
+pub mod prometheus;
+mod prometheus_keys;
+pub mod services;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! The snapshot of the assignment table in a ConfigMap. Source: cluster-agent-kubernetes 9.1.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use muster_actors::ports::StoreError;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tracing::warn;
+
+use super::config_map::ConfigMaps;
+use super::error::ObjectError;
+
+/// Name of the ConfigMap.
+pub const NAME: &str = "muster-state";
+
+/// Key in `binaryData`.
+const KEY: &str = "snapshot.zst";
+
+/// Largest compressed snapshot.
+///
+/// Units: bytes. Why: the API server takes at most 1 MiB of data in a ConfigMap, all keys together.
+const LARGEST: usize = 900_000;
+
+/// Why: the default of the format; a snapshot shrinks to about a tenth.
+const COMPRESSION_LEVEL: i32 = 3;
+
+/// Attempts to write against others that write at the same moment.
+const ATTEMPTS: u32 = 3;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{size} bytes compressed, {LARGEST} fit into a ConfigMap; set muster.snapshot to false, or dispatch fewer configs")]
+struct TooLarge {
+    size: usize,
+}
+
+struct Inner {
+    maps: ConfigMaps,
+    place: String,
+    /// What was read or written last, so that writing takes one request.
+    known: Mutex<Option<ObjectMeta>>,
+    /// A right is missing: nothing is read or written any more.
+    off: AtomicBool,
+}
+
+/// Keeps opaque bytes over the end of all replicas. Without the right to do so it keeps nothing, and says so once.
+#[derive(Clone)]
+pub struct ConfigMapSnapshot {
+    inner: Arc<Inner>,
+}
+
+impl ConfigMapSnapshot {
+    /// In this namespace, the one for resources.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str) -> Self {
+        let inner = Inner {
+            maps: ConfigMaps::new(client, namespace),
+            place: format!("config map {namespace}/{NAME}"),
+            known: Mutex::default(),
+            off: AtomicBool::new(false),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The bytes that were saved last; `None` if there are none or a right is missing.
+    ///
+    /// Errors: [`StoreError`], also if what is there cannot be read.
+    pub fn load(&self) -> BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.load().await }.boxed()
+    }
+
+    /// Replaces the bytes, at once or not at all. Does nothing if a right is missing.
+    ///
+    /// Errors: [`StoreError`]; what was saved before is still there.
+    pub fn save(&self, bytes: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>> {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.save(bytes).await }.boxed()
+    }
+}
+
+impl Inner {
+    async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.off.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let object = match self.maps.get(NAME).await {
+            Ok(object) => object,
+            Err(ObjectError::NotFound) => return Ok(None),
+            Err(error) => return self.refuse("read", error).map(|()| None),
+        };
+        *self.known.lock().await = Some(object.metadata);
+        let Some(ByteString(compressed)) = object.binary_data.and_then(|mut data| data.remove(KEY)) else { return Ok(None) };
+        let bytes = blocking(move || zstd::stream::decode_all(compressed.as_slice())).await;
+        bytes.map(Some).map_err(|source| self.failed("uncompress", source))
+    }
+
+    async fn save(&self, bytes: Vec<u8>) -> Result<(), StoreError> {
+        if self.off.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let compressed = blocking(move || zstd::bulk::compress(&bytes, COMPRESSION_LEVEL)).await;
+        let compressed = compressed.map_err(|source| self.failed("compress", source))?;
+        if compressed.len() > LARGEST {
+            return Err(self.failed("write", TooLarge { size: compressed.len() }));
+        }
+        let data = BTreeMap::from([(KEY.to_owned(), ByteString(compressed))]);
+        let mut known = self.known.lock().await;
+        let mut outcome = Err(ObjectError::Conflict);
+        for _ in 0..ATTEMPTS {
+            outcome = self.write(&mut known, &data).await;
+            // Who may have changed or removed it is not known, so it is looked at first.
+            if !matches!(outcome, Err(ObjectError::Conflict | ObjectError::NotFound)) {
+                break;
+            }
+            *known = None;
+        }
+        match outcome {
+            Ok(metadata) => {
+                *known = Some(metadata);
+                Ok(())
+            }
+            Err(error) => self.refuse("write", error),
+        }
+    }
+
+    async fn write(&self, known: &mut Option<ObjectMeta>, data: &BTreeMap<String, ByteString>) -> Result<ObjectMeta, ObjectError> {
+        if known.is_none() {
+            *known = match self.maps.get(NAME).await {
+                Ok(object) => Some(object.metadata),
+                Err(ObjectError::NotFound) => None,
+                Err(error) => return Err(error),
+            };
+        }
+        let metadata = known.clone().unwrap_or_else(|| ConfigMaps::empty(NAME).metadata);
+        let object = ConfigMap { metadata, binary_data: Some(data.clone()), ..ConfigMap::default() };
+        let written = if known.is_some() { self.maps.update(&object).await } else { self.maps.create(&object).await };
+        written.map(|object| object.metadata)
+    }
+
+    /// A missing right is said once and then lived with; everything else is an error.
+    fn refuse(&self, step: &str, error: ObjectError) -> Result<(), StoreError> {
+        if !matches!(error, ObjectError::Forbidden { .. }) {
+            return Err(self.failed(step, error));
+        }
+        if !self.off.swap(true, Ordering::Relaxed) {
+            warn!(%error, "no right to keep a snapshot: if all replicas end together, checks are placed anew");
+        }
+        Ok(())
+    }
+
+    fn failed(&self, step: &str, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+        StoreError { step: format!("{step} snapshot in {}", self.place), source: Arc::new(source) }
+    }
+}
+
+/// Compressing takes milliseconds, and this may be the thread of the actors.
+async fn blocking(work: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static) -> io::Result<Vec<u8>> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::errors::chain;
+    use crate::kube::testing::{Reply, Script};
+
+    const PATH: &str = "/api/v1/namespaces/ns/configmaps";
+
+    fn stored(version: &str, data: Option<&Value>) -> Reply {
+        let metadata = json!({"name": NAME, "namespace": "ns", "resourceVersion": version, "labels": {"kept": "yes"}});
+        Reply::json(200, &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": data}))
+    }
+
+    fn not_found() -> Reply {
+        Reply::status(404, "NotFound", "not found")
+    }
+
+    fn store(script: &Script) -> ConfigMapSnapshot {
+        ConfigMapSnapshot::new(script.client(), "ns")
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_loaded_again() {
+        let first = Script::new().on("GET", PATH, not_found()).on("GET", PATH, not_found()).on("POST", PATH, stored("1", None));
+        let bytes = b"a table ".repeat(1000);
+        let before = store(&first);
+        assert_eq!(before.load().await.unwrap(), None);
+        before.save(bytes.clone()).await.unwrap();
+        let body = first.bodies().pop().unwrap();
+        assert_eq!(body["metadata"]["name"], NAME);
+        assert!(body["binaryData"][KEY].as_str().unwrap().len() < 200);
+        let second = Script::new().on("GET", &format!("{PATH}/{NAME}"), stored("1", Some(&body["binaryData"])));
+        assert_eq!(store(&second).load().await.unwrap(), Some(bytes));
+        first.finish();
+        second.finish();
+    }
+
+    #[tokio::test]
+    async fn writing_again_takes_one_request_and_keeps_labels() {
+        let script = Script::new().on("GET", PATH, stored("1", None)).on("PUT", PATH, stored("2", None)).on("PUT", PATH, stored("3", None));
+        let store = store(&script);
+        store.save(vec![1]).await.unwrap();
+        store.save(vec![2]).await.unwrap();
+        let versions: Vec<_> = script.bodies().iter().map(|body| body["metadata"]["resourceVersion"].clone()).collect();
+        assert_eq!(versions, ["1", "2"]);
+        assert_eq!(script.bodies()[1]["metadata"]["labels"], json!({"kept": "yes"}));
+        script.finish();
+    }
+
+    #[tokio::test]
+    async fn it_is_read_again_after_somebody_else_wrote_or_removed_it() {
+        let conflict = || Reply::status(409, "Conflict", "modified");
+        let script = Script::new()
+            .on("GET", PATH, stored("1", None))
+            .on("PUT", PATH, conflict())
+            .on("GET", PATH, stored("5", None))
+            .on("PUT", PATH, stored("6", None))
+            .on("PUT", PATH, not_found())
+            .on("GET", PATH, not_found())
+            .on("POST", PATH, stored("7", None));
+        let store = store(&script);
+        store.save(vec![1]).await.unwrap();
+        store.save(vec![2]).await.unwrap();
+        script.finish();
+        let script = Script::new();
+        let script = (0..ATTEMPTS).fold(script, |script, _| script.on("GET", PATH, stored("1", None)).on("PUT", PATH, conflict()));
+        let error = ConfigMapSnapshot::new(script.client(), "ns").save(vec![1]).await.unwrap_err();
+        assert_eq!(chain(&error), "write snapshot in config map ns/muster-state: it was changed by somebody else");
+        script.finish();
+    }
+
+    #[tokio::test]
+    async fn without_the_right_nothing_is_kept_and_nothing_asked_again() {
+        let script = Script::new().on("GET", PATH, Reply::status(403, "Forbidden", "no"));
+        let store = store(&script);
+        assert_eq!(store.load().await.unwrap(), None);
+        store.save(vec![1]).await.unwrap();
+        assert_eq!(store.load().await.unwrap(), None);
+        script.finish();
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_too_large_snapshot_is_an_error_that_says_so() {
+        let script = Script::new().on("GET", PATH, stored("1", Some(&json!({KEY: "AAAA"}))));
+        let store = store(&script);
+        let error = chain(&store.load().await.unwrap_err());
+        assert!(error.starts_with("uncompress snapshot in config map ns/muster-state: "), "{error}");
+        // Numbers of a multiplicative generator do not compress.
+        let noise: Vec<u8> = (0..1_000_000_u64)
+            .scan(1_u64, |state, _| {
+                *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                Some((*state >> 56) as u8)
+            })
+            .collect();
+        let error = chain(&store.save(noise).await.unwrap_err());
+        assert!(error.contains("900000 fit into a ConfigMap; set muster.snapshot to false"), "{error}");
+        script.finish();
+    }
+}
