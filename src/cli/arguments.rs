@@ -71,6 +71,9 @@ pub(super) enum TopCommand {
     /// Which check runs where (cluster role)
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// What is wrong around the cluster role, and what would mend it; exit code 1 if something does not work
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(JsonOption),
     /// Which services select which pod (cluster role)
     #[command(after_help = METAMAP_EXAMPLES)]
     Metamap(MetamapOptions),
@@ -80,6 +83,8 @@ pub(super) enum TopCommand {
 }
 
 const CLUSTERCHECKS_EXAMPLES: &str = "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'";
+
+const DOCTOR_EXAMPLES: &str = "Examples:\n  muster cluster doctor\n  muster cluster doctor --json | jq -r '.findings[].rules[]?'";
 
 const METAMAP_EXAMPLES: &str = "Examples:\n  muster cluster metamap\n  muster cluster metamap node-a\n  muster cluster metamap --json | jq '.Nodes[\"node-a\"].services'";
 
@@ -95,7 +100,7 @@ pub(super) enum ClusterCommand {
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
     /// What is wrong around it, and what would mend it; exit code 1 if something does not work
-    #[command(after_help = "Examples:\n  muster cluster doctor\n  muster cluster doctor --json | jq -r '.findings[].rules[]?'")]
+    #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(JsonOption),
     /// Which services select which pod
     #[command(after_help = METAMAP_EXAMPLES)]
@@ -340,6 +345,7 @@ mod tests {
             "muster cluster start --set log_level=debug --set check_runners=8",
             "muster secret-helper read /etc/secrets",
             "muster cluster doctor -j",
+            "muster doctor",
             "muster cluster secret-helper read --with-provider-prefixes",
         ] {
             let parsed = Arguments::try_parse_from(line.split_whitespace());

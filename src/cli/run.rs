@@ -11,7 +11,9 @@ use super::demo::DemoOptions;
 use super::failure::{CommandResult, Failure};
 use super::render::Paint;
 use super::start::{self, StartCluster, StartNode};
-use super::{clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, status, stop, telemetry, version};
+use super::{
+    clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, status, stop, telemetry, version,
+};
 use crate::config::{Environment, Role};
 use crate::roles;
 
@@ -73,7 +75,9 @@ fn dispatch(context: &Context, command: TopCommand) -> Command {
             let json = options.json;
             done(in_form(json, wait(clusterchecks::run(context, &options))))
         }
-        TopCommand::Cluster(ClusterCommand::Doctor(options)) => done(in_form(options.json, wait(doctor::run(context, options)))),
+        TopCommand::Doctor(options) | TopCommand::Cluster(ClusterCommand::Doctor(options)) => {
+            done(in_form(options.json, wait(doctor::run(context, options))))
+        }
         TopCommand::Metamap(options) | TopCommand::Cluster(ClusterCommand::Metamap(options)) => {
             done(in_form(options.json, wait(metamap::run(context, &options))))
         }

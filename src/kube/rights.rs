@@ -2,16 +2,8 @@
 
 use std::fmt;
 
+use super::{cluster_id, snapshot_store};
 use crate::config::settings::{ElectionSettings, KubernetesSettings, LockKind, WatchPods};
-
-/// ConfigMap that keeps the id of the cluster. Source: cluster-agent-kubernetes 5.1.
-const CLUSTER_ID_MAP: &str = "datadog-cluster-id";
-
-/// ConfigMap of the snapshot.
-const SNAPSHOT_MAP: &str = "muster-state";
-
-/// Namespace whose UID is the id of the cluster.
-const SYSTEM_NAMESPACE: &str = "kube-system";
 
 const READ: &[&str] = &["get", "list", "watch"];
 const GET: &[&str] = &["get"];
@@ -121,10 +113,10 @@ const RIGHTS: [Right; 15] = [
     right(Feature::Lock, Scope::Resources, "coordination.k8s.io", "leases", Named::Any, CREATE),
     right(Feature::Lock, Scope::Resources, "", "configmaps", Named::Lock, KEEP),
     right(Feature::Lock, Scope::Resources, "", "configmaps", Named::Any, CREATE),
-    right(Feature::ClusterId, Scope::Cluster, "", "namespaces", Named::This(SYSTEM_NAMESPACE), GET),
-    right(Feature::ClusterId, Scope::Pod, "", "configmaps", Named::This(CLUSTER_ID_MAP), KEEP),
+    right(Feature::ClusterId, Scope::Cluster, "", "namespaces", Named::This(cluster_id::SYSTEM), GET),
+    right(Feature::ClusterId, Scope::Pod, "", "configmaps", Named::This(cluster_id::NAME), KEEP),
     right(Feature::ClusterId, Scope::Pod, "", "configmaps", Named::Any, CREATE),
-    right(Feature::Snapshot, Scope::Resources, "", "configmaps", Named::This(SNAPSHOT_MAP), KEEP),
+    right(Feature::Snapshot, Scope::Resources, "", "configmaps", Named::This(snapshot_store::NAME), KEEP),
     right(Feature::Snapshot, Scope::Resources, "", "configmaps", Named::Any, CREATE),
 ];
 

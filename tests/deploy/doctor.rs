@@ -79,9 +79,8 @@ async fn with_the_rights_of_the_manifests_nothing_is_to_be_mended() {
         seen = report;
         code == 0
     });
-    if well.await.is_err() {
-        panic!("{seen:#}");
-    }
+    let well = well.await.is_ok();
+    assert!(well, "{seen:#}");
     let rights = [
         "metadata: well: all 12 granted",
         "endpoint-slices: well: all 3 granted",
@@ -155,7 +154,9 @@ async fn the_holder_of_the_lock_is_told() {
     let plane = deployed().await;
     let namespace = plane.namespace("held").await.unwrap();
     let lease = json!({
-        "metadata": {"name": "muster-leader-election", "annotations": {"muster.io/leader-address": "10.1.0.7:5005"}},
+        "metadata": {"name": "muster-leader-election", "annotations": {
+            "muster.io/leader-address": "10.1.0.7:5005", "muster.io/leader-address-of": "muster-cluster-9",
+        }},
         "spec": {"holderIdentity": "muster-cluster-9", "leaseDurationSeconds": 15, "renewTime": "2020-01-01T00:00:00.000000Z", "leaseTransitions": 3},
     });
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");

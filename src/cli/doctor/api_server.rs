@@ -12,14 +12,9 @@ use crate::config::Config;
 use crate::config::settings::KubernetesSettings;
 use crate::errors;
 use crate::kube::client::{Connection, connect, server_version};
+use crate::kube::cluster_id;
 use crate::kube::config_map::ConfigMaps;
 use crate::kube::error::{ObjectError, describe};
-
-/// ConfigMap that keeps the id of the cluster, and its key. Source: cluster-agent-kubernetes 5.1.
-const CLUSTER_ID: (&str, &str) = ("datadog-cluster-id", "id");
-
-/// Length of an id, bytes.
-const ID_LENGTH: usize = 36;
 
 /// Everything that needs the API server; without it only that is said.
 pub(super) async fn examine(config: &Config, settings: &KubernetesSettings) -> Vec<Finding> {
@@ -38,8 +33,8 @@ pub(super) async fn examine(config: &Config, settings: &KubernetesSettings) -> V
     let who = identity(client, config, settings, namespace, &mut findings).await;
     findings.extend(rights::examine(client, settings, namespace, &who).await);
     let resources_namespace = settings.resources_namespace.as_deref().unwrap_or(namespace);
-    findings.push(lock::examine(client, &settings.election, resources_namespace, SystemClock::new().unix_seconds()).await);
-    findings.push(cluster_id(client, namespace).await);
+    findings.push(lock::examine(client, settings, resources_namespace, SystemClock::new().unix_seconds()).await);
+    findings.push(id_of_cluster(client, namespace).await);
     findings
 }
 
@@ -47,7 +42,7 @@ async fn reach(connection: &Connection) -> (bool, Vec<Finding>) {
     let clock = SystemClock::new();
     let asked_at = clock.monotonic();
     let version = server_version(&connection.client).await;
-    let took = (clock.monotonic() - asked_at).as_millis();
+    let took = clock.monotonic().saturating_sub(asked_at).as_millis();
     let address = Finding::well(Section::ApiServer, "address", connection.address.clone());
     match version {
         Ok(Some(version)) if version.is_too_old() => (
@@ -80,13 +75,12 @@ async fn identity(client: &Client, config: &Config, settings: &KubernetesSetting
     if let Some(other) = settings.resources_namespace.as_ref().filter(|other| *other != namespace) {
         findings.push(Finding::well(Section::Identity, "lock, snapshot", format!("in the namespace {other}")));
     }
-    findings.push(match &settings.election.identity {
-        Some(pod) => Finding::well(Section::Identity, "pod name", pod),
-        None => {
-            let name = config.environment().get("HOSTNAME").unwrap_or("the host name");
-            let mend = "set DD_POD_NAME from metadata.name; two replicas of one name would both lead";
-            Finding::advice(Section::Identity, "pod name", format!("not set, using {name:?}"), mend)
-        }
+    findings.push(if let Some(pod) = &settings.election.identity {
+        Finding::well(Section::Identity, "pod name", pod)
+    } else {
+        let name = config.environment().get("HOSTNAME").unwrap_or("the host name");
+        let mend = "set DD_POD_NAME from metadata.name; two replicas of one name would both lead";
+        Finding::advice(Section::Identity, "pod name", format!("not set, using {name:?}"), mend)
     });
     match user.as_deref().and_then(|user| user.strip_prefix("system:serviceaccount:")) {
         Some(account) => format!("the service account {}", account.replacen(':', "/", 1)),
@@ -94,18 +88,17 @@ async fn identity(client: &Client, config: &Config, settings: &KubernetesSetting
     }
 }
 
-async fn cluster_id(client: &Client, namespace: &str) -> Finding {
-    let (map, key) = CLUSTER_ID;
-    let subject = format!("ConfigMap {namespace}/{map}");
-    let kept = ConfigMaps::new(client.clone(), namespace).get(map).await;
-    let kept = kept.map(|map| map.data.and_then(|mut data| data.remove(key)).unwrap_or_default());
+async fn id_of_cluster(client: &Client, namespace: &str) -> Finding {
+    let subject = format!("ConfigMap {namespace}/{}", cluster_id::NAME);
+    let kept = ConfigMaps::new(client.clone(), namespace).get(cluster_id::NAME).await;
+    let kept = kept.map(|map| map.data.and_then(|mut data| data.remove(cluster_id::KEY)).unwrap_or_default());
     let why = match kept {
-        Ok(id) if id.len() == ID_LENGTH => return Finding::well(Section::ClusterId, subject, id),
+        Ok(id) if id.len() == cluster_id::LENGTH => return Finding::well(Section::ClusterId, subject, id),
         Ok(_) => "malformed, is replaced".to_owned(),
         Err(ObjectError::NotFound) => "not kept yet".to_owned(),
         Err(error) => error.to_string(),
     };
-    match Api::<Namespace>::all(client.clone()).get("kube-system").await {
+    match Api::<Namespace>::all(client.clone()).get(cluster_id::SYSTEM).await {
         Ok(system) => {
             let id = system.metadata.uid.unwrap_or_default();
             Finding::well(Section::ClusterId, subject, format!("{why}; it is the UID of kube-system, {id}"))
@@ -195,10 +188,10 @@ mod tests {
         let system = || Reply::json(200, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": ID}}));
         let path = "/api/v1/namespaces/ns/configmaps/datadog-cluster-id";
         let script = Script::new().on("GET", path, map(ID));
-        assert_eq!(cluster_id(&script.client(), "ns").await.found, ID);
+        assert_eq!(id_of_cluster(&script.client(), "ns").await.found, ID);
         for (reply, start) in [(map("short"), "malformed"), (Reply::status(404, "NotFound", "no"), "not kept yet; it is the UID")] {
             let script = Script::new().on("GET", path, reply).on("GET", "/api/v1/namespaces/kube-system", system());
-            let finding = cluster_id(&script.client(), "ns").await;
+            let finding = id_of_cluster(&script.client(), "ns").await;
             assert!(finding.state == State::Well && finding.found.starts_with(start) && finding.found.ends_with(ID), "{}", finding.found);
         }
         let script = Script::new().on("GET", path, Reply::status(403, "Forbidden", "no")).on(
@@ -206,6 +199,6 @@ mod tests {
             "kube-system",
             Reply::status(403, "Forbidden", "no"),
         );
-        assert_eq!(cluster_id(&script.client(), "ns").await.state, State::Advice);
+        assert_eq!(id_of_cluster(&script.client(), "ns").await.state, State::Advice);
     }
 }

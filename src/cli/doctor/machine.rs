@@ -50,14 +50,7 @@ enum Answer {
 
 /// Each port is free, or served by our own process.
 pub(super) async fn ports(config: &Config) -> Vec<Finding> {
-    let api = match listened("cluster_agent.cmd_port", config) {
-        None => Answer::Free,
-        Some(_) => match LocalApi::new(config) {
-            Ok(api) => of_api(api.get("/version").await),
-            Err(failure) => Answer::Other(failure.message.lines().next().unwrap_or_default().to_owned()),
-        },
-    };
-    let mut findings = vec![judge("cluster_agent.cmd_port", config, api)];
+    let mut findings = vec![judge("cluster_agent.cmd_port", config, api(config).await)];
     for (key, path, mark) in [("metrics_port", "metrics", "muster_"), ("health_port", "live", "\"Healthy\"")] {
         if port(config, key) == 0 {
             continue;
@@ -71,17 +64,23 @@ pub(super) async fn ports(config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// Whether a process of ours answers to our local token.
+async fn api(config: &Config) -> Answer {
+    let text = match LocalApi::new(config) {
+        Ok(api) => match api.get("/status/health").await {
+            Ok(_) => return Answer::Ours,
+            Err(error) => error.text(),
+        },
+        Err(failure) => failure.message.lines().next().unwrap_or_default().to_owned(),
+    };
+    // Asked last: a connection without a handshake is a warning in the log of a server that is well.
+    if listened("cluster_agent.cmd_port", config).is_some() { Answer::Other(text) } else { Answer::Free }
+}
+
 /// The port, if somebody listens on it.
 fn listened(key: &str, config: &Config) -> Option<u16> {
     let port = u16::try_from(port(config, key)).ok()?;
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
-}
-
-fn of_api(answer: Result<String, QueryError>) -> Answer {
-    match answer {
-        Ok(_) => Answer::Ours,
-        Err(error) => Answer::Other(error.text()),
-    }
 }
 
 /// `mark`: what only the answer of a process of ours contains. A health port answers 500 when something is not well.

@@ -1,5 +1,7 @@
 //! The report for eyes and for scripts.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use super::finding::{Finding, State};
@@ -23,14 +25,14 @@ pub(super) fn text(paint: Paint, findings: &[Finding]) -> String {
     for (finding, line) in findings.iter().zip(aligned.lines()) {
         if section.replace(finding.section) != Some(finding.section) {
             let gap = if text.is_empty() { "" } else { "\n" };
-            text.push_str(&format!("{gap}{}\n", paint.bold(finding.section.title())));
+            let _ = writeln!(text, "{gap}{}", paint.bold(finding.section.title()));
         }
-        text.push_str(&format!("  {}{line}\n", mark(paint, finding.state)));
+        let _ = writeln!(text, "  {}{line}", mark(paint, finding.state));
         let mend = finding.mend.iter().map(String::as_str);
         let rules = finding.rules.iter().flat_map(|rule| rule.lines());
         for (number, line) in mend.chain(rules).enumerate() {
             let arrow = if number == 0 { "-> " } else { "     " };
-            text.push_str(&format!("  {:MARK_WIDTH$}{arrow}{line}\n", ""));
+            let _ = writeln!(text, "  {:MARK_WIDTH$}{arrow}{line}", "");
         }
     }
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
