@@ -14,7 +14,7 @@ use muster::standalone::state_folder::StateFolder;
 use muster_actors::balance::least_count::place_batch;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::assignment::AssignmentTable;
 use muster_actors::domain::config::{CheckConfig, Data};
 use muster_actors::domain::discovery::DiscoveryReport;
@@ -128,11 +128,12 @@ async fn file_to_poll() {
             clock: Arc::clone(&clock),
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup: Duration::ZERO, ..DispatchPolicy::default() },
-            store: Arc::new(store),
+            storage: Storage::Local(Arc::new(store)),
             election: Election::Alone { epoch },
             leadership: Arc::new(Publisher::new(Leadership::default())),
             published: served,
             replay: resolver.outlet(),
+            watched: None,
         },
     );
     let dispatcher = &dispatching.dispatcher;

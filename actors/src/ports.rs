@@ -12,17 +12,20 @@ use crate::domain::delivery::{Encoded, KeyState, Payload, SendResult};
 use crate::domain::ids::CheckId;
 use crate::domain::kube::objects::Kind;
 use crate::domain::lock_record::{LockError, LockRecord, LockVersion, StoredLock};
+use crate::domain::replication::Shipment;
 use crate::domain::samples::{Batch, RunSamples};
+use crate::domain::secrets::{Handles, SecretError, SecretValues};
 use crate::messages::informer::WatchEvent;
+use crate::messages::replica::{FetchDeltas, OfferTable};
 
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]
 pub struct CheckInstance {
-    /// The config as received; its bytes define the id.
+    /// The config as received, but with secrets in place of their handles.
     pub config: Arc<CheckConfig>,
     /// Which of its instances.
     pub index: usize,
-    /// Check id over the received bytes.
+    /// Check id over the received bytes, by which the cluster agent knows it.
     pub id: CheckId,
 }
 
@@ -138,11 +141,12 @@ pub trait OutputTransport: Send + Sync {
     }
 }
 
-/// A provider of configs that runs outside the actors, for example the watcher of files.
+/// A provider of configs or a listener for services that runs outside the resolver, for example the watcher of files.
 ///
-/// It sends [`crate::messages::resolver::ProviderListing`] whenever something changed, and when it is asked.
+/// It sends [`crate::messages::resolver::ProviderListing`], or [`crate::messages::resolver::SourcesChanged`], or
+/// [`crate::messages::resolver::ServicesChanged`] whenever something changed, and everything when it is asked.
 pub trait DiscoverySource: Send + Sync {
-    /// Provider name, as in its listings.
+    /// Name of the provider or listener, as in what it sends.
     fn provider(&self) -> &'static str;
 
     /// Asks for a full listing, also if nothing changed. Returns at once; the listing comes as a message.
@@ -200,6 +204,43 @@ pub trait AssignmentStore: Send + Sync {
     fn replace(&self, table: AssignmentTable) -> BoxFuture<'static, Result<StoreSize, StoreError>>;
 }
 
+/// Keeps the latest table where every replica finds it when none of them has one any more.
+pub trait SnapshotStore: Send + Sync {
+    /// The bytes that were saved last; `None` if there are none, or this replica may not read them.
+    ///
+    /// Errors: [`StoreError`]; it is tried again for a short while.
+    fn load(&self) -> BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// Replaces the bytes, at once or not at all.
+    ///
+    /// Errors: [`StoreError`]; what was saved before is still there.
+    fn save(&self, snapshot: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>>;
+}
+
+/// Why a replica got nothing from another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaError {
+    /// It did not answer, or not with something complete.
+    #[error("leader not reached: {0}")]
+    Unreachable(String),
+    /// It answered that it will not: wrong token, another version.
+    #[error("leader refused: {0}")]
+    Refused(String),
+}
+
+/// The other replicas, as a follower sees them. Calls end in bounded time.
+pub trait ReplicaClient: Send + Sync {
+    /// Asks the replica at this address (`host:port`) for changes. It may hold the question for [`crate::messages::replica::HOLD`].
+    ///
+    /// Errors: [`ReplicaError`].
+    fn fetch(&self, address: &str, question: FetchDeltas) -> BoxFuture<'static, Result<Shipment, ReplicaError>>;
+
+    /// Offers the own copy. Returns whether it was wanted.
+    ///
+    /// Errors: [`ReplicaError`].
+    fn offer(&self, address: &str, offer: OfferTable) -> BoxFuture<'static, Result<bool, ReplicaError>>;
+}
+
 /// A watch on all objects of one kind.
 pub trait WatchSource: Send + Sync {
     /// Which kind.
@@ -229,4 +270,12 @@ pub trait LeaseStore: Send + Sync {
 pub trait LeaderDirectory: Send + Sync {
     /// `host:port` of the API of the leader with this identity; `None` if it is not known (now). Ends in bounded time.
     fn address_of(&self, leader: &str) -> BoxFuture<'static, Option<String>>;
+}
+
+/// What knows the values of secrets.
+pub trait SecretBackend: Send + Sync {
+    /// The values of all these handles. Ends in bounded time; what it learned it keeps, so asking again costs little.
+    ///
+    /// Errors: [`SecretError`] if one of them has no value.
+    fn resolve(&self, handles: Handles) -> BoxFuture<'static, Result<SecretValues, SecretError>>;
 }

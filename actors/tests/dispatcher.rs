@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, reason = "tests panic")]
 
 mod cluster;
+#[path = "dispatcher/departures.rs"]
+mod departures;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -288,8 +290,8 @@ fn a_node_that_only_membership_knows_is_registered_by_its_next_poll() {
         let cluster = Cluster::active(&universe, &["n1"]).await;
         cluster.discover(&[instance(1)]).await;
         // As when a verdict crosses the list of nodes of a restarted dispatcher.
-        let lost = vec![LostNode { node: "n1".into(), silent_for: seconds(31) }];
-        cluster.tell(NodesChanged { seen: Vec::new(), lost }).await;
+        let lost = vec![LostNode { node: "n1".into(), silent_for: seconds(31), why: Cause::NodeExpired, successor: None }];
+        cluster.tell(NodesChanged { lost, ..NodesChanged::default() }).await;
         cluster.poll("n1", 0).await;
         universe.settle().await;
         assert_eq!(cluster.set("n1").len(), 1);

@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use muster_actors::domain::check_options::CheckOptions;
 use muster_actors::domain::config::{CheckConfig, Data};
+use muster_actors::domain::digest::check_ids;
 use muster_actors::domain::ids::CheckId;
 use muster_actors::domain::provider_state::{ConfigSource, ProviderPolicy};
 use muster_actors::domain::run_stats::CheckStats;
@@ -28,8 +29,9 @@ use muster_actors::node::{
     self, Aggregator, AggregatorPolicy, Node, NodePolicy, NodePorts, PoolLinks, PoolPolicy, ProviderPlan, SchedulerPolicy, WorkerPool,
 };
 use muster_actors::ports::{
-    Check, CheckInstance, CheckLoader, ClusterAgentClient, ClusterAgentError, FetchedConfigs, LoadError, RunReport, UpToDate,
+    Check, CheckInstance, CheckLoader, ClusterAgentClient, ClusterAgentError, FetchedConfigs, LoadError, RunReport, SecretBackend, UpToDate,
 };
+use muster_actors::testing::secret_backend::FakeSecretBackend;
 
 /// What the scripted checks did: name -> (start, end) in milliseconds of virtual time; no end while running or when cancelled.
 type Runs = Arc<Mutex<BTreeMap<String, Vec<(u64, Option<u64>)>>>>;
@@ -195,7 +197,17 @@ impl World {
         Self::with(universe, configs, &[ConfigSource::ClusterChecks], NodePolicy::default())
     }
 
-    fn with(universe: &Universe, configs: &[Arc<CheckConfig>], sources: &[ConfigSource], mut policy: NodePolicy) -> Self {
+    fn with(universe: &Universe, configs: &[Arc<CheckConfig>], sources: &[ConfigSource], policy: NodePolicy) -> Self {
+        Self::build(universe, configs, sources, policy, None)
+    }
+
+    fn build(
+        universe: &Universe,
+        configs: &[Arc<CheckConfig>],
+        sources: &[ConfigSource],
+        mut policy: NodePolicy,
+        secrets: Option<Arc<dyn SecretBackend>>,
+    ) -> Self {
         let agent = ScriptedAgent::new(universe, configs);
         let runs = Runs::default();
         let (output, sent) = universe.recorder::<Enqueue>("output");
@@ -207,6 +219,7 @@ impl World {
             runtime: tokio::runtime::Handle::current(),
             outputs: vec![output],
             replay: universe.recorder("replay").0,
+            secrets,
         };
         let plan = |source: &ConfigSource| ProviderPlan {
             source: *source,
@@ -256,6 +269,31 @@ fn a_node_posts_its_status_first_then_fetches_then_polls_every_ten_seconds() {
         assert_eq!(calls[0].0, 0, "the first poll is at once");
         assert!((9_000..=10_000).contains(&calls[2].0), "the first wait is at most a tenth shorter: {}", calls[2].0);
         assert_eq!(calls[3].0 - calls[2].0, 10_000);
+    });
+}
+
+#[test]
+fn a_received_config_with_a_secret_runs_under_the_id_that_the_server_knows() {
+    universe::run(30, |universe| async move {
+        let backend = Arc::new(FakeSecretBackend::slow(Duration::from_secs(1)));
+        let received = config(&["name: ENC[n]\n"]);
+        let sources = [ConfigSource::ClusterChecks];
+        let secrets = Some(Arc::clone(&backend) as _);
+        let world = World::build(&universe, &[Arc::clone(&received), scripted("b", "")], &sources, NodePolicy::default(), secrets);
+        world.seconds(5).await;
+        assert!(!world.runs_of("b").is_empty(), "others do not wait");
+        let failures = world.node.stats.current().load_failures.clone();
+        assert!(failures[0].error.ends_with("secret handle 'n' was not resolved by the secret_backend_command"), "{failures:?}");
+        backend.put("n", "a");
+        world.seconds(90).await;
+        assert!(!world.runs_of("a").is_empty());
+        assert!(world.node.stats.current().checks.contains_key(&check_ids(&received)[0]), "not the id of the bytes with the secret");
+        assert!(world.node.stats.current().load_failures.is_empty());
+        let calls = backend.calls();
+        world.agent.set(&[scripted("b", "")]);
+        world.seconds(600).await;
+        assert_eq!(backend.calls(), calls);
+        assert_eq!(world.observe("Scheduler").await["checks"], 1);
     });
 }
 

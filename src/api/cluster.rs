@@ -14,10 +14,13 @@ use crate::api::auth::{self, Tokens};
 use crate::api::body::{self, BodyLimits};
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::gate;
+use crate::api::leader::Lead;
 use crate::api::listener::{Answer, Application};
 use crate::api::metadata::MetadataRoutes;
 use crate::api::named_checks;
 use crate::api::observer::RequestObserver;
+use crate::api::relay::{self, Relay, Relayed};
+use crate::api::replica::ReplicaRoutes;
 use crate::api::reply::{self, Reply};
 use crate::api::routes::Route;
 
@@ -30,6 +33,10 @@ pub struct ClusterApi {
     pub tokens: Tokens,
     /// Check routes; `None` when `cluster_checks.enabled` is false.
     pub checks: Option<ClusterChecks>,
+    /// The way to the leader; `None` where no other replica can lead.
+    pub relay: Option<Relay>,
+    /// Routes for other replicas; `None` where there are none.
+    pub replicas: Option<ReplicaRoutes>,
     /// Routes about nodes, pods and namespaces; `None` in stand-alone mode.
     pub kubernetes: Option<MetadataRoutes>,
     /// Routes about the process.
@@ -53,6 +60,8 @@ impl Application for ClusterApi {
             }
             Ok(Next::Status { node, real_ip }) => self.status(node, real_ip, payload, started),
             Ok(Next::Document(document)) => self.document(document, &request, payload),
+            Ok(Next::Relay { handler, leader }) => self.pass_on(handler, leader, &request, payload, started),
+            Ok(Next::Replica(table)) => self.replicate(table, &request, payload),
             Err(reply) => gate::after_body(reply, payload, self.body_limits),
         }
     }
@@ -66,6 +75,16 @@ enum Next {
     Status { node: NodeName, real_ip: Option<Bytes> },
     /// Ask another room for a document.
     Document(DocumentRoute),
+    /// Ask the leader at this address; the answer counts for this handler.
+    Relay { handler: Option<&'static str>, leader: String },
+    /// A replica asks for changes, or offers a whole table.
+    Replica(ReplicaRoute),
+}
+
+/// What replicas ask of each other.
+enum ReplicaRoute {
+    Deltas,
+    Table,
 }
 
 /// Documents that may take time.
@@ -91,6 +110,15 @@ impl ClusterApi {
     fn begin(&self, route: Route<'_>, request: &Request) -> Result<Next, Reply> {
         let scrub = |config: &_| self.admin.admin.scrub(config);
         let handler = route.handler();
+        if route.is_leader_only()
+            && let Some(checks) = &self.checks
+        {
+            match checks.leader.lead() {
+                Lead::Here => {}
+                Lead::Unknown => return Ok(Next::Reply(handler, reply::startup_in_progress())),
+                Lead::Elsewhere(leader) => return Ok(self.elsewhere(request, handler, leader)),
+            }
+        }
         let reply = match (route, &self.checks) {
             (Route::PostStatus(node), _) => {
                 let real_ip = request.headers().get(&REAL_IP).map(|value| Bytes::copy_from_slice(value.as_bytes()));
@@ -99,6 +127,8 @@ impl ClusterApi {
             (Route::Admin(route), _) => return Ok(Next::Document(DocumentRoute::Admin(route))),
             (Route::Journal, _) => return Ok(Next::Document(DocumentRoute::Journal)),
             (Route::Diagnostics, _) => return Ok(Next::Document(DocumentRoute::Diagnostics)),
+            (Route::ReplicaDeltas, _) => return Ok(Next::Replica(ReplicaRoute::Deltas)),
+            (Route::ReplicaTable, _) => return Ok(Next::Replica(ReplicaRoute::Table)),
             (Route::Configs(node), Some(checks)) => checks.get_configs(node),
             (Route::EndpointConfigs(node), Some(checks)) => checks.get_endpoint_configs(node),
             (Route::AllEndpointConfigs, Some(checks)) => checks.get_all_endpoint_configs(),
@@ -116,6 +146,53 @@ impl ClusterApi {
             (_, None) => return Err(reply::not_found()),
         };
         Ok(Next::Reply(handler, reply))
+    }
+
+    /// Another replica leads: passes the request on, unless it would go in circles.
+    fn elsewhere(&self, request: &Request, handler: Option<&'static str>, leader: Option<String>) -> Next {
+        let refusal = match (&self.relay, leader) {
+            _ if request.headers().contains_key(&relay::FOLLOWER_FORWARDED) => relay::already_forwarded(request),
+            (None, _) => relay::no_relay(),
+            (Some(relay), Some(leader)) if !relay.is_own(&leader) => return Next::Relay { handler, leader },
+            (Some(_), _) => relay::leader_not_located(),
+        };
+        Next::Reply(handler, refusal)
+    }
+
+    fn pass_on(
+        self: &Arc<Self>,
+        handler: Option<&'static str>,
+        leader: String,
+        request: &Request,
+        payload: Payload,
+        started: Duration,
+    ) -> Answer {
+        let (api, request) = (Arc::clone(self), Relayed::of(request));
+        Answer::Later(Box::pin(async move {
+            let reply = match (body::read(payload, api.body_limits).await, &api.relay) {
+                (Ok(body), Some(relay)) => relay.pass_on(&leader, request, body).await,
+                (Ok(_), None) => relay::no_relay(),
+                (Err(error), _) => error.reply(),
+            };
+            if let Some(handler) = handler {
+                api.observer.observed(handler, reply.status(), true, api.clock.monotonic().saturating_sub(started));
+            }
+            reply
+        }))
+    }
+
+    fn replicate(self: &Arc<Self>, route: ReplicaRoute, request: &Request, payload: Payload) -> Answer {
+        let (api, query) = (Arc::clone(self), request.uri().query().map(str::to_owned));
+        Answer::Later(Box::pin(async move {
+            let Some(replicas) = &api.replicas else { return reply::not_found() };
+            match route {
+                ReplicaRoute::Deltas => {
+                    body::discard(payload, api.body_limits).await;
+                    replicas.deltas(query.as_deref()).await
+                }
+                ReplicaRoute::Table => replicas.table(query.as_deref(), payload).await,
+            }
+        }))
     }
 
     fn status(self: &Arc<Self>, node: NodeName, real_ip: Option<Bytes>, payload: Payload, started: Duration) -> Answer {

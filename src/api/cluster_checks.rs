@@ -18,6 +18,7 @@ use muster_actors::messages::membership::Heartbeat;
 
 use crate::api::go_json::NodeStatus;
 use crate::api::heartbeats::HeartbeatRelay;
+use crate::api::leader::LeaderGate;
 use crate::api::reply::{self, Reply};
 use crate::api::wire;
 
@@ -37,6 +38,8 @@ pub struct ClusterChecks {
     pub heartbeats: Outlet<Heartbeat>,
     /// To `Dispatcher`, for agents that are not in the table.
     pub polls: Outlet<Poll>,
+    /// Whether this replica may answer at all.
+    pub leader: LeaderGate,
 }
 
 impl ClusterChecks {
@@ -44,7 +47,7 @@ impl ClusterChecks {
     ///
     /// `real_ip` is the value of `X-Real-Ip`; empty counts as absent.
     pub async fn post_status(&self, node: NodeName, real_ip: Option<&[u8]>, body: &[u8]) -> Reply {
-        if self.served.peek().standing == Standing::Starting {
+        if !self.leader.leads() || self.served.peek().standing == Standing::Starting {
             return reply::startup_in_progress();
         }
         let status = match NodeStatus::decode(body) {
@@ -65,6 +68,7 @@ impl ClusterChecks {
             }
             None => match self.introduce(heartbeat, status.last_change).await {
                 Ok(PollReply { standing: Standing::Starting, .. }) => return reply::startup_in_progress(),
+                Ok(_) if !self.leader.leads() => return reply::startup_in_progress(),
                 Ok(answer) => answer.up_to_date,
                 Err(error) => return unavailable(&error),
             },
@@ -79,7 +83,7 @@ impl ClusterChecks {
         self.polls.ask(Poll { node, last_change }, POLL_DEADLINE).await
     }
 
-    /// GET configs: the set of an agent.
+    /// GET configs: the set of an agent. As of all but [`Self::get_state`] the caller knows that this replica leads.
     pub fn get_configs(&self, node: &str) -> Reply {
         let table = self.served.peek();
         if table.standing != Standing::Active {
@@ -114,7 +118,7 @@ impl ClusterChecks {
 
     /// GET state, for the command line; answered in every standing.
     pub fn get_state(&self, scrub: wire::Scrub<'_>) -> Reply {
-        reply::json(wire::state_body(&self.served.current(), scrub))
+        reply::json(wire::state_body(&self.served.current(), self.leader.not_running(), scrub))
     }
 
     /// GET assignments: the state with stamps, digests and reasons.

@@ -36,6 +36,10 @@ pub enum Route<'a> {
     Journal,
     /// `/api/v1/muster/diagnostics`
     Diagnostics,
+    /// `/api/v1/muster/replica/deltas`
+    ReplicaDeltas,
+    /// `/api/v1/muster/replica/table`
+    ReplicaTable,
     /// The process itself.
     Admin(AdminRoute),
 }
@@ -56,6 +60,8 @@ impl<'a> Route<'a> {
             ["api", "v1", "muster", "assignments"] => Self::Assignments,
             ["api", "v1", "muster", "journal"] => Self::Journal,
             ["api", "v1", "muster", "diagnostics"] => Self::Diagnostics,
+            ["api", "v1", "muster", "replica", "deltas"] => Self::ReplicaDeltas,
+            ["api", "v1", "muster", "replica", "table"] => Self::ReplicaTable,
             ["api", "v1", check, "checks"] => Self::NamedChecks(check),
             other => match MetadataRoute::find(other) {
                 Some(route) => Self::Kubernetes(route),
@@ -67,7 +73,8 @@ impl<'a> Route<'a> {
     /// Methods it answers, as in the `Allow` header.
     pub fn methods(&self) -> &'static str {
         match self {
-            Self::PostStatus(_) | Self::LanguageDetection | Self::LocalSeries => "POST",
+            Self::PostStatus(_) | Self::LanguageDetection | Self::LocalSeries | Self::ReplicaTable => "POST",
+            Self::ReplicaDeltas => "GET, POST",
             Self::Admin(route) => route.methods(),
             _ => "GET",
         }
@@ -85,6 +92,11 @@ impl<'a> Route<'a> {
                 | Self::NamedChecks(_)
                 | Self::Assignments
         )
+    }
+
+    /// Whether only the leader answers it. Source: cluster-checks 3.
+    pub fn is_leader_only(&self) -> bool {
+        matches!(self, Self::PostStatus(_) | Self::Configs(_) | Self::EndpointConfigs(_))
     }
 
     /// Label in request telemetry; `None` where the stock server counts nothing.

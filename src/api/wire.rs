@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Rejected, ServedTable, Standing};
+use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Presence, Rejected, ServedTable, Standing};
 use serde::Serialize;
 
 /// Body of an accepted status: the agent may keep its set.
@@ -65,9 +65,12 @@ struct StateConfig {
 }
 
 /// Body of `GET /api/v1/clusterchecks`.
-pub fn state_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
-    if table.standing == Standing::Starting {
-        return to_bytes(&StateResponse { not_running: "Startup in progress", warmup: false, nodes: None, dangling: None });
+///
+/// `not_running` says why this replica does not dispatch, if it does not.
+pub fn state_body(table: &ServedTable, not_running: Option<&str>, scrub: Scrub<'_>) -> Vec<u8> {
+    let starting = (table.standing == Standing::Starting).then_some("Startup in progress");
+    if let Some(not_running) = not_running.or(starting) {
+        return to_bytes(&StateResponse { not_running, warmup: false, nodes: None, dangling: None });
     }
     let nodes: Vec<_> = sorted_nodes(table)
         .into_iter()
@@ -107,6 +110,7 @@ struct AssignedNode<'a> {
     name: &'a str,
     kind: NodeKind,
     address: &'a str,
+    presence: Presence,
     stamp: i64,
     configs: Vec<AssignedConfig>,
 }
@@ -139,6 +143,7 @@ pub fn assignments_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
         name,
         kind: entry.kind,
         address: &entry.address,
+        presence: entry.presence,
         stamp: entry.view.stamp.0,
         configs: entry.view.configs.iter().map(|config| placed(config)).collect(),
     });

@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 
 use crate::api::admin::{Admin, Document, DocumentError, SettingError};
 use crate::app::shutdown::StopRequest;
-use crate::autodiscovery::configcheck;
+use crate::autodiscovery::{SecretCommand, configcheck};
 use crate::config::{CommonSettings, RuntimeConfig, RuntimeError};
 use crate::telemetry::status::{AutoConfigStatus, ProcessFacts, StatusDocument};
 
@@ -43,6 +43,8 @@ pub(super) struct RoleAdmin {
     pub(super) stop: StopRequest,
     /// The decision journal; only the cluster role has one.
     pub(super) journal: Option<Outlet<QueryJournal>>,
+    /// What knows the secrets that must not be shown.
+    pub(super) secrets: Option<SecretCommand>,
     /// The role's own sections of the status.
     pub(super) fill_status: FillStatus,
 }
@@ -108,7 +110,10 @@ impl Admin for RoleAdmin {
     }
 
     fn scrub(&self, config: &CheckConfig) -> CheckConfig {
-        configcheck::scrubbed(config)
+        match &self.secrets {
+            Some(secrets) => configcheck::scrubbed(&secrets.hide(config)),
+            None => configcheck::scrubbed(config),
+        }
     }
 
     fn stop(&self) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::{Election, RELEASE_LIMIT};
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
@@ -25,12 +25,14 @@ use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::heartbeats::{GATHER, HeartbeatRelay};
+use crate::api::leader::LeaderGate;
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::version::AgentVersion;
 use crate::app::admin::RoleAdmin;
-use crate::app::discovery::file_source;
+use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::observer::CountRequests;
+use crate::autodiscovery::SecretCommand;
 use crate::cli::StartCluster;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
 use crate::config::{ClusterSettings, Config};
@@ -63,7 +65,9 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     let dispatching = Dispatching::default();
     let resolver = Handle::<Resolver>::new("Resolver");
     let findings = Arc::new(Publisher::new(Vec::new()));
-    open_api(&mut host, &settings, tokens, &Shown { served: &served, report: &report, findings: &findings }, &dispatching)?;
+    let secrets = discovery::secret_command(&host);
+    let shown = Shown { served: &served, report: &report, leadership: &leadership, findings: &findings, secrets: secrets.clone() };
+    open_api(&mut host, &settings, tokens, &shown, &dispatching)?;
     add_metrics(&host, &settings, &served, &leadership, &report);
 
     let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);
@@ -80,20 +84,21 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
                 node_expiration: settings.cluster_checks.node_expiration,
                 advanced_dispatching: settings.cluster_checks.advanced_dispatching,
             },
-            store: Arc::new(store),
+            storage: Storage::Local(Arc::new(store)),
             election: Election::Alone { epoch },
             leadership,
             published: Arc::clone(&served),
             replay: resolver.outlet(),
+            watched: None,
         };
         dispatching.start(&host.kernel, parts);
         let dispatcher = &dispatching.dispatcher;
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
     }
     let files = file_source(&host, &settings.common, resolver.outlet())?;
-    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
-        Resolver::new(vec![Arc::clone(&files) as _], subscribers.clone(), Arc::clone(&report))
-    });
+    let secrets = discovery::secret_backend(secrets.as_ref());
+    let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], subscribers, report, secrets);
+    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!("All components started. Cluster Agent now running.");
@@ -132,8 +137,11 @@ fn patch_options(settings: &ClusterSettings) -> PatchOptions {
 struct Shown<'a> {
     served: &'a Publisher<ServedTable>,
     report: &'a Publisher<DiscoveryReport>,
+    leadership: &'a Publisher<Leadership>,
     /// What was wrong with the assignment files.
     findings: &'a Publisher<Vec<String>>,
+    /// What must not be shown.
+    secrets: Option<SecretCommand>,
 }
 
 /// Opens the port of agents and command line. It answers 503 until there is something to answer from.
@@ -145,6 +153,7 @@ fn open_api(
     dispatching: &Dispatching,
 ) -> anyhow::Result<()> {
     let common = &settings.common;
+    let leadership = shown.leadership.reader();
     let (table, findings, enabled) = (shown.served.reader(), shown.findings.reader(), settings.cluster_checks.enabled);
     let admin = RoleAdmin {
         runtime: host.runtime.clone(),
@@ -155,10 +164,11 @@ fn open_api(
         registry: host.kernel.registry(),
         stop: host.stop.clone(),
         journal: enabled.then(|| dispatching.journal.outlet()),
+        secrets: shown.secrets.clone(),
         fill_status: Arc::new(move |document| {
             document.cluster_checks = enabled.then(|| {
                 let repaired_files = (*findings.current()).clone();
-                ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }
+                ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }.beside(&leadership.peek())
             });
         }),
     };
@@ -169,7 +179,10 @@ fn open_api(
             relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), GATHER)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
+            leader: LeaderGate::new(shown.leadership.reader(), Arc::clone(&host.clock)),
         }),
+        relay: None,
+        replicas: None,
         kubernetes: None,
         admin: AdminApi {
             version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),

@@ -1,14 +1,20 @@
-//! Discovery from files, the same in both roles.
+//! Discovery, the same in both roles but for its sources.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::template::TemplateRules;
 use muster_actors::kernel::mailbox::Outlet;
+use muster_actors::kernel::published::Publisher;
 use muster_actors::messages::resolver::ProviderListing;
+use muster_actors::ports::{DiscoverySource, SecretBackend};
+use muster_actors::shared::resolver::{DiscoverySubscriber, Resolver};
 
 use crate::app::host::Host;
-use crate::autodiscovery::{FileOptions, FileWatch, WatchOptions};
+use crate::autodiscovery::{FileOptions, FileWatch, SecretCommand, WatchOptions};
 use crate::config::CommonSettings;
+use crate::config::settings::SecretBackendSettings;
 use crate::telemetry::Metric;
 
 /// Starts watching the directories of check configurations.
@@ -28,4 +34,40 @@ pub(super) fn file_source(host: &Host, settings: &CommonSettings, listings: Outl
     let watch = FileWatch::start(files, WatchOptions::default(), Arc::clone(&host.clock), listings, passes)
         .context("watch check configurations")?;
     Ok(Arc::new(watch))
+}
+
+/// What knows the secrets of check configurations, if the configuration names it.
+pub(super) fn secret_command(host: &Host) -> Option<SecretCommand> {
+    SecretCommand::from_settings(SecretBackendSettings::from_config(&host.runtime.current()))
+}
+
+/// The same as actors want it.
+pub(super) fn secret_backend(command: Option<&SecretCommand>) -> Option<Arc<dyn SecretBackend>> {
+    command.map(|command| Arc::new(command.clone()) as Arc<dyn SecretBackend>)
+}
+
+/// Factory of the resolver of a role.
+pub(super) fn resolver(
+    host: &Host,
+    settings: &CommonSettings,
+    sources: Vec<Arc<dyn DiscoverySource>>,
+    subscribers: Vec<DiscoverySubscriber>,
+    report: Arc<Publisher<DiscoveryReport>>,
+    secrets: Option<Arc<dyn SecretBackend>>,
+) -> impl Fn() -> Resolver + use<> {
+    let environment = host.runtime.current().environment().clone();
+    let rules = TemplateRules {
+        lookup: Arc::new(move |name| environment.get(name).map(str::to_owned)),
+        allowed_env_vars: settings.allowed_env_vars.clone(),
+        disable_env_var_resolution: settings.env_var_resolution_disabled,
+        keep_tag_options: settings.keep_ad_tag_options,
+    };
+    let random = Arc::clone(&host.random);
+    move || {
+        let resolver = Resolver::new(sources.clone(), subscribers.clone(), Arc::clone(&report)).with_rules(rules.clone());
+        match &secrets {
+            Some(backend) => resolver.with_secrets(Arc::clone(backend), Arc::clone(&random)),
+            None => resolver,
+        }
+    }
 }

@@ -28,9 +28,10 @@ use crate::api::node::NodeApi;
 use crate::api::runner::RunnerApi;
 use crate::api::version::AgentVersion;
 use crate::app::admin::{FillStatus, RoleAdmin};
-use crate::app::discovery::file_source;
+use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::runner_stats::PublishedStats;
+use crate::autodiscovery::SecretCommand;
 use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
 use crate::cli::StartNode;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
@@ -86,6 +87,8 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
     let outputs = start_outputs(&host, &settings)?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let resolver = Handle::<Resolver>::new("Resolver");
+    let secret_command = discovery::secret_command(&host);
+    let secrets = discovery::secret_backend(secret_command.as_ref());
     let ports = NodePorts {
         clock: Arc::clone(&host.clock),
         random: Arc::clone(&host.random),
@@ -93,15 +96,16 @@ pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
         runtime: checks.handle.clone(),
         outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
         replay: resolver.outlet(),
+        secrets: secrets.clone(),
     };
     let plans = provider_plans(&host, &settings)?;
     let node = muster_actors::node::start(&host.kernel, node_policy(&settings), ports, plans);
     let files = file_source(&host, &settings.common, resolver.outlet())?;
     let (subscriber, published) = (node.local.clone(), Arc::clone(&report));
-    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, move || {
-        Resolver::new(vec![Arc::clone(&files) as _], vec![subscriber.clone()], Arc::clone(&published))
-    });
-    open_ports(&mut host, &settings, local_token, &node, &report, &outputs)?;
+    let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], vec![subscriber], published, secrets);
+    host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
+    let shown = Shown { node: &node, report: &report, outputs: &outputs, secrets: secret_command };
+    open_ports(&mut host, &settings, local_token, &shown)?;
     add_metrics(&host, &report, &node, &outputs);
     host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
@@ -227,15 +231,18 @@ fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<Pr
     Ok(plans)
 }
 
+/// What the ports answer from.
+struct Shown<'a> {
+    node: &'a Node,
+    report: &'a Publisher<DiscoveryReport>,
+    outputs: &'a Outputs,
+    /// What must not be shown.
+    secrets: Option<SecretCommand>,
+}
+
 /// Opens the local API and, on runners, the API that the cluster role asks.
-fn open_ports(
-    host: &mut Host,
-    settings: &NodeSettings,
-    local: Secret<String>,
-    node: &Node,
-    report: &Publisher<DiscoveryReport>,
-    outputs: &Outputs,
-) -> anyhow::Result<()> {
+fn open_ports(host: &mut Host, settings: &NodeSettings, local: Secret<String>, shown: &Shown<'_>) -> anyhow::Result<()> {
+    let Shown { node, report, outputs, secrets } = shown;
     let common = &settings.common;
     let version = AgentVersion::parse(&common.compat_version, build::COMMIT)?.body();
     let admin = RoleAdmin {
@@ -247,6 +254,7 @@ fn open_ports(
         registry: host.kernel.registry(),
         stop: host.stop.clone(),
         journal: None,
+        secrets: secrets.clone(),
         fill_status: fill_status(node, outputs),
     };
     let local_api = NodeApi {

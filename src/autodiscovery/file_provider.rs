@@ -10,16 +10,13 @@ use std::time::Duration;
 
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::discovery::ConfigError;
-use muster_actors::domain::template::Environment;
+use muster_actors::domain::template::{Environment, EnvironmentLookup};
 
 use crate::autodiscovery::file_config::{self, FileConfig, MAX_FILE_BYTES};
 use crate::autodiscovery::walk::{Candidate, Walk, candidates};
 
 /// Provider name of configs from files. Source: autodiscovery 3.1.
 pub const PROVIDER: &str = "file";
-
-/// Value of an environment variable of this process.
-pub type EnvironmentLookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// Where files are and how they are read.
 #[derive(Clone)]

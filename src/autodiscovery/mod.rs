@@ -1,4 +1,5 @@
-//! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, and the views of what was found.
+//! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, the program that knows secrets, and the
+//! views of what was found.
 
 mod advanced;
 #[cfg(test)]
@@ -7,6 +8,7 @@ pub mod configcheck;
 mod file_config;
 mod file_provider;
 pub mod kube_options;
+mod secret_backend;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -15,5 +17,6 @@ mod watch;
 mod watch_tests;
 
 pub use file_config::MAX_FILE_BYTES;
-pub use file_provider::{EMPTY_GRACE, EnvironmentLookup, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
+pub use file_provider::{EMPTY_GRACE, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
+pub use secret_backend::SecretCommand;
 pub use watch::{FileWatch, Listeners, PassObserver, WatchOptions};

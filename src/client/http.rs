@@ -239,7 +239,7 @@ async fn send(request: RequestBuilder, header_limit: Duration) -> Result<Vec<u8>
 }
 
 /// The whole body, unless it is larger than `limit` bytes.
-pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, ClusterAgentError> {
+pub(crate) async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, ClusterAgentError> {
     let too_large = || ClusterAgentError::Remote(format!("answer larger than {limit} bytes"));
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(too_large());
@@ -255,7 +255,7 @@ pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Ve
 }
 
 /// The status, and what the server says about it.
-fn refusal(status: StatusCode, body: &[u8]) -> String {
+pub(super) fn refusal(status: StatusCode, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let first: String = text.trim().lines().next().unwrap_or_default().chars().take(REASON_LIMIT).collect();
     if first.is_empty() { format!("status {status}") } else { format!("status {status}: {first}") }
@@ -282,6 +282,6 @@ fn build(settings: &ClientSettings, headers: &HeaderMap) -> Result<Client, reqwe
 }
 
 /// The error with its causes, without credentials.
-fn chain(error: &reqwest::Error) -> String {
+pub(super) fn chain(error: &reqwest::Error) -> String {
     scrub(&errors::chain(error))
 }

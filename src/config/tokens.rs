@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use muster_actors::domain::secret::Secret;
 use rustls::crypto::ring;
 
 use super::effective::Config;
-use super::secret::Secret;
 use super::value::Value;
 
 /// Fewest characters of a token.

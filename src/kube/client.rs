@@ -73,13 +73,12 @@ pub struct Connection {
 ///
 /// Errors: [`ConnectError`].
 pub async fn connect(settings: &ApiServerSettings) -> Result<Connection, ConnectError> {
-    let (mut config, namespace) = match &settings.kubeconfig {
-        Some(path) => from_kubeconfig(path).await?,
-        None => {
-            let config = Config::incluster().map_err(|source| ConnectError::InCluster(Box::new(source)))?;
-            let namespace = config.default_namespace.trim().to_owned();
-            (config, Some(namespace).filter(|namespace| !namespace.is_empty()))
-        }
+    let (mut config, namespace) = if let Some(path) = &settings.kubeconfig {
+        from_kubeconfig(path).await?
+    } else {
+        let config = Config::incluster().map_err(|source| ConnectError::InCluster(Box::new(source)))?;
+        let namespace = config.default_namespace.trim().to_owned();
+        (config, Some(namespace).filter(|namespace| !namespace.is_empty()))
     };
     if let Some(path) = &settings.ca_path {
         let text = fs::read_to_string(path).map_err(|source| ConnectError::ReadCa { path: path.clone(), source })?;

@@ -10,7 +10,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use muster_actors::ports::StoreError;
+use muster_actors::ports::{SnapshotStore, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tracing::warn;
@@ -68,19 +68,16 @@ impl ConfigMapSnapshot {
         };
         Self { inner: Arc::new(inner) }
     }
+}
 
-    /// The bytes that were saved last; `None` if there are none or a right is missing.
-    ///
-    /// Errors: [`StoreError`], also if what is there cannot be read.
-    pub fn load(&self) -> BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
+impl SnapshotStore for ConfigMapSnapshot {
+    fn load(&self) -> BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
         let inner = Arc::clone(&self.inner);
         async move { inner.load().await }.boxed()
     }
 
-    /// Replaces the bytes, at once or not at all. Does nothing if a right is missing.
-    ///
-    /// Errors: [`StoreError`]; what was saved before is still there.
-    pub fn save(&self, bytes: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>> {
+    /// Does nothing if a right is missing.
+    fn save(&self, bytes: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>> {
         let inner = Arc::clone(&self.inner);
         async move { inner.save(bytes).await }.boxed()
     }

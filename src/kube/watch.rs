@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::stream::{BoxStream, StreamExt as _, poll_fn};
+use http::{Request, Uri};
 use kube::api::Api;
+use kube::client::Body;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, Error as ClientError};
 use muster_actors::domain::kube::objects::{Kind, KubeObject};
@@ -330,14 +332,14 @@ fn paced(client: Client, opened: Arc<Notify>) -> Client {
     let mut beginnings = interval(SHORTEST_WATCH);
     beginnings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let beginnings = Arc::new(Mutex::new(beginnings));
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Body>| {
         let (client, opened, beginnings) = (client.clone(), Arc::clone(&opened), Arc::clone(&beginnings));
         async move {
             if !is_watch(&request) {
                 return client.send(request).await;
             }
             beginnings.lock().await.tick().await;
-            let response = client.send(request).await?;
+            let response = client.send(up_to_date(request)?).await?;
             if response.status().is_success() {
                 opened.notify_one();
             }
@@ -345,6 +347,20 @@ fn paced(client: Client, opened: Arc<Notify>) -> Client {
         }
     });
     Client::new(service, namespace)
+}
+
+/// Asks for a streamed listing of now instead of any moment.
+///
+/// Why: one of several API servers may be behind, and what it has not heard of yet would be gone and come back.
+fn up_to_date(mut request: Request<Body>) -> Result<Request<Body>, ClientError> {
+    let Some(query) = request.uri().query().filter(|query| query.contains("sendInitialEvents=true")) else {
+        return Ok(request);
+    };
+    let parameters: Vec<_> = query.split('&').filter(|parameter| *parameter != "resourceVersion=0").collect();
+    let target = format!("{}?{}", request.uri().path(), parameters.join("&"));
+    let uri = Uri::try_from(target).map_err(|error| ClientError::HttpError(error.into()))?;
+    *request.uri_mut() = uri;
+    Ok(request)
 }
 
 #[cfg(test)]

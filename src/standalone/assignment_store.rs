@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use muster_actors::domain::assignment::{AssignmentTable, TableDelta};
-use muster_actors::domain::snapshot::{self, Ending, HEADER_BYTES, HeaderError};
+use muster_actors::domain::snapshot::{self, Ending, FORMAT_VERSION, HEADER_BYTES, HeaderError};
 use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::published::Publisher;
 use muster_actors::ports::{AssignmentStore, StoreError, StoreSize, StoredTable};
@@ -168,7 +168,7 @@ impl Files {
                 }
             },
         };
-        let mut log_damaged = false;
+        let mut log_unusable = false;
         let log = match read_file(&log_path)? {
             None => Vec::new(),
             Some(bytes) => match snapshot::read(&bytes) {
@@ -184,14 +184,16 @@ impl Files {
                         Ending::Damaged { bytes } => {
                             let what = format!("{bytes} damaged bytes after change {}", contents.deltas.len());
                             findings.push(self.set_aside(&log_path, &what)?);
-                            log_damaged = true;
+                            log_unusable = true;
                         }
                     }
+                    // What an older program wrote is read but not continued.
+                    log_unusable |= contents.format != FORMAT_VERSION;
                     contents.deltas
                 }
                 Err(error) => {
                     findings.push(self.set_aside(&log_path, &error.to_string())?);
-                    log_damaged = true;
+                    log_unusable = true;
                     Vec::new()
                 }
             },
@@ -205,7 +207,7 @@ impl Files {
         let table = snapshot::replay((!snapshot_lost).then_some(&base), &log);
         self.log = None;
         self.log_unusable = false;
-        if snapshot_lost || log_damaged {
+        if snapshot_lost || log_unusable {
             self.replace(&table)?;
         }
         self.size = StoreSize { snapshot: file_size(&snapshot_path), log: file_size(&log_path).saturating_sub(HEADER_BYTES as u64) };

@@ -3,4 +3,5 @@
 pub mod assignment_store;
 pub mod epoch_counter;
 pub mod file_lock;
+pub mod snapshot_file;
 pub mod state_folder;

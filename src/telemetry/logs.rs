@@ -97,6 +97,9 @@ where
 }
 
 /// Our own events at the level asked for; those of libraries only from warnings on, unless everything is asked for.
+///
+/// The Kubernetes client is silent until then: it logs each failed attempt, and whole answers that it cannot read; we log what
+/// follows from them.
 fn targets(level: LogLevel) -> Targets {
     let own = match level {
         LogLevel::Off => LevelFilter::OFF,
@@ -107,7 +110,8 @@ fn targets(level: LogLevel) -> Targets {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let others = if level == LogLevel::Trace { LevelFilter::DEBUG } else { own.min(LevelFilter::WARN) };
-    Targets::new().with_target("muster", own).with_default(others)
+    let kubernetes = if level == LogLevel::Trace { LevelFilter::DEBUG } else { LevelFilter::OFF };
+    Targets::new().with_target("muster", own).with_target("kube", kubernetes).with_default(others)
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
@@ -213,6 +217,13 @@ mod tests {
             tracing::warn!(target: "hyper::client", "trouble");
         });
         assert!(text.contains("trouble") && !text.contains("chatter"), "{text}");
+    }
+
+    #[test]
+    fn the_kubernetes_client_is_heard_only_when_everything_is() {
+        let noise = |_: &LogHandle| tracing::error!(target: "kube_client::client::builder", "noise");
+        assert!(!logged(&LogSettings { level: LogLevel::Debug, ..settings() }, noise).contains("noise"));
+        assert!(logged(&LogSettings { level: LogLevel::Trace, ..settings() }, noise).contains("noise"));
     }
 
     #[test]

@@ -85,6 +85,10 @@ pub enum Metric {
     Moves,
     /// Nodes taken for dead.
     ExpiredNodes,
+    /// Nodes whose pod or Kubernetes node is gone.
+    DeletedNodes,
+    /// Nodes on their way out.
+    DrainingNodes,
     /// Configs that could not be patched.
     PatchFailures,
     /// Configs that cannot be dispatched.
@@ -95,6 +99,14 @@ pub enum Metric {
     PersistenceFailures,
     /// Broken invariants.
     InvariantViolations,
+    /// Whether objects of a kind have been listed.
+    InformerSynced,
+    /// Objects known of a kind.
+    InformerObjects,
+    /// Listings of a kind.
+    InformerListings,
+    /// Failed listings and watches of a kind.
+    InformerFailures,
     /// Restarts of an actor.
     ActorRestarts,
     /// Panics of an actor.
@@ -179,11 +191,17 @@ impl Metric {
         Self::Placements,
         Self::Moves,
         Self::ExpiredNodes,
+        Self::DeletedNodes,
+        Self::DrainingNodes,
         Self::PatchFailures,
         Self::RejectedConfigs,
         Self::StaleEpochs,
         Self::PersistenceFailures,
         Self::InvariantViolations,
+        Self::InformerSynced,
+        Self::InformerObjects,
+        Self::InformerListings,
+        Self::InformerFailures,
         Self::ActorRestarts,
         Self::ActorPanics,
         Self::RefusedMessages,
@@ -302,6 +320,14 @@ impl Metric {
                 let (labels, help) = (&[], "Nodes that sent no heartbeat for too long");
                 ours("muster_dispatcher_expired_nodes_total", MetricKind::Counter, "nodes", labels, "cluster", help)
             }
+            Self::DeletedNodes => {
+                let (labels, help) = (&[], "Nodes whose pod or Kubernetes node is gone");
+                ours("muster_dispatcher_deleted_nodes_total", MetricKind::Counter, "nodes", labels, "cluster", help)
+            }
+            Self::DrainingNodes => {
+                let (labels, help) = (&[], "Nodes on their way out, for example because their pod is terminating");
+                ours("muster_dispatcher_draining_nodes", MetricKind::Gauge, "nodes", labels, "cluster", help)
+            }
             Self::PatchFailures => {
                 let (labels, help) = (&[], "Discovered configs that could not be made ready for dispatching");
                 ours("muster_dispatcher_patch_failures_total", MetricKind::Counter, "configs", labels, "cluster", help)
@@ -321,6 +347,22 @@ impl Metric {
             Self::InvariantViolations => {
                 let (labels, help) = (&["name"], "Invariants found broken; the safe path was taken");
                 ours("muster_invariant_violations_total", MetricKind::Counter, "violations", labels, "cluster", help)
+            }
+            Self::InformerSynced => {
+                let (labels, help) = (&["resource"], "Whether a listing of these Kubernetes objects has been completed");
+                ours("muster_informer_synced", MetricKind::Gauge, "0 or 1", labels, "cluster", help)
+            }
+            Self::InformerObjects => {
+                let (labels, help) = (&["resource"], "Kubernetes objects known");
+                ours("muster_informer_objects", MetricKind::Gauge, "objects", labels, "cluster", help)
+            }
+            Self::InformerListings => {
+                let (labels, help) = (&["resource"], "Listings of Kubernetes objects that were completed");
+                ours("muster_informer_listings_total", MetricKind::Counter, "listings", labels, "cluster", help)
+            }
+            Self::InformerFailures => {
+                let (labels, help) = (&["resource"], "Failures of listing and watching Kubernetes objects");
+                ours("muster_informer_failures_total", MetricKind::Counter, "failures", labels, "cluster", help)
             }
             Self::ActorRestarts => {
                 let (labels, help) = (&["actor"], "Incarnations of an actor after the first");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::kube::informer_status::InformerStatus;
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::run_stats::RunStatsView;
 use muster_actors::domain::world::{ServedTable, Standing};
@@ -62,9 +63,12 @@ fn dispatcher(table: &ServedTable, scrape: &mut Scrape) {
     let counters = &table.counters;
     scrape.set(Metric::Epoch, &[], table.epoch.0 as f64);
     scrape.set(Metric::RejectedConfigs, &[], table.rejected.len() as f64);
+    let draining = table.nodes.values().filter(|node| !node.presence.is_staying()).count();
+    scrape.set(Metric::DrainingNodes, &[], draining as f64);
     for (metric, count) in [
         (Metric::Placements, counters.placements),
         (Metric::ExpiredNodes, counters.expired_nodes),
+        (Metric::DeletedNodes, counters.deleted_nodes),
         (Metric::PatchFailures, counters.patch_failures),
         (Metric::StaleEpochs, counters.stale_epoch_dropped),
         (Metric::PersistenceFailures, counters.persistence_failures),
@@ -86,6 +90,15 @@ pub fn kernel(actors: &[ActorStatus], scrape: &mut Scrape) {
         scrape.set(Metric::ActorPanics, &[&actor.name], actor.panics as f64);
         scrape.set(Metric::RefusedMessages, &[&actor.name], actor.refused as f64);
     }
+}
+
+/// Fills how an informer is doing.
+pub fn informer(status: &InformerStatus, scrape: &mut Scrape) {
+    let labels = [status.kind.resource()];
+    scrape.set(Metric::InformerSynced, &labels, state(status.synced));
+    scrape.set(Metric::InformerObjects, &labels, status.objects as f64);
+    scrape.set(Metric::InformerListings, &labels, status.listings as f64);
+    scrape.set(Metric::InformerFailures, &labels, status.failures as f64);
 }
 
 /// Fills the state of a provider of configs.
@@ -177,8 +190,10 @@ pub fn discovery(report: &DiscoveryReport, scrape: &mut Scrape) {
     for ((provider, kind), count) in counts {
         scrape.set(Metric::ScheduledConfigs, &[provider, kind], f64::from(count));
     }
-    // Only files can fail as a whole; templates that cannot be resolved are told apart from them.
-    scrape.set(Metric::DiscoveryErrors, &["file"], report.config_errors.len() as f64);
+    for (provider, sources) in &report.broken_sources {
+        scrape.set(Metric::DiscoveryErrors, &[provider], *sources as f64);
+    }
+    // Templates that cannot be resolved are told apart from what cannot be read.
     let unresolved: usize = report.resolve_warnings.values().map(Vec::len).sum();
     scrape.set(Metric::DiscoveryErrors, &["resolver"], unresolved as f64);
 }

@@ -7,6 +7,7 @@ mod forwarder;
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::lease::{self, Leadership};
 use muster_actors::domain::run_stats::LoadFailure;
 use muster_actors::domain::world::{ServedTable, Standing};
 use muster_actors::shared::config_provider::ProviderView;
@@ -80,6 +81,9 @@ pub struct ClusterChecksStatus {
     pub unscheduled_checks: usize,
     /// All of them.
     pub total_configs: usize,
+    /// Registered nodes on their way out, by name. Ours.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub draining: BTreeSet<String>,
     /// What was discovered and cannot be dispatched: `name (source): reason`. Ours.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<String>,
@@ -91,6 +95,15 @@ pub struct ClusterChecksStatus {
 }
 
 impl ClusterChecksStatus {
+    /// The same with what is known about another replica that leads.
+    #[must_use]
+    pub fn beside(self, leadership: &Leadership) -> Self {
+        let follower = leadership.role == lease::Role::Follower;
+        let address = leadership.address.as_deref().filter(|_| follower).unwrap_or_default();
+        let ip = address.rsplit_once(':').map_or(address, |(ip, _)| ip).trim_matches(['[', ']']);
+        Self { follower, leader_ip: ip.to_owned(), ..self }
+    }
+
     /// What the table says.
     #[must_use]
     pub fn of(table: &ServedTable) -> Self {
@@ -98,6 +111,7 @@ impl ClusterChecksStatus {
         let dangling = || table.dangling.iter().map(|dangling| &dangling.config);
         let names: BTreeSet<&str> = owned().chain(dangling()).map(|config| config.config.name.as_str()).collect();
         let active_configs = owned().count();
+        let draining = table.nodes.iter().filter(|(_, entry)| !entry.presence.is_staying());
         Self {
             leader: table.standing != Standing::Starting,
             active: table.standing == Standing::Active,
@@ -106,6 +120,7 @@ impl ClusterChecksStatus {
             dangling_configs: table.dangling.len(),
             unscheduled_checks: table.dangling.iter().filter(|dangling| dangling.flagged).count(),
             total_configs: active_configs + table.dangling.len(),
+            draining: draining.map(|(name, _)| name.to_string()).collect(),
             rejected: table.rejected.iter().map(|one| format!("{} ({}): {}", one.check_name, one.source, one.reason)).collect(),
             check_names: names.into_iter().map(|name| (name.to_owned(), JsonMap::new())).collect(),
             ..Self::default()

@@ -234,6 +234,10 @@ fn cluster_checks(out: &mut String, status: Option<&ClusterChecksStatus>) {
         (true, true, _) => {
             line(out, 2, "Status: Leader, serving requests");
             line(out, 2, &format!("Active agents: {}", status.node_count));
+            if !status.draining.is_empty() {
+                let names: Vec<_> = status.draining.iter().map(String::as_str).collect();
+                line(out, 4, &format!("- Draining: {}", names.join(", ")));
+            }
             line(out, 2, &format!("Check Configurations: {}", status.total_configs));
             line(out, 4, &format!("- Dispatched: {}", status.active_configs));
             line(out, 4, &format!("- Unassigned: {}", status.dangling_configs));

@@ -8,10 +8,11 @@ use actix::{Actor, Context, Handler};
 use muster::api::admin::Admin;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatRelay;
+use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::ids::Epoch;
 use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
@@ -76,16 +77,18 @@ impl Cluster {
         let dispatching = Dispatching::default();
         let discovery = Handle::<TwoFiles>::new("two-files");
         let published = Arc::new(Publisher::new(ServedTable::default()));
+        let leadership = Arc::new(Publisher::new(Leadership::default()));
         let served = published.reader();
         let parts = DispatchingParts {
             clock,
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy { warmup, ..DispatchPolicy::default() },
-            store: Arc::new(FakeAssignmentStore::default()),
+            storage: Storage::Local(Arc::new(FakeAssignmentStore::default())),
             election: Election::Alone { epoch: Epoch(1) },
-            leadership: Arc::new(Publisher::new(Leadership::default())),
+            leadership: Arc::clone(&leadership),
             published,
             replay: discovery.outlet(),
+            watched: None,
         };
         let (found, synced) = (dispatching.dispatcher.outlet(), dispatching.dispatcher.outlet());
         let factory = move || TwoFiles { found: found.clone(), synced: synced.clone() };
@@ -96,6 +99,7 @@ impl Cluster {
             relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), Duration::ZERO)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
+            leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),
         };
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
         let setup = Setup::default();

@@ -12,6 +12,8 @@ mod hangs;
 mod malformed;
 mod metadata;
 mod ports;
+mod relay;
+mod replicas;
 mod runner;
 mod tls;
 mod tokens;

@@ -14,16 +14,20 @@ use muster::api::certificate::{CertificateSettings, server_certificate};
 use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatRelay;
+use muster::api::leader::LeaderGate;
 use muster::api::listener::{Application, BoundServer, ListenAddress, ListenerSettings, listen};
 use muster::api::metadata::MetadataRoutes;
 use muster::api::observer::{RequestObserver, Unobserved};
+use muster::api::relay::{Relay, RelayLimits};
 use muster::api::tls::server_config;
 use muster::api::version::AgentVersion;
+use muster::client::Trust;
 use muster::config::Secret;
 use muster::config::settings::TlsVersion;
 use muster_actors::domain::config::{CheckConfig, Data, DispatchedConfig};
-use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, KubernetesNodeName, NodeName, Stamp};
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, ServedTable, Standing};
+use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
+use muster_actors::domain::lease::{Leadership, Role};
+use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, Presence, ServedTable, Standing};
 use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::health::HealthCatalogue;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
@@ -91,7 +95,8 @@ impl FakeCluster {
             Arc::new(NodeView { stamp: Stamp(stamp), configs: configs.clone().into(), ..NodeView::default() })
         };
         let nodes = self.nodes.iter().map(|(name, node)| {
-            let entry = NodeEntry { kind: node.kind, address: node.address.clone(), view: view(node.stamp, &node.configs) };
+            let (address, view) = (node.address.clone(), view(node.stamp, &node.configs));
+            let entry = NodeEntry { kind: node.kind, address, presence: Presence::Staying, view };
             (NodeName::from(name.as_str()), entry)
         });
         let endpoints = self.endpoints.iter().map(|(name, configs)| (KubernetesNodeName::from(name.as_str()), view(0, configs)));
@@ -289,6 +294,15 @@ pub struct Setup {
     pub handshake_timeout: Duration,
     pub request_timeout: Duration,
     pub body_limits: BodyLimits,
+    /// Who leads at first.
+    pub leadership: Leadership,
+    /// Under which address the others know this replica, and the bounds of its relay; `None` = no relay.
+    pub relay: Option<(String, RelayLimits)>,
+}
+
+/// This replica leads and nobody else can.
+pub fn leader() -> Leadership {
+    Leadership { role: Role::Leader, epoch: Epoch(1), ..Leadership::default() }
 }
 
 impl Default for Setup {
@@ -304,6 +318,8 @@ impl Default for Setup {
             handshake_timeout: settings.handshake_timeout,
             request_timeout: Duration::from_secs(60),
             body_limits: BodyLimits::default(),
+            leadership: leader(),
+            relay: None,
         }
     }
 }
@@ -313,6 +329,7 @@ pub struct Site {
     pub address: SocketAddr,
     pub admin: Arc<FakeAdmin>,
     pub observations: Arc<Observations>,
+    pub leadership: Publisher<Leadership>,
     heartbeats: Arc<Mutex<Vec<Heartbeat>>>,
     cluster: Handle<FakeCluster>,
     kernel: Kernel,
@@ -347,18 +364,20 @@ impl Site {
         }
         let admin = Arc::new(FakeAdmin::default());
         let observations = Arc::new(Observations::default());
+        let leadership = Publisher::new(setup.leadership.clone());
         let checks = setup.checks_enabled.then(|| ClusterChecks {
             served,
             relay: Arc::new(HeartbeatRelay::new(cluster.outlet(), Duration::ZERO)),
             heartbeats: cluster.outlet(),
             polls: cluster.outlet(),
+            leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),
         });
         let api = ClusterApi {
             observer: Arc::clone(&observations) as Arc<dyn RequestObserver>,
             ..cluster_api(&setup, checks, Arc::clone(&admin) as Arc<dyn Admin>, kernel.health())
         };
         let server = serve(&setup, api);
-        let site = Self { address: reachable(&server), admin, observations, heartbeats, cluster, kernel, server };
+        let site = Self { address: reachable(&server), admin, observations, leadership, heartbeats, cluster, kernel, server };
         if setup.cluster_runs {
             site.arrange(|_| ()).await;
         }
@@ -411,10 +430,14 @@ impl Site {
 
 /// The application of the cluster role over the given check routes.
 pub fn cluster_api(setup: &Setup, checks: Option<ClusterChecks>, admin: Arc<dyn Admin>, health: Arc<HealthCatalogue>) -> ClusterApi {
+    // The client of the relay needs it; done once is enough.
+    rustls::crypto::ring::default_provider().install_default().ok();
     let version = AgentVersion::parse("7.81.1", COMMIT).unwrap().body();
     ClusterApi {
         tokens: tokens(),
         checks,
+        relay: setup.relay.clone().map(|(own, limits)| Relay::try_new(Some(own), &Trust::Any, limits).unwrap()),
+        replicas: None,
         kubernetes: setup.kubernetes.clone(),
         admin: AdminApi { version, hostname: "dca-0".to_owned(), admin, health, request_timeout: setup.request_timeout },
         observer: Arc::new(Unobserved),

@@ -1,4 +1,4 @@
-//! Placement to the node with the lowest known load: the fewest configs, ties by name.
+//! Placement to the node with the lowest known load: the fewest configs, ties by name. Nodes on their way out get nothing.
 //!
 //! Without run-time statistics every config counts the same, with advanced dispatching on or off (cluster-checks 8.1 and 11.5
 //! phase 2: an unknown need is the same default for all).
@@ -10,7 +10,7 @@ use crate::domain::assignment::{AssignmentTable, Placement, Row};
 use crate::domain::ids::{ConfigKey, NodeName};
 use crate::domain::world::DanglingReason;
 
-/// The nodes by load. Placing one config costs the logarithm of their number.
+/// The nodes that stay, by load. Placing one config costs the logarithm of their number.
 #[derive(Debug)]
 pub struct LeastCount<'a> {
     table: &'a AssignmentTable,
@@ -25,7 +25,7 @@ impl<'a> LeastCount<'a> {
     #[must_use]
     pub fn new(table: &'a AssignmentTable) -> Self {
         let (mut declared, mut unrestricted) = (BTreeSet::new(), BTreeSet::new());
-        for (name, node) in table.nodes() {
+        for (name, node) in table.nodes().iter().filter(|(_, node)| node.presence.is_staying()) {
             let entry = (table.set_of(name).len(), name);
             if node.facts.compatibility.is_declared() {
                 declared.insert(entry)

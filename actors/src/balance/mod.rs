@@ -2,3 +2,4 @@
 
 pub mod eligibility;
 pub mod least_count;
+pub mod succession;

@@ -65,6 +65,11 @@ impl DiscoveryInbox {
         self.queue.push_back(Input::Synced { broken });
     }
 
+    /// Forgets everything, also a listing under way: what comes next was not heard from its beginning.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     /// Whether there is work.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
@@ -125,6 +130,16 @@ mod tests {
     #[test]
     fn the_end_of_a_listing_that_began_earlier_proves_nothing() {
         let mut inbox = DiscoveryInbox::default();
+        inbox.synced(BTreeSet::new());
+        assert_eq!(next(&mut inbox), Portion::default());
+    }
+
+    #[test]
+    fn a_listing_that_was_forgotten_half_way_proves_nothing() {
+        let mut inbox = DiscoveryInbox::default();
+        inbox.started();
+        next(&mut inbox);
+        inbox.forget();
         inbox.synced(BTreeSet::new());
         assert_eq!(next(&mut inbox), Portion::default());
     }

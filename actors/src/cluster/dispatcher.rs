@@ -3,6 +3,7 @@
 mod handlers;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use tracing::{debug, error, info, warn};
@@ -29,9 +30,12 @@ use crate::messages::membership::NodesRestored;
 use crate::messages::persistence::SaveDelta;
 use crate::messages::resolver::ReplayDiscovery;
 
-/// Owns the assignment table. The only one that decides.
+/// Time between two looks at what changes by waiting alone: unscheduled checks, advanced dispatching, a lease that is renewed late.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Owns the assignment table. The only one that decides, and only on the replica that leads; on others it has no table.
 ///
-/// After a restart it waits for the table and the role, then asks `Membership` and discovery for what changed meanwhile; the
+/// After a restart it waits for the role and the table, then asks `Membership` and discovery for what changed meanwhile; the
 /// published table of before keeps being served, because nothing was decided in between.
 pub struct Dispatcher {
     parts: DispatcherParts,
@@ -41,9 +45,12 @@ pub struct Dispatcher {
     cold_start: bool,
     role: Role,
     epoch: Epoch,
-    /// Whether decisions are made: table loaded and role is leader.
+    /// Whether this replica dispatches: table loaded and role is leader.
     deciding: bool,
+    /// The lease is about to run out: nothing is decided, and what happens meanwhile is told again afterwards.
+    paused: bool,
     warming_up: bool,
+    warm_up_end: Option<SpawnHandle>,
     /// The last decision of the warm-up; as long as it is not shown, agents are told to keep what they have.
     warm_up_decided: Seq,
     exposure: Exposure,
@@ -70,7 +77,9 @@ impl Dispatcher {
             role: Role::Unknown,
             epoch: Epoch(0),
             deciding: false,
+            paused: false,
             warming_up: false,
+            warm_up_end: None,
             warm_up_decided: Seq(0),
             exposure: Exposure::default(),
             polls: WaitingPolls::default(),
@@ -107,13 +116,14 @@ impl Dispatcher {
             return;
         }
         self.deciding = true;
+        self.paused = false;
         let cold = std::mem::take(&mut self.cold_start);
         info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), cold, "dispatching begins");
         self.restore_nodes();
         self.parts.outlets.replay.post(ReplayDiscovery);
         if cold && !self.parts.policy.warmup.is_zero() {
             self.warming_up = true;
-            context.run_later(self.parts.policy.warmup, |dispatcher, _| dispatcher.end_warm_up());
+            self.warm_up_for(self.parts.policy.warmup, context);
         } else if !self.warming_up {
             self.decide(Cause::WarmedUp, |_| Permitted::default());
         }
@@ -122,11 +132,69 @@ impl Dispatcher {
         self.work_off_discovery(context);
     }
 
-    fn end_warm_up(&mut self) {
-        self.warming_up = false;
+    /// Whether this replica may change the assignment at this moment.
+    ///
+    /// If not although it leads, everything that happens is dropped here until [`Self::go_on`] asks for it again: half a listing
+    /// proves nothing.
+    fn may_decide(&mut self) -> bool {
         if !self.deciding {
+            return false;
+        }
+        let leadership = self.parts.leadership.peek();
+        let may = leadership.epoch == self.epoch && leadership.decides(self.parts.clock.monotonic());
+        if !may && !self.paused {
+            warn!(epoch = self.epoch.0, "the lease was not renewed in time, nothing is dispatched for now");
+            self.paused = true;
+            self.intake.inbox.forget();
+        }
+        !self.paused
+    }
+
+    /// The lease was renewed after all: asks everybody for what happened meanwhile.
+    fn go_on(&mut self) {
+        let leadership = self.parts.leadership.current();
+        if !self.paused || leadership.epoch != self.epoch || !leadership.decides(self.parts.clock.monotonic()) {
             return;
         }
+        info!(epoch = self.epoch.0, "the lease is renewed, dispatching goes on");
+        self.paused = false;
+        self.restore_nodes();
+        self.parts.outlets.replay.post(ReplayDiscovery);
+        self.decide(Cause::WarmedUp, |_| Permitted::default());
+        self.publish();
+    }
+
+    /// Another replica may decide from now on: forgets everything, and answers for nobody.
+    fn step_down(&mut self, context: &mut Context<Self>) {
+        if self.deciding {
+            warn!(epoch = self.epoch.0, role = ?self.role, "this replica does not lead any more, nothing is dispatched");
+        }
+        if let Some(end) = self.warm_up_end.take() {
+            context.cancel_future(end);
+        }
+        let policy = self.parts.policy;
+        self.table = None;
+        (self.cold_start, self.deciding, self.paused, self.warming_up) = (false, false, false, false);
+        (self.warm_up_decided, self.settled, self.discovery_synced) = (Seq(0), Seq(0), false);
+        self.exposure = Exposure::default();
+        self.intake = Intake::new(Arc::clone(&self.parts.patch));
+        self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
+        self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
+        self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
+        self.polls.give_up();
+    }
+
+    fn warm_up_for(&mut self, time: Duration, context: &mut Context<Self>) {
+        self.warm_up_end = Some(context.run_later(time, Self::end_warm_up));
+    }
+
+    fn end_warm_up(&mut self, context: &mut Context<Self>) {
+        if !self.may_decide() {
+            // Without its decision, agents would be told that they have nothing to run.
+            return self.warm_up_for(TICK, context);
+        }
+        self.warming_up = false;
+        self.warm_up_end = None;
         self.decide(Cause::WarmedUp, |_| Permitted::default());
         self.warm_up_decided = self.table.as_ref().map_or(Seq(0), AssignmentTable::seq);
         info!(placed = self.counters.placements, "warm-up ended");
@@ -135,10 +203,14 @@ impl Dispatcher {
 
     /// Changes the table in one turn and places whatever dangles then. `cause` is why a dangling config finds a place.
     fn decide(&mut self, cause: Cause, change: impl FnOnce(&mut Turn<'_>) -> Permitted) {
+        if !self.may_decide() {
+            return;
+        }
         let Some(table) = self.table.as_mut() else { return };
         let mut turn = Turn::begin(table);
         let permitted = change(&mut turn);
         if !self.warming_up {
+            turn.drain();
             let dangling: Vec<_> = turn.table().dangling().iter().copied().collect();
             for (key, placement) in place_batch(turn.table(), dangling) {
                 turn.place(key, placement, cause);
@@ -159,7 +231,7 @@ impl Dispatcher {
         self.hand_on(committed);
     }
 
-    /// Counts a decision, and sends it to the disk and to the journal.
+    /// Counts a decision, and sends it to the disk or the followers, and to the journal.
     fn hand_on(&mut self, committed: Committed) {
         for decision in &committed.decisions {
             self.counters.count(decision);
@@ -238,12 +310,15 @@ impl Dispatcher {
     fn restore_nodes(&self) {
         if let Some(table) = self.table.as_ref().filter(|_| self.deciding) {
             let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
-            self.parts.outlets.nodes.post(NodesRestored { nodes });
+            let departing = table.nodes().iter().filter(|(_, node)| !node.presence.is_staying());
+            let departing = departing.map(|(name, node)| (name.clone(), node.presence)).collect();
+            self.parts.outlets.nodes.post(NodesRestored { nodes, departing });
         }
     }
 
     fn tick(&mut self) {
-        if !self.deciding {
+        self.go_on();
+        if !self.may_decide() {
             return;
         }
         let was_on = self.advanced.on();
@@ -279,7 +354,12 @@ impl Dispatcher {
 
     /// Works off one portion of what discovery said, and comes back for the rest.
     fn work_off_discovery(&mut self, context: &mut Context<Self>) {
-        let Some(table) = self.table.as_ref().filter(|_| self.deciding) else { return };
+        if !self.may_decide() {
+            // Told again when dispatching begins or goes on.
+            self.intake.inbox.forget();
+            return;
+        }
+        let Some(table) = &self.table else { return };
         let harvest = self.intake.next(table);
         self.take_in(harvest);
         if !self.intake.inbox.is_empty() && !self.continuing {

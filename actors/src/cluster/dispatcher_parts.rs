@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::lease::Leadership;
 use crate::domain::patch::PatchOptions;
 use crate::domain::world::ServedTable;
 use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
-use crate::kernel::published::Publisher;
+use crate::kernel::published::{Publisher, Reader};
 use crate::messages::journal::RecordDecisions;
 use crate::messages::leader_election::AnnounceLeadership;
 use crate::messages::membership::NodesRestored;
@@ -42,11 +43,11 @@ impl Default for DispatchPolicy {
 /// Whom the `Dispatcher` talks to. It asks nobody: every answer is a message of its own.
 #[derive(Clone)]
 pub struct DispatcherOutlets {
-    /// To `Persistence`.
+    /// To `Persistence` or `Replica`.
     pub load: Outlet<LoadTable>,
-    /// To `Persistence`.
+    /// To `Persistence` or `Replica`.
     pub save: Outlet<SaveDelta>,
-    /// To `Persistence`.
+    /// To `Persistence` or `Replica`.
     pub save_all: Outlet<SaveTable>,
     /// To the `Resolver`.
     pub replay: Outlet<ReplayDiscovery>,
@@ -69,6 +70,8 @@ pub struct DispatcherParts {
     pub policy: DispatchPolicy,
     /// Where agents are answered from. Outlives the actor, so that a restart does not interrupt anybody.
     pub published: Arc<Publisher<ServedTable>>,
+    /// Whether this replica may still decide.
+    pub leadership: Reader<Leadership>,
     /// The others.
     pub outlets: DispatcherOutlets,
 }

@@ -7,13 +7,19 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{info, warn};
 
+use crate::balance::succession::{self, APPEARANCE_GRACE, Candidate, Leaver, Succession};
 use crate::domain::ids::NodeName;
-use crate::domain::liveness::{LivenessPolicy, NodeRecord, Observation, SWEEP_INTERVAL, StallGuard};
+use crate::domain::journal::Cause;
+use crate::domain::liveness::{LivenessPolicy, NodeRecord, Observation, SUSPECT_AFTER, SWEEP_INTERVAL, StallGuard, Verdict};
 use crate::domain::node::NodeFacts;
+use crate::domain::pod_evidence::{PodEvidence, Report, Testimony};
+use crate::domain::world::{Presence, ServedTable};
 use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
+use crate::kernel::published::Reader;
 use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::{LostNode, NodesChanged, NodesWanted};
+use crate::messages::dispatcher::{Departure, LostNode, NodesChanged, NodesWanted};
+use crate::messages::informer::{ObjectsChanged, TellObjects};
 use crate::messages::membership::{Heartbeat, Heartbeats, NodesRestored};
 use crate::supervised;
 
@@ -28,14 +34,31 @@ pub struct MembershipParts {
     pub changes: Outlet<NodesChanged>,
     /// Who knows the nodes of before a restart.
     pub restored: Outlet<NodesWanted>,
+    /// Where it is seen how much a node holds.
+    pub served: Reader<ServedTable>,
+    /// Pods and Kubernetes nodes; `None` where they are not watched.
+    pub watched: Option<WatchedNodes>,
 }
 
-/// Owns node liveness: decides from polls who lives and who is dead.
+/// Where evidence beside heartbeats comes from.
+#[derive(Debug, Clone)]
+pub struct WatchedNodes {
+    /// Namespace of the pods that poll.
+    pub namespace: String,
+    /// Name of the cluster, which node agents may put behind the name of their Kubernetes node; may be empty.
+    pub cluster_name: String,
+    /// Informers that are asked to tell everything after a start; they send [`ObjectsChanged`].
+    pub informers: Vec<Outlet<TellObjects>>,
+}
+
+/// Owns node liveness: decides from polls, pods and Kubernetes nodes who lives, who is on its way out and who is dead.
 ///
-/// Source of truth for nothing persistent: after a restart it relearns from the dispatcher's table and from polls.
+/// Source of truth for nothing persistent: after a restart it relearns from the dispatcher's table, from polls and from informers.
+/// Evidence is taken in on every replica, so that one that is promoted knows at once whose pod is gone.
 pub struct Membership {
     parts: MembershipParts,
     nodes: BTreeMap<NodeName, NodeRecord>,
+    evidence: Option<PodEvidence>,
     stalls: StallGuard,
     duplicates: BTreeSet<NodeName>,
     forgiven_stalls: u64,
@@ -45,11 +68,17 @@ impl Membership {
     /// A membership without nodes.
     #[must_use]
     pub fn new(parts: MembershipParts) -> Self {
-        Self { parts, nodes: BTreeMap::new(), stalls: StallGuard::default(), duplicates: BTreeSet::new(), forgiven_stalls: 0 }
+        let evidence = parts.watched.as_ref().map(|watched| PodEvidence::new(&watched.namespace, &watched.cluster_name));
+        let (stalls, duplicates) = (StallGuard::default(), BTreeSet::new());
+        Self { parts, nodes: BTreeMap::new(), evidence, stalls, duplicates, forgiven_stalls: 0 }
     }
 
     fn now(&self) -> Duration {
         self.parts.clock.monotonic()
+    }
+
+    fn testimony(&self, node: &NodeName, record: &NodeRecord) -> Testimony {
+        self.evidence.as_ref().map_or(Testimony::Unknown, |evidence| evidence.of(node, record.facts().kind))
     }
 
     /// Takes an observation in; tells whether the dispatcher has to know about it.
@@ -72,9 +101,25 @@ impl Membership {
                 seen.push((beat.node, record.facts().clone()));
             }
         }
-        if !seen.is_empty() {
-            self.parts.changes.post(NodesChanged { seen, lost: Vec::new() });
+        if seen.is_empty() {
+            return;
         }
+        let change = NodesChanged { seen, ..NodesChanged::default() };
+        if self.calls_for_judgement(&change.seen) {
+            self.tell(change);
+        } else {
+            self.parts.changes.post(change);
+        }
+    }
+
+    /// Whether somebody waits for one of these nodes, or one of them should not be there.
+    ///
+    /// Why not always judge: a thousand agents may register one by one.
+    fn calls_for_judgement(&self, seen: &[(NodeName, NodeFacts)]) -> bool {
+        let Some(evidence) = &self.evidence else { return false };
+        let leaves = |testimony| matches!(testimony, Testimony::Leaving { .. } | Testimony::Gone { .. });
+        self.nodes.values().any(|record| record.presence() == Presence::HandingOver)
+            || seen.iter().any(|(node, facts)| leaves(evidence.of(node, facts.kind)))
     }
 
     fn sweep(&mut self) {
@@ -90,22 +135,122 @@ impl Membership {
         self.nodes.retain(|node, record| {
             let expired = record.is_expired(now, &policy);
             if expired {
-                lost.push(LostNode { node: node.clone(), silent_for: record.silent_for(now) });
+                let silent_for = record.silent_for(now);
+                lost.push(LostNode { node: node.clone(), silent_for, why: Cause::NodeExpired, successor: None });
             }
             !expired
         });
         self.watch_identities(now);
-        if lost.is_empty() {
-            return;
-        }
         for dead in &lost {
             info!(node = %dead.node, silent_seconds = dead.silent_for.as_secs(), "node expired");
         }
-        if self.nodes.is_empty() {
-            warn!(expired = lost.len(), "no node is left");
+        if let Some(evidence) = &mut self.evidence {
+            evidence.forget_old(now, |node| self.nodes.contains_key(node));
         }
-        // Not to be lost: a node that is forgotten here is not reported again.
-        self.parts.changes.post(NodesChanged { seen: Vec::new(), lost });
+        let some_were_left = !lost.is_empty() || !self.nodes.is_empty();
+        self.tell(NodesChanged { lost, ..NodesChanged::default() });
+        if some_were_left && self.nodes.is_empty() {
+            warn!("no node is left");
+        }
+    }
+
+    /// Adds what follows from the evidence and tells the dispatcher, unless there is nothing to tell.
+    ///
+    /// Not to be lost: a node that is forgotten here is not reported again.
+    fn tell(&mut self, mut change: NodesChanged) {
+        self.judge(&mut change);
+        if !change.is_empty() {
+            self.parts.changes.post(change);
+        }
+    }
+
+    fn judge(&mut self, change: &mut NodesChanged) {
+        let now = self.now();
+        let Some(evidence) = &self.evidence else {
+            // Whoever was on its way out when pods were still watched: nobody will ever say that it is not.
+            let returned = self.nodes.iter_mut().filter(|(_, record)| !record.presence().is_staying());
+            change.returned.extend(returned.map(|(node, record)| {
+                record.set_presence(Presence::Staying);
+                node.clone()
+            }));
+            return;
+        };
+        let mut leaving = Vec::new();
+        for (node, record) in &mut self.nodes {
+            match record.judge(evidence.of(node, record.facts().kind), now) {
+                Verdict::Unchanged => {}
+                Verdict::Returned => {
+                    info!(%node, "node runs again");
+                    record.set_presence(Presence::Staying);
+                    change.returned.push(node.clone());
+                }
+                Verdict::Leaves { running_for, dead } => leaving.push((node.clone(), running_for, dead)),
+            }
+        }
+        if leaving.is_empty() {
+            return;
+        }
+        let successions = self.successions(evidence, &leaving);
+        for ((node, _, dead), succession) in leaving.into_iter().zip(successions) {
+            if let Succession::By(successor) = &succession
+                && let Some(record) = self.nodes.get_mut(successor)
+            {
+                record.set_took_over(true);
+            }
+            if dead {
+                self.bury(node, succession, now, change);
+            } else {
+                self.see_off(node, succession, change);
+            }
+        }
+    }
+
+    /// Who takes over the sets of these nodes.
+    fn successions(&self, evidence: &PodEvidence, leaving: &[(NodeName, Option<Duration>, bool)]) -> Vec<Succession> {
+        let now = self.now();
+        let served = self.parts.served.peek();
+        let held = |node: &NodeName| served.nodes.get(node).map_or(0, |entry| entry.view.configs.len());
+        let leavers: Vec<_> = leaving
+            .iter()
+            .filter_map(|(node, leaving_for, _)| {
+                let kind = self.nodes.get(node)?.facts().kind;
+                Some(Leaver { node, kind, lineage: evidence.lineage(node), held: held(node), leaving_for: *leaving_for })
+            })
+            .collect();
+        let fit = |(node, record): &(&NodeName, &NodeRecord)| {
+            let runs = matches!(evidence.of(node, record.facts().kind), Testimony::Running { .. });
+            runs && record.presence().is_staying() && !record.took_over() && record.silent_for(now) <= SUSPECT_AFTER
+        };
+        let candidates: Vec<_> = self
+            .nodes
+            .iter()
+            .filter(fit)
+            .filter_map(|(node, record)| {
+                let lineage = evidence.lineage(node)?;
+                Some(Candidate { node, kind: record.facts().kind, lineage, held: held(node), registered_at: record.registered_at() })
+            })
+            .collect();
+        succession::successions(&leavers, &candidates, &evidence.awaited(|name| self.nodes.contains_key(name)))
+    }
+
+    /// A node whose pod is gone.
+    fn bury(&mut self, node: NodeName, succession: Succession, now: Duration, change: &mut NodesChanged) {
+        let silent_for = self.nodes.remove(&node).map_or(Duration::ZERO, |record| record.silent_for(now));
+        let successor = match succession {
+            Succession::By(successor) => Some(successor),
+            Succession::Awaited | Succession::Nobody => None,
+        };
+        info!(%node, ?successor, "node is gone, its pod or Kubernetes node was deleted");
+        change.lost.push(LostNode { node, silent_for, why: Cause::NodeDeleted, successor });
+    }
+
+    /// A node whose pod terminates, or one that polls although its pod is gone.
+    fn see_off(&mut self, node: NodeName, succession: Succession, change: &mut NodesChanged) {
+        let presence = if succession == Succession::Awaited { Presence::HandingOver } else { Presence::Draining };
+        if self.nodes.get_mut(&node).is_some_and(|record| record.set_presence(presence)) {
+            info!(%node, ?succession, "node is on its way out");
+            change.departing.push(Departure { node, succession });
+        }
     }
 
     /// Warns once for each name under which two agents poll, until one of them is gone.
@@ -128,6 +273,9 @@ impl Actor for Membership {
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(SWEEP_INTERVAL, |membership, _| membership.sweep());
         self.parts.restored.post(NodesWanted);
+        for informer in self.parts.watched.iter().flat_map(|watched| &watched.informers) {
+            informer.post(TellObjects);
+        }
     }
 }
 
@@ -141,7 +289,10 @@ impl Observed for Membership {
             .iter()
             .map(|(node, record)| {
                 let facts = record.facts();
+                let testimony = self.testimony(node, record);
                 let state = serde_json::json!({
+                    "state": record.state(testimony, now),
+                    "presence": record.presence(),
                     "kind": facts.kind,
                     "address": facts.address,
                     "silent_seconds": record.silent_for(now).as_secs_f64(),
@@ -150,7 +301,13 @@ impl Observed for Membership {
                 (node.as_str(), state)
             })
             .collect();
-        serde_json::json!({ "nodes": nodes, "duplicates": self.duplicates, "forgiven_stalls": self.forgiven_stalls })
+        serde_json::json!({
+            "nodes": nodes,
+            "duplicates": self.duplicates,
+            "forgiven_stalls": self.forgiven_stalls,
+            "pods_synced": self.evidence.as_ref().map(|evidence| evidence.synced().0),
+            "kubernetes_nodes_synced": self.evidence.as_ref().map(|evidence| evidence.synced().1),
+        })
     }
 }
 
@@ -183,10 +340,31 @@ impl Handler<NodesRestored> for Membership {
             }
             known_there.insert(node, facts);
         }
+        for (node, record) in &mut self.nodes {
+            // What the dispatcher did not take in counts as not told.
+            record.set_presence(restored.departing.get(node).copied().unwrap_or_default());
+            record.set_took_over(false);
+        }
         let differs = |(node, record): &(&NodeName, &NodeRecord)| known_there.get(*node) != Some(record.facts());
         let seen: Vec<_> = self.nodes.iter().filter(differs).map(|(node, record)| (node.clone(), record.facts().clone())).collect();
-        if !seen.is_empty() {
-            self.parts.changes.post(NodesChanged { seen, lost: Vec::new() });
+        self.tell(NodesChanged { seen, ..NodesChanged::default() });
+    }
+}
+
+impl Handler<ObjectsChanged> for Membership {
+    type Result = ();
+
+    fn handle(&mut self, objects: ObjectsChanged, context: &mut Context<Self>) {
+        let now = self.now();
+        let Some(evidence) = &mut self.evidence else { return };
+        let ObjectsChanged { kind, reset, applied, gone, synced } = objects;
+        if !evidence.take_in(&Report { kind, reset, applied: &applied, gone: &gone, synced }, now) {
+            return;
+        }
+        self.tell(NodesChanged::default());
+        if self.nodes.values().any(|record| record.presence() == Presence::HandingOver) {
+            // The sweeps would see it too, but up to a second later.
+            context.run_later(APPEARANCE_GRACE, |membership, _| membership.tell(NodesChanged::default()));
         }
     }
 }
@@ -198,6 +376,7 @@ mod tests {
     use super::*;
     use crate::domain::node::CheckCompatibility;
     use crate::domain::world::NodeKind;
+    use crate::kernel::published::Publisher;
     use crate::kernel::universe;
 
     /// A clock that also runs while nobody gets a turn.
@@ -226,6 +405,8 @@ mod tests {
                 policy: LivenessPolicy::default(),
                 changes,
                 restored: universe.recorder("restored").0,
+                served: Publisher::new(ServedTable::default()).reader(),
+                watched: None,
             };
             let membership = universe.start("membership", move || Membership::new(parts.clone()));
             let compatibility = CheckCompatibility::default();

@@ -11,5 +11,6 @@ pub mod leader_election;
 pub mod membership;
 pub mod metadata_mapper;
 pub mod persistence;
+pub mod replica;
 mod waiting_polls;
 pub mod wiring;

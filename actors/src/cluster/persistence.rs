@@ -141,7 +141,9 @@ impl Persistence {
         }
         self.wanted = false;
         // Not to be lost: without a table the dispatcher decides nothing.
-        self.parts.loaded.post(TableLoaded { table: Box::new(self.mirror.clone()), restored: self.restored });
+        let table = Box::new(self.mirror.clone());
+        // What discovery knew is not kept on disk. Nobody else writes there, so the table is that of any term.
+        self.parts.loaded.post(TableLoaded { table, restored: self.restored, discovery_synced: false, epoch: None });
     }
 
     fn take_in(&mut self, delta: Arc<TableDelta>) {

@@ -29,6 +29,11 @@ impl WaitingPolls {
         answered
     }
 
+    /// Gives up on every poll: whoever asked is told that nobody here knows.
+    pub(crate) fn give_up(&mut self) {
+        self.polls.clear();
+    }
+
     /// Answers every poll for which `reply` has an answer now.
     pub(crate) fn answer(&mut self, reply: impl Fn(&NodeName, i64) -> Option<PollReply>) {
         let ready: Vec<_> = self.polls.iter().filter_map(|(node, poll)| Some((node.clone(), reply(node, poll.last_change)?))).collect();

@@ -6,8 +6,9 @@ use crate::cluster::dispatcher::Dispatcher;
 use crate::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use crate::cluster::journal::Journal;
 use crate::cluster::leader_election::{Election, LeaderElection, LeaderElectionParts};
-use crate::cluster::membership::{Membership, MembershipParts};
+use crate::cluster::membership::{Membership, MembershipParts, WatchedNodes};
 use crate::cluster::persistence::{Persistence, PersistenceParts};
+use crate::cluster::replica::{Replica, ReplicaParts};
 use crate::domain::lease::Leadership;
 use crate::domain::liveness::LivenessPolicy;
 use crate::domain::patch::PatchOptions;
@@ -17,7 +18,23 @@ use crate::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use crate::kernel::published::Publisher;
 use crate::kernel::supervisor::Kernel;
 use crate::messages::resolver::ReplayDiscovery;
-use crate::ports::AssignmentStore;
+use crate::ports::{AssignmentStore, ReplicaClient, SnapshotStore};
+
+/// Where the assignment is kept beside the dispatcher.
+#[derive(Clone)]
+pub enum Storage {
+    /// On the own disk: nobody else decides.
+    Local(Arc<dyn AssignmentStore>),
+    /// On the other replicas.
+    Replicated {
+        /// Identity of this replica, as in the lock.
+        identity: String,
+        /// The way to the others.
+        client: Arc<dyn ReplicaClient>,
+        /// For the case that all replicas end; `None` = nothing is kept for it.
+        snapshots: Option<Arc<dyn SnapshotStore>>,
+    },
+}
 
 /// What dispatching needs from outside.
 #[derive(Clone)]
@@ -28,8 +45,8 @@ pub struct DispatchingParts {
     pub patch: Arc<PatchOptions>,
     /// Rules, among them the expiration of nodes.
     pub policy: DispatchPolicy,
-    /// The disk.
-    pub store: Arc<dyn AssignmentStore>,
+    /// Disk or replicas.
+    pub storage: Storage,
     /// How it is decided whether this replica leads.
     pub election: Election,
     /// Where everybody reads whether this replica leads.
@@ -38,6 +55,8 @@ pub struct DispatchingParts {
     pub published: Arc<Publisher<ServedTable>>,
     /// To the `Resolver`.
     pub replay: Outlet<ReplayDiscovery>,
+    /// Pods and Kubernetes nodes as evidence about nodes; `None` where they are not watched.
+    pub watched: Option<WatchedNodes>,
 }
 
 /// Handles of the dispatching actors. Made first, so that others can hold them before anything runs.
@@ -49,8 +68,10 @@ pub struct Dispatching {
     pub membership: Handle<Membership>,
     /// Knows whether this replica leads.
     pub leader_election: Handle<LeaderElection>,
-    /// Keeps the assignment.
+    /// Keeps the assignment on disk; runs with [`Storage::Local`] only.
     pub persistence: Handle<Persistence>,
+    /// Keeps the assignment on every replica; runs with [`Storage::Replicated`] only.
+    pub replica: Handle<Replica>,
     /// Remembers why.
     pub journal: Handle<Journal>,
 }
@@ -62,6 +83,7 @@ impl Default for Dispatching {
             membership: Handle::new("Membership"),
             leader_election: Handle::new("LeaderElection"),
             persistence: Handle::new("Persistence"),
+            replica: Handle::new("Replica"),
             journal: Handle::new("Journal"),
         }
     }
@@ -72,24 +94,50 @@ impl Dispatching {
     pub fn start(&self, kernel: &Kernel, parts: DispatchingParts) {
         let storage = kernel.one_for_one("assignment-storage", None);
         storage.child(&self.journal, STATE_OWNER_CAPACITY, Journal::default);
-        let persistence = PersistenceParts {
-            store: parts.store,
-            loaded: self.dispatcher.outlet(),
-            saved: self.dispatcher.outlet(),
-            started: self.dispatcher.outlet(),
+        let mut listeners = vec![self.dispatcher.outlet()];
+        let (load, save, save_all) = match parts.storage {
+            Storage::Local(store) => {
+                let persistence = PersistenceParts {
+                    store,
+                    loaded: self.dispatcher.outlet(),
+                    saved: self.dispatcher.outlet(),
+                    started: self.dispatcher.outlet(),
+                };
+                storage.child(&self.persistence, STATE_OWNER_CAPACITY, move || Persistence::new(persistence.clone()));
+                (self.persistence.outlet(), self.persistence.outlet(), self.persistence.outlet())
+            }
+            Storage::Replicated { identity, client, snapshots } => {
+                let replica = ReplicaParts {
+                    clock: Arc::clone(&parts.clock),
+                    identity,
+                    client,
+                    snapshots,
+                    served: parts.published.reader(),
+                    leadership: parts.leadership.reader(),
+                    loaded: self.dispatcher.outlet(),
+                    saved: self.dispatcher.outlet(),
+                    started: self.dispatcher.outlet(),
+                    announce: self.leader_election.outlet(),
+                    epochs: self.leader_election.outlet(),
+                };
+                storage.child(&self.replica, STATE_OWNER_CAPACITY, move || Replica::new(replica.clone()));
+                listeners.push(self.replica.outlet());
+                (self.replica.outlet(), self.replica.outlet(), self.replica.outlet())
+            }
         };
-        storage.child(&self.persistence, STATE_OWNER_CAPACITY, move || Persistence::new(persistence.clone()));
 
         let assignment = kernel.group("assignment", None);
+        let served = parts.published.reader();
         let dispatcher = DispatcherParts {
             clock: Arc::clone(&parts.clock),
             patch: parts.patch,
             policy: parts.policy,
             published: parts.published,
+            leadership: parts.leadership.reader(),
             outlets: DispatcherOutlets {
-                load: self.persistence.outlet(),
-                save: self.persistence.outlet(),
-                save_all: self.persistence.outlet(),
+                load,
+                save,
+                save_all,
                 replay: parts.replay,
                 nodes: self.membership.outlet(),
                 leadership: self.leader_election.outlet(),
@@ -102,14 +150,12 @@ impl Dispatching {
             policy: LivenessPolicy { expiration: parts.policy.node_expiration },
             changes: self.dispatcher.outlet(),
             restored: self.dispatcher.outlet(),
+            served,
+            watched: parts.watched,
         };
         assignment.child(&self.membership, STATE_OWNER_CAPACITY, move || Membership::new(membership.clone()));
-        let election = LeaderElectionParts {
-            clock: parts.clock,
-            election: parts.election,
-            published: parts.leadership,
-            subscribers: vec![self.dispatcher.outlet()],
-        };
+        let election =
+            LeaderElectionParts { clock: parts.clock, election: parts.election, published: parts.leadership, subscribers: listeners };
         assignment.child(&self.leader_election, STATE_OWNER_CAPACITY, move || LeaderElection::new(election.clone()));
     }
 }

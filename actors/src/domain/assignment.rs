@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::config::DispatchedConfig;
 use crate::domain::ids::{ConfigKey, Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
 use crate::domain::node::NodeFacts;
-use crate::domain::world::DanglingReason;
+use crate::domain::world::{DanglingReason, Presence};
 
 /// Where a config is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct NodeRow {
     pub stamp: Stamp,
     /// What it told about itself.
     pub facts: NodeFacts,
+    /// Whether it is on its way out. Kept here so that a promoted replica and a restarted server place nothing on it.
+    pub presence: Presence,
 }
 
 /// Everything one turn changed, as the states after it. Applying it twice changes nothing more.
@@ -184,6 +186,18 @@ impl AssignmentTable {
             return Some(&row.config);
         }
         self.endpoint(key).map(|(_, config)| config)
+    }
+
+    /// Whether a node that stays may run a check of this name.
+    #[must_use]
+    pub fn somebody_stays_for(&self, check_name: &str) -> bool {
+        self.nodes.values().any(|node| node.presence.is_staying() && node.facts.may_run(check_name))
+    }
+
+    /// The configs that draining nodes hold although a node that stays may run them.
+    pub fn to_drain(&self) -> impl Iterator<Item = &Arc<DispatchedConfig>> + '_ {
+        let draining = self.nodes.iter().filter(|(_, node)| node.presence == Presence::Draining);
+        draining.flat_map(|(name, _)| self.configs_of(name)).filter(|config| self.somebody_stays_for(&config.config.name))
     }
 
     /// Keys of all configs and endpoint checks.

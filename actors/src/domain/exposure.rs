@@ -127,7 +127,7 @@ impl Exposure {
 fn entry(table: &AssignmentTable, name: &NodeName, newest: Option<Arc<NodeView>>) -> Option<NodeEntry> {
     let node = table.nodes().get(name)?;
     let view = newest.filter(|view| view.stamp == node.stamp).unwrap_or_else(|| Arc::new(view(node.stamp, table.configs_of(name))));
-    Some(NodeEntry { kind: node.facts.kind, address: node.facts.address.clone(), view })
+    Some(NodeEntry { kind: node.facts.kind, address: node.facts.address.clone(), presence: node.presence, view })
 }
 
 fn endpoint_view(table: &AssignmentTable, node: &KubernetesNodeName) -> Option<Arc<NodeView>> {

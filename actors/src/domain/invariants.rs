@@ -10,7 +10,7 @@ use crate::domain::assignment::{AssignmentTable, NodeRow, Placement, Row};
 use crate::domain::exposure::Exposure;
 use crate::domain::ids::{ConfigKey, NodeName, Seq};
 use crate::domain::turn::Committed;
-use crate::domain::world::{DanglingReason, ServedTable, Standing};
+use crate::domain::world::{DanglingReason, Presence, ServedTable, Standing};
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,19 +75,24 @@ pub fn check_table(table: &AssignmentTable) -> Vec<Violation> {
     violations
 }
 
-/// Invariant 5: while the replica dispatches, nothing dangles that could be placed, and the reason given is the true one.
+/// Invariant 5: while the replica dispatches, nothing dangles that could be placed, the reason given is the true one, and draining
+/// nodes hold only what nobody else may run.
 #[must_use]
 pub fn check_planned(table: &AssignmentTable) -> Vec<Violation> {
     let mut violations = Vec::new();
     for row in table.dangling().iter().filter_map(|key| table.rows().get(key)) {
         let Placement::Dangling(reason) = row.placement else { continue };
         let expected = if table.nodes().is_empty() { DanglingReason::NoNode } else { DanglingReason::NoEligibleNode };
-        let place = table.nodes().iter().find(|(_, node)| node.facts.may_run(&row.config.config.name));
+        let stays = |node: &&NodeRow| node.presence.is_staying() && node.facts.may_run(&row.config.config.name);
+        let place = table.nodes().iter().find(|(_, node)| stays(node));
         if let Some((name, _)) = place {
             violations.push(broken("nothing_left_to_plan", format!("config {} dangles, {name} could run it", row.config.key)));
         } else if reason != expected {
             violations.push(broken("dangling_reason", format!("config {} dangles for {reason:?}, not {expected:?}", row.config.key)));
         }
+    }
+    for config in table.to_drain() {
+        violations.push(broken("draining_is_drained", format!("config {} is on a draining node, another one may run it", config.key)));
     }
     violations
 }
@@ -124,9 +129,12 @@ pub fn check_turn(table: &AssignmentTable, committed: &Committed, permitted: &Pe
         };
         if let Some(owner) = before.placement.owner()
             && after.placement.owner() != Some(owner)
-            && table.nodes().get(owner).is_some_and(|node| node.facts.may_run(&before.config.config.name))
+            && table
+                .nodes()
+                .get(owner)
+                .is_some_and(|node| node.presence != Presence::Draining && node.facts.may_run(&before.config.config.name))
         {
-            violations.push(broken("moves_only_orphans", format!("config {key} left {owner}, which lives and may run it")));
+            violations.push(broken("moves_only_orphans", format!("config {key} left {owner}, which stays and may run it")));
         }
     }
     if committed.delta.epoch != table.epoch() || committed.delta.seq != table.seq() {

@@ -27,6 +27,12 @@ pub enum Cause {
     Updated,
     /// Discovery lost it.
     Removed,
+    /// Its owner is on its way out, for example because its pod is terminating.
+    NodeDraining,
+    /// The pod or the Kubernetes node of its owner is gone.
+    NodeDeleted,
+    /// It went with all of its owner's set to the pod that replaces its owner's pod.
+    Succeeded,
 }
 
 impl Cause {
@@ -41,6 +47,9 @@ impl Cause {
             Self::WarmedUp => "warmed_up",
             Self::Updated => "updated",
             Self::Removed => "removed",
+            Self::NodeDraining => "node_draining",
+            Self::NodeDeleted => "node_deleted",
+            Self::Succeeded => "succeeded",
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::domain::node::NodeFacts;
+use crate::domain::pod_evidence::Testimony;
+use crate::domain::world::Presence;
 
 /// Time without a heartbeat after which a node is dead if no other evidence exists.
 ///
@@ -14,6 +18,9 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A sweep that comes later than this after the one before means that we were stalled, not the agents.
 pub const STALL_LIMIT: Duration = Duration::from_secs(3);
+
+/// Silence after which a node is suspect: a poll that is 8 s late. Only shown, nothing follows from it.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(18);
 
 /// An address that returns within this time belongs to a second agent with the same name.
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(60);
@@ -47,6 +54,34 @@ pub struct DuplicateIdentity {
     pub addresses: [String; 2],
 }
 
+/// How a node looks to operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It polls.
+    Alive,
+    /// Its poll is late, or its pod is not ready.
+    Suspect,
+    /// It is on its way out.
+    Draining,
+}
+
+/// What follows from the evidence about a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing new.
+    Unchanged,
+    /// It was on its way out and is a new incarnation now.
+    Returned,
+    /// It leaves and holds configs that may be needed elsewhere.
+    Leaves {
+        /// Since when, if its pod still runs; then it may keep its set a moment longer.
+        running_for: Option<Duration>,
+        /// It is dead: its pod is gone and nothing was heard of it since.
+        dead: bool,
+    },
+}
+
 #[derive(Debug, Clone)]
 struct FormerAddress {
     address: String,
@@ -57,7 +92,10 @@ struct FormerAddress {
 #[derive(Debug, Clone)]
 pub struct NodeRecord {
     facts: NodeFacts,
+    registered_at: Duration,
     last_heartbeat_at: Duration,
+    presence: Presence,
+    took_over: bool,
     former_address: Option<FormerAddress>,
     alternated_at: Option<Duration>,
 }
@@ -66,7 +104,15 @@ impl NodeRecord {
     /// A node that was just seen, or counts as just seen because it was restored.
     #[must_use]
     pub fn new(seen: Observation) -> Self {
-        Self { facts: seen.facts, last_heartbeat_at: seen.at, former_address: None, alternated_at: None }
+        Self {
+            facts: seen.facts,
+            registered_at: seen.at,
+            last_heartbeat_at: seen.at,
+            presence: Presence::Staying,
+            took_over: false,
+            former_address: None,
+            alternated_at: None,
+        }
     }
 
     /// Takes a poll in. Returns whether the facts changed.
@@ -100,6 +146,62 @@ impl NodeRecord {
     pub fn restore(&mut self, saved: &NodeFacts) {
         if self.facts.address.is_empty() {
             self.facts.address.clone_from(&saved.address);
+        }
+    }
+
+    /// What follows from what its pod or Kubernetes node says. Source: cluster-checks 16.10.
+    ///
+    /// A node that polls although its pod is gone is not dead, but on its way out: it has to be told that its set is empty, and must
+    /// get nothing more until it is silent.
+    #[must_use]
+    pub fn judge(&self, testimony: Testimony, now: Duration) -> Verdict {
+        let drained = self.presence == Presence::Draining;
+        match testimony {
+            Testimony::Running { .. } if !self.presence.is_staying() => Verdict::Returned,
+            Testimony::Leaving { since } if !drained => Verdict::Leaves { running_for: Some(now.saturating_sub(since)), dead: false },
+            Testimony::Gone { at } if self.last_heartbeat_at <= at => Verdict::Leaves { running_for: None, dead: true },
+            Testimony::Gone { .. } if !drained => Verdict::Leaves { running_for: None, dead: false },
+            _ => Verdict::Unchanged,
+        }
+    }
+
+    /// Whether it is on its way out, as the dispatcher was told last.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        self.presence
+    }
+
+    /// Notes what the dispatcher is told. Returns whether that is new.
+    pub fn set_presence(&mut self, presence: Presence) -> bool {
+        std::mem::replace(&mut self.presence, presence) != presence
+    }
+
+    /// Whether it was named as a successor, and so takes over no second set.
+    #[must_use]
+    pub fn took_over(&self) -> bool {
+        self.took_over
+    }
+
+    /// Notes whether it was named as a successor.
+    pub fn set_took_over(&mut self, took_over: bool) {
+        self.took_over = took_over;
+    }
+
+    /// When it was seen first. Monotonic.
+    #[must_use]
+    pub fn registered_at(&self) -> Duration {
+        self.registered_at
+    }
+
+    /// How it looks to operators. Source: style 9.6, suspect.
+    #[must_use]
+    pub fn state(&self, testimony: Testimony, now: Duration) -> NodeState {
+        if !self.presence.is_staying() {
+            NodeState::Draining
+        } else if self.silent_for(now) > SUSPECT_AFTER || testimony == (Testimony::Running { ready: false }) {
+            NodeState::Suspect
+        } else {
+            NodeState::Alive
         }
     }
 
@@ -183,6 +285,35 @@ mod tests {
         assert!(record.observe(poll("10.0.0.2", 10)));
         assert!(!record.observe(poll("", 20)));
         assert_eq!(record.facts().address, "10.0.0.2");
+    }
+
+    #[test]
+    fn the_end_of_a_pod_is_the_end_of_its_node_unless_it_polls_on() {
+        let seconds = Duration::from_secs;
+        let mut record = NodeRecord::new(poll("", 10));
+        let judge = |record: &NodeRecord, testimony| record.judge(testimony, seconds(20));
+        let (leaving, gone) = (Testimony::Leaving { since: seconds(15) }, Testimony::Gone { at: seconds(15) });
+        for nothing in [Testimony::Unknown, Testimony::Running { ready: true }, Testimony::Running { ready: false }] {
+            assert_eq!(judge(&record, nothing), Verdict::Unchanged);
+        }
+        assert_eq!(judge(&record, leaving), Verdict::Leaves { running_for: Some(seconds(5)), dead: false });
+        assert_eq!(judge(&record, gone), Verdict::Leaves { running_for: None, dead: true });
+        record.observe(poll("", 16));
+        assert_eq!(judge(&record, gone), Verdict::Leaves { running_for: None, dead: false });
+        record.set_presence(Presence::Draining);
+        for nothing in [Testimony::Unknown, leaving, gone] {
+            assert_eq!(judge(&record, nothing), Verdict::Unchanged, "it does not flap back");
+        }
+        assert_eq!(judge(&record, Testimony::Running { ready: false }), Verdict::Returned);
+    }
+
+    #[test]
+    fn a_late_poll_and_a_pod_that_is_not_ready_are_suspect() {
+        let record = NodeRecord::new(poll("", 0));
+        let state = |testimony, at| record.state(testimony, Duration::from_secs(at));
+        assert_eq!(state(Testimony::Unknown, 18), NodeState::Alive);
+        assert_eq!(state(Testimony::Unknown, 19), NodeState::Suspect);
+        assert_eq!(state(Testimony::Running { ready: false }, 1), NodeState::Suspect);
     }
 
     #[test]

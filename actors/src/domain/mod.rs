@@ -29,12 +29,17 @@ pub mod metric_name;
 pub mod node;
 pub mod patch;
 pub mod payload_queue;
+pub mod pod_evidence;
 pub mod provider_state;
+pub mod replication;
 pub mod run_stats;
 pub mod sample_state;
 pub mod sampler;
 pub mod samples;
 pub mod scrub;
+pub mod secret;
+pub mod secrets;
+
 pub mod sketch;
 pub mod snapshot;
 pub mod stamp;

@@ -8,7 +8,13 @@
 //! frame    payload length (u32), CRC-32 of the payload (u32), CRC-32 of these first 8 bytes (u32), payload (bincode)
 //! ```
 //!
+//! Format 1 knew nothing of nodes on their way out (`snapshot/format_1.rs`); in format 2 each node says whether it is one.
+//!
 //! Why the second checksum: a flipped bit in a length would otherwise look like a write that was cut off.
+
+mod format_1;
+
+use serde::de::DeserializeOwned;
 
 use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::ids::{Epoch, Seq, Stamp};
@@ -16,7 +22,10 @@ use crate::domain::ids::{Epoch, Seq, Stamp};
 const MAGIC: &[u8; 8] = b"MUSTERAT";
 
 /// Format that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The oldest format that this program reads.
+const OLDEST_FORMAT: u32 = 1;
 
 /// Length of the header in bytes.
 pub const HEADER_BYTES: usize = 12;
@@ -84,6 +93,8 @@ pub enum Ending {
 /// What a file holds, up to the first frame that cannot be used.
 #[derive(Debug)]
 pub struct Contents {
+    /// Format of the file. To an older one nothing may be appended: a file has one format.
+    pub format: u32,
     /// The deltas in file order.
     pub deltas: Vec<TableDelta>,
     /// Length of the good part, header included.
@@ -125,28 +136,28 @@ pub fn frame(delta: &TableDelta) -> Result<Vec<u8>, EncodeError> {
 ///
 /// Errors: [`HeaderError`]. Damage further on is no error but an [`Ending`].
 pub fn read(bytes: &[u8]) -> Result<Contents, HeaderError> {
-    let expected = header();
     let Some((found, mut rest)) = bytes.split_at_checked(HEADER_BYTES) else {
-        if !expected.starts_with(bytes) && bytes.iter().any(|byte| *byte != 0) {
+        let mark = &bytes[..bytes.len().min(MAGIC.len())];
+        if !MAGIC.starts_with(mark) && bytes.iter().any(|byte| *byte != 0) {
             return Err(HeaderError::NotOurs);
         }
         let ending = if bytes.is_empty() { Ending::Clean } else { Ending::Torn { bytes: bytes.len() } };
-        return Ok(Contents { deltas: Vec::new(), good_bytes: 0, ending });
+        return Ok(Contents { format: FORMAT_VERSION, deltas: Vec::new(), good_bytes: 0, ending });
     };
     let (magic, version) = found.split_at(MAGIC.len());
     if magic != MAGIC {
         return Err(HeaderError::NotOurs);
     }
-    let version = version.try_into().map_or(0, u32::from_le_bytes);
-    if version > FORMAT_VERSION {
-        return Err(HeaderError::FromTheFuture { found: version });
+    let format = version.try_into().map_or(0, u32::from_le_bytes);
+    if format > FORMAT_VERSION {
+        return Err(HeaderError::FromTheFuture { found: format });
     }
-    if version != FORMAT_VERSION {
+    if format < OLDEST_FORMAT {
         return Err(HeaderError::NotOurs);
     }
     let mut deltas = Vec::new();
     let ending = loop {
-        match next_frame(rest) {
+        match next_frame(rest, format) {
             Frame::End => break Ending::Clean,
             Frame::Whole(delta, after) => {
                 deltas.push(*delta);
@@ -156,7 +167,7 @@ pub fn read(bytes: &[u8]) -> Result<Contents, HeaderError> {
             Frame::Damaged => break Ending::Damaged { bytes: rest.len() },
         }
     };
-    Ok(Contents { deltas, good_bytes: bytes.len() - rest.len(), ending })
+    Ok(Contents { format, deltas, good_bytes: bytes.len() - rest.len(), ending })
 }
 
 enum Frame<'a> {
@@ -166,7 +177,7 @@ enum Frame<'a> {
     Damaged,
 }
 
-fn next_frame(bytes: &[u8]) -> Frame<'_> {
+fn next_frame(bytes: &[u8], format: u32) -> Frame<'_> {
     if bytes.is_empty() {
         return Frame::End;
     }
@@ -188,10 +199,36 @@ fn next_frame(bytes: &[u8]) -> Frame<'_> {
     if crc32fast::hash(payload) != payload_check {
         return Frame::Damaged;
     }
-    match bincode::serde::decode_from_slice::<TableDelta, _>(payload, bincode::config::standard()) {
-        Ok((delta, used)) if used == payload.len() => Frame::Whole(Box::new(delta), rest),
-        _ => Frame::Damaged,
-    }
+    let delta = if format == FORMAT_VERSION { decode(payload) } else { decode::<format_1::TableDelta>(payload).map(TableDelta::from) };
+    delta.map_or(Frame::Damaged, |delta| Frame::Whole(Box::new(delta), rest))
+}
+
+fn decode<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
+    let (value, used) = bincode::serde::decode_from_slice(payload, bincode::config::standard()).ok()?;
+    (used == payload.len()).then_some(value)
+}
+
+/// The deltas of a file of which every byte is good; `None` if there is anything else.
+#[must_use]
+pub fn read_all(bytes: &[u8]) -> Option<Vec<TableDelta>> {
+    let contents = read(bytes).ok()?;
+    (contents.ending == Ending::Clean && contents.good_bytes >= HEADER_BYTES).then_some(contents.deltas)
+}
+
+/// A whole table as a snapshot.
+///
+/// Errors: [`EncodeError`].
+pub fn whole(table: &AssignmentTable) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = header().to_vec();
+    bytes.extend(frame(&table.to_delta())?);
+    Ok(bytes)
+}
+
+/// The table of a snapshot as [`whole`] writes it; `None` if the bytes are damaged, cut off or something else.
+#[must_use]
+pub fn read_whole(bytes: &[u8]) -> Option<AssignmentTable> {
+    let deltas = read_all(bytes)?;
+    (deltas.len() == 1).then(|| replay(Some(&deltas), &[]))
 }
 
 /// Puts a snapshot and the log after it together.

@@ -9,7 +9,7 @@ use crate::domain::ids::{ConfigKey, Epoch, KubernetesNodeName, NodeName, Seq};
 use crate::domain::journal::{Cause, Decision};
 use crate::domain::node::NodeFacts;
 use crate::domain::stamp::next_stamp;
-use crate::domain::world::DanglingReason;
+use crate::domain::world::{DanglingReason, Presence};
 
 /// What putting a config did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +114,28 @@ impl<'a> Turn<'a> {
         // A node that left and came back within one turn continues its stamp: it never left as far as anybody can see.
         let left_in_this_turn = self.nodes_before.get(name).and_then(Option::as_ref).map(|node| node.stamp);
         let stamp = known.map(|node| node.stamp).or(left_in_this_turn).unwrap_or_default();
-        let before = self.table.nodes.insert(name.clone(), NodeRow { stamp, facts });
+        let presence = known.map(|node| node.presence).unwrap_or_default();
+        let before = self.table.nodes.insert(name.clone(), NodeRow { stamp, facts, presence });
         self.nodes_before.entry(name.clone()).or_insert(before);
         joined
+    }
+
+    /// Marks a node as staying or on its way out; nothing happens to one that is not known.
+    pub fn set_presence(&mut self, name: &NodeName, presence: Presence) {
+        if let Some(node) = self.table.nodes.get_mut(name)
+            && node.presence != presence
+        {
+            self.nodes_before.entry(name.clone()).or_insert_with(|| Some(node.clone()));
+            node.presence = presence;
+        }
+    }
+
+    /// Takes from draining nodes what a node that stays may run; it dangles until it is placed.
+    pub fn drain(&mut self) {
+        let keys: Vec<_> = self.table.to_drain().map(|config| config.key).collect();
+        for key in keys {
+            self.place(key, Placement::Dangling(DanglingReason::NoEligibleNode), Cause::NodeDraining);
+        }
     }
 
     /// Forgets a node; its configs dangle until they are placed. Returns their keys.

@@ -47,6 +47,27 @@ impl NodeKind {
     }
 }
 
+/// Whether a registered node goes on holding configs. A verdict on it, not told by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// It stays.
+    #[default]
+    Staying,
+    /// It is on its way out. It keeps its set a moment longer, because its successor is about to register, and gets nothing more.
+    HandingOver,
+    /// It is on its way out. It keeps only what no node that stays may run, and gets nothing more.
+    Draining,
+}
+
+impl Presence {
+    /// Whether it may get configs.
+    #[must_use]
+    pub fn is_staying(self) -> bool {
+        self == Self::Staying
+    }
+}
+
 /// Whether this replica may answer for the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,6 +122,8 @@ pub struct NodeEntry {
     pub kind: NodeKind,
     /// Address from `X-Real-Ip`, empty when unknown.
     pub address: String,
+    /// Whether it is on its way out.
+    pub presence: Presence,
     /// Exposed set and stamp.
     pub view: Arc<NodeView>,
 }
@@ -161,6 +184,8 @@ pub struct DispatcherCounters {
     pub moves: BTreeMap<Cause, u64>,
     /// Nodes that expired.
     pub expired_nodes: u64,
+    /// Nodes whose pod or Kubernetes node is gone.
+    pub deleted_nodes: u64,
     /// Discovered configs that could not be patched.
     pub patch_failures: u64,
     /// Messages of an older epoch that were dropped.

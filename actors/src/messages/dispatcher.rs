@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use actix::Message;
 
+use crate::balance::succession::Succession;
 use crate::domain::assignment::AssignmentTable;
 use crate::domain::config::CheckConfig;
 use crate::domain::ids::{ConfigKey, Epoch, NodeName, Seq, Stamp};
+use crate::domain::journal::Cause;
 use crate::domain::lease::Role;
 use crate::domain::node::NodeFacts;
 use crate::domain::world::Standing;
@@ -73,8 +75,29 @@ pub struct DiscoverySynced {
 pub struct NodesChanged {
     /// Nodes that are new or have new facts.
     pub seen: Vec<(NodeName, NodeFacts)>,
-    /// Nodes that expired.
+    /// Nodes that are dead.
     pub lost: Vec<LostNode>,
+    /// Nodes that are on their way out.
+    pub departing: Vec<Departure>,
+    /// Nodes that were on their way out and are not any more: another pod of the same name runs.
+    pub returned: Vec<NodeName>,
+}
+
+impl NodesChanged {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty() && self.lost.is_empty() && self.departing.is_empty() && self.returned.is_empty()
+    }
+}
+
+/// A node whose pod or Kubernetes node is on its way out. It polls on for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departure {
+    /// Which node.
+    pub node: NodeName,
+    /// What becomes of its set.
+    pub succession: Succession,
 }
 
 /// A node that is taken for dead.
@@ -84,6 +107,10 @@ pub struct LostNode {
     pub node: NodeName,
     /// Time since its last heartbeat.
     pub silent_for: Duration,
+    /// [`Cause::NodeExpired`] or [`Cause::NodeDeleted`].
+    pub why: Cause,
+    /// The node that takes its set over as a block, if there is one.
+    pub successor: Option<NodeName>,
 }
 
 /// `Membership` just started and knows no node: tell it with [`crate::messages::membership::NodesRestored`].
@@ -91,7 +118,7 @@ pub struct LostNode {
 #[rtype(result = "()")]
 pub struct NodesWanted;
 
-/// The lock says something else than before. Repeating it changes nothing.
+/// The lock says something else than before. Repeating it changes nothing. Goes to the `Dispatcher` and to the `Replica`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct LeadershipChanged {
@@ -105,7 +132,7 @@ pub struct LeadershipChanged {
     pub address: Option<String>,
 }
 
-/// `Persistence` just started: it forgot what it was told before and did not save.
+/// `Persistence` or `Replica` just started: it forgot what it was told before and did not save.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct PersistenceStarted;
@@ -118,6 +145,10 @@ pub struct TableLoaded {
     pub table: Box<AssignmentTable>,
     /// Whether a saved table was found, so that no warm-up is needed.
     pub restored: bool,
+    /// Whether discovery was complete for whoever made the table, so that endpoint checks are served from it.
+    pub discovery_synced: bool,
+    /// The term of office it is for; `None` = for any, because nobody else can have changed it.
+    pub epoch: Option<Epoch>,
 }
 
 /// What became of the changes up to and including `seq`.
@@ -126,6 +157,7 @@ pub struct TableLoaded {
 pub struct DeltaSaved {
     /// The last of these changes.
     pub seq: Seq,
-    /// Whether they are on disk; if not, they are saved as soon as the disk works again.
+    /// Whether they are on disk, or known to a follower if there is one. If not, agents are shown them all the same: being available
+    /// is worth more.
     pub durable: bool,
 }

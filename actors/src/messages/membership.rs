@@ -1,10 +1,12 @@
 //! Messages to `Membership`.
 
+use std::collections::BTreeMap;
+
 use actix::Message;
 
 use crate::domain::ids::NodeName;
 use crate::domain::node::{CheckCompatibility, NodeFacts};
-use crate::domain::world::NodeKind;
+use crate::domain::world::{NodeKind, Presence};
 
 /// An agent posted its status.
 ///
@@ -38,4 +40,6 @@ pub struct Heartbeats {
 pub struct NodesRestored {
     /// The nodes.
     pub nodes: Vec<(NodeName, NodeFacts)>,
+    /// Those of them that are on their way out.
+    pub departing: BTreeMap<NodeName, Presence>,
 }

@@ -10,6 +10,7 @@ pub mod leader_election;
 pub mod membership;
 pub mod output;
 pub mod persistence;
+pub mod replica;
 pub mod resolver;
 pub mod run_stats;
 pub mod scheduler;

@@ -1,10 +1,11 @@
-//! Messages to `Persistence`.
+//! Messages to `Persistence`, or to `Replica` where there may be several replicas.
 
 use std::sync::Arc;
 
 use actix::Message;
 
 use crate::domain::assignment::{AssignmentTable, TableDelta};
+use crate::domain::ids::Epoch;
 
 /// The dispatcher knows nothing: answer with [`crate::messages::dispatcher::TableLoaded`] as soon as the table is read.
 #[derive(Debug, Clone, Copy, Message)]
@@ -25,4 +26,6 @@ pub struct SaveDelta {
 pub struct SaveTable {
     /// The table as decided so far.
     pub table: Box<AssignmentTable>,
+    /// The term of office in which the dispatcher decides.
+    pub epoch: Epoch,
 }

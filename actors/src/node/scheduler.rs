@@ -1,5 +1,7 @@
 //! Decides which checks run here and when: diffs the sets of its sources, loads instances, gives each its turn.
 
+mod secret_lookup;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use actix::{Actor, AsyncContext as _, Context, Handler, Message};
 use serde_json::json;
 use tracing::{info, warn};
 
+use crate::domain::backoff::Backoff;
 use crate::domain::buckets::{Buckets, bucket_count};
 use crate::domain::check_options::{CheckOptions, OptionError};
 use crate::domain::config::CheckConfig;
@@ -15,6 +18,7 @@ use crate::domain::digest::{check_ids, fast_digest};
 use crate::domain::ids::{CheckId, Digest};
 use crate::domain::provider_state::{ConfigOrigin, spread_of};
 use crate::domain::run_stats::{CheckIdentity, LoadFailure};
+use crate::domain::secrets::{self, Handles};
 use crate::domain::yaml::{self, Value};
 use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
@@ -24,7 +28,7 @@ use crate::messages::config_provider::ResendConfigs;
 use crate::messages::run_stats::{CheckScheduled, ChecksUnscheduled, LoadFailures, NextRun, RetainChecks};
 use crate::messages::scheduler::ApplyConfigs;
 use crate::messages::worker_pool::{Install, RunDue, Uninstall};
-use crate::ports::{Check, CheckInstance, CheckLoader, LoadError};
+use crate::ports::{Check, CheckInstance, CheckLoader, LoadError, SecretBackend};
 use crate::supervised;
 
 /// Length of a bucket.
@@ -109,6 +113,10 @@ pub struct Scheduler {
     pending: VecDeque<Pending>,
     failures: BTreeMap<(ConfigRef, usize), LoadFailure>,
     forgot_others: bool,
+    /// Replaces handles in received configs; without it they are left alone.
+    secrets: Option<Arc<dyn SecretBackend>>,
+    /// Configs for whose secrets it is being asked.
+    looking_up: BTreeSet<ConfigRef>,
 }
 
 /// Time to load some more instances.
@@ -138,7 +146,18 @@ impl Scheduler {
             pending: VecDeque::new(),
             failures: BTreeMap::new(),
             forgot_others: false,
+            secrets: None,
+            looking_up: BTreeSet::new(),
         }
+    }
+
+    /// Replaces the handles of secrets in configs before they are loaded. Check ids stay those of the configs as received.
+    ///
+    /// Source: autodiscovery 8, node-runner 4; for servers that leave this to the nodes.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Option<Arc<dyn SecretBackend>>) -> Self {
+        self.secrets = secrets;
+        self
     }
 
     fn apply(&mut self, apply: ApplyConfigs, context: &mut Context<Self>) {
@@ -157,12 +176,21 @@ impl Scheduler {
             if !is_runnable(&config) {
                 continue;
             }
-            for (index, id) in check_ids(&config).into_iter().enumerate() {
-                let instance = CheckInstance { config: Arc::clone(&config), index, id };
-                self.pending.push_back(Pending { owner: (source, digest), instance });
+            let handles = if self.secrets.is_some() { secrets::handles(&config) } else { Handles::new() };
+            if handles.is_empty() {
+                self.queue((source, digest), &config, &config);
+            } else {
+                self.look_up((source, digest), config, handles, Backoff::default(), context);
             }
         }
         context.notify(LoadMore);
+    }
+
+    /// Lets the instances of a config wait to be loaded. `plain`: the config with secrets in place.
+    fn queue(&mut self, owner: ConfigRef, received: &CheckConfig, plain: &Arc<CheckConfig>) {
+        for (index, id) in check_ids(received).into_iter().enumerate() {
+            self.pending.push_back(Pending { owner, instance: CheckInstance { config: Arc::clone(plain), index, id } });
+        }
     }
 
     fn unschedule(&mut self, owners: HashSet<ConfigRef>) {
@@ -204,12 +232,7 @@ impl Scheduler {
             Ok((check, options)) => self.schedule(owner, &instance, check, options, context),
             Err(error) => {
                 warn!(check = instance.config.name, instance = instance.index, %error, "instance cannot run here");
-                let failure = LoadFailure {
-                    check_name: instance.config.name.clone(),
-                    config_source: instance.config.source.clone(),
-                    instance: instance.index,
-                    error: error.to_string(),
-                };
+                let failure = failure(&instance.config, instance.index, error.to_string());
                 self.failures.insert((owner, instance.index), failure);
                 self.report_failures();
             }
@@ -273,7 +296,8 @@ impl Scheduler {
 
     /// Once after the start, when all sources told their sets and all is loaded: statistics of other checks are from before.
     fn forget_others(&mut self) {
-        if !self.forgot_others && self.pending.is_empty() && self.sets.len() == self.links.sources.len() {
+        let all_loaded = self.pending.is_empty() && self.looking_up.is_empty();
+        if !self.forgot_others && all_loaded && self.sets.len() == self.links.sources.len() {
             self.forgot_others = true;
             self.links.retain.post(RetainChecks { ids: self.claims.keys().cloned().collect() });
         }
@@ -308,6 +332,7 @@ impl Observed for Scheduler {
             "checks": self.claims.len(),
             "loading": self.pending.len(),
             "load_failures": self.failures.len(),
+            "waiting_for_secrets": self.looking_up.len(),
             "waiting_for_service": waiting_for_service,
         })
     }
@@ -340,6 +365,10 @@ impl Handler<LoadMore> for Scheduler {
 /// Source: autodiscovery 12.1 and 12.3, cluster-checks 4.4.
 fn is_runnable(config: &CheckConfig) -> bool {
     config.is_check() && !config.is_template() && !config.metrics_excluded
+}
+
+fn failure(config: &CheckConfig, instance: usize, error: String) -> LoadFailure {
+    LoadFailure { check_name: config.name.clone(), config_source: config.source.clone(), instance, error }
 }
 
 fn load_instance(loader: &dyn CheckLoader, instance: &CheckInstance) -> Result<(Box<dyn Check>, CheckOptions), LoadError> {

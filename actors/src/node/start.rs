@@ -23,7 +23,7 @@ use crate::node::local_configs::LocalConfigs;
 use crate::node::run_stats::RunStats;
 use crate::node::scheduler::{Scheduler, SchedulerLinks, SchedulerPolicy};
 use crate::node::worker_pool::{PoolLinks, PoolPolicy, WorkerPool};
-use crate::ports::{CheckLoader, ClusterAgentClient};
+use crate::ports::{CheckLoader, ClusterAgentClient, SecretBackend};
 use crate::shared::config_provider::{ConfigProvider, ProviderLinks, ProviderView};
 use crate::shared::resolver::DiscoverySubscriber;
 
@@ -69,6 +69,8 @@ pub struct NodePorts {
     pub outputs: Vec<Outlet<Enqueue>>,
     /// To the `Resolver` that reads this machine's files.
     pub replay: Outlet<ReplayDiscovery>,
+    /// What knows the secrets of received configs; `None` = they are left alone.
+    pub secrets: Option<Arc<dyn SecretBackend>>,
 }
 
 /// The running node role. Cheap to clone.
@@ -92,7 +94,7 @@ pub struct Node {
 #[must_use]
 pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<ProviderPlan>) -> Node {
     let NodePolicy { scheduler: scheduler_policy, pool: pool_policy, aggregator: aggregator_policy } = policy;
-    let NodePorts { clock, random, loader, runtime, outputs, replay } = ports;
+    let NodePorts { clock, random, loader, runtime, outputs, replay, secrets } = ports;
     let stats = Handle::<RunStats>::new("RunStats");
     let aggregator = Handle::<Aggregator>::new("Aggregator");
     let pool = Handle::<WorkerPool>::new("WorkerPool");
@@ -132,7 +134,7 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
     let scheduler_clock = Arc::clone(&clock);
     running.child(&scheduler, STATE_OWNER_CAPACITY, move || {
         let (loader, clock, random) = (Arc::clone(&loader), Arc::clone(&scheduler_clock), Arc::clone(&random));
-        Scheduler::new(scheduler_policy.clone(), scheduler_links.clone(), loader, clock, random)
+        Scheduler::new(scheduler_policy.clone(), scheduler_links.clone(), loader, clock, random).with_secrets(secrets.clone())
     });
 
     let polling = kernel.one_for_one("polling", None);

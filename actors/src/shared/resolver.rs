@@ -1,67 +1,87 @@
 //! The actor that knows which configs exist and tells its subscribers what changed.
 
+mod remarks;
+mod subscribers;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use serde_json::json;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use crate::domain::backoff::Backoff;
+use crate::domain::config::CheckConfig;
 use crate::domain::config_manager::{Changes, ConfigManager};
-use crate::domain::discovery::{ConfigError, DiscoveryReport};
-use crate::domain::ids::ConfigKey;
-use crate::kernel::mailbox::{Outlet, TellError};
+use crate::domain::discovery::DiscoveryReport;
+use crate::domain::secrets::{BACKOFF, Handles, SecretError, SecretValues};
+use crate::domain::template::TemplateRules;
 use crate::kernel::published::Publisher;
+use crate::kernel::rng::Random;
 use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced};
-use crate::messages::resolver::{ProviderListing, ReplayDiscovery};
-use crate::ports::DiscoverySource;
+use crate::messages::resolver::{ProviderListing, ReplayDiscovery, ServicesChanged, SourceChange, SourcesChanged};
+use crate::ports::{DiscoverySource, SecretBackend};
 use crate::supervised;
+
+use remarks::Remarks;
+use subscribers::Subscribers;
+
+pub use subscribers::DiscoverySubscriber;
 
 /// Time between two looks for subscribers that missed something and for providers that have not listed yet.
 ///
 /// Why: a full mailbox is rare and passes in milliseconds, a provider that is slower than this is asked twice at most.
 const MEND_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most errors of one listing that are logged one by one.
-const LOGGED_ERRORS: usize = 10;
-
-/// Where to tell one subscriber.
-#[derive(Debug, Clone)]
-pub struct DiscoverySubscriber {
-    /// Takes the word that everything is told from here on.
-    pub started: Outlet<DiscoveryStarted>,
-    /// Takes new and lost configs.
-    pub configs: Outlet<ConfigsDiscovered>,
-    /// Takes the word that everything was told.
-    pub synced: Outlet<DiscoverySynced>,
-}
-
-struct Subscription {
-    subscriber: DiscoverySubscriber,
-    /// Set when it missed something and gets everything again: the removals it has not heard of.
-    missed: Option<BTreeSet<ConfigKey>>,
-}
-
-/// What a provider reported beside its configs.
-#[derive(Default)]
-struct Remarks {
-    errors: Vec<ConfigError>,
-    warnings: BTreeMap<String, Vec<String>>,
-}
-
-/// Owns the set of active configs. On every replica and on nodes; only the subscribers differ.
+/// Looks of [`MEND_INTERVAL`] for which a first listing waits for secrets.
 ///
-/// Keeps nothing: after a restart it asks its providers for a full listing, and tells its subscribers that it is synced (so that they
-/// may remove what it did not name) only when every provider has answered.
+/// Why: subscribers remove what a first listing does not name. What a slow backend holds back is named as broken then, and so kept.
+const SECRET_PATIENCE: u32 = 5;
+
+/// Longest time for which the report is older than the state.
+const REPORT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause after a report, for each config in it.
+///
+/// Why: a report costs in proportion to all configs, a change does not. With this pause reports cost a small share of the time.
+const REPORT_PAUSE_PER_CONFIG: Duration = Duration::from_micros(10);
+
+/// Who knows the secrets.
+struct Secrets {
+    backend: Arc<dyn SecretBackend>,
+    random: Arc<dyn Random>,
+    /// Questions without an answer.
+    failing: BTreeMap<Handles, Backoff>,
+}
+
+/// Owns the set of active configs and services. On every replica and on nodes; only the subscribers differ.
+///
+/// Keeps nothing: after a restart it asks its sources for a full listing, and tells its subscribers that it is synced (so that they
+/// may remove what it did not name) only when every source has answered.
 pub struct Resolver {
     manager: ConfigManager,
+    rules: TemplateRules,
     sources: Vec<Arc<dyn DiscoverySource>>,
-    subscriptions: Vec<Subscription>,
-    /// Providers that have listed since this incarnation started.
-    listed: BTreeMap<&'static str, Remarks>,
+    subscribers: Subscribers,
+    /// Providers and listeners that have told everything since this incarnation started.
+    listed: BTreeSet<&'static str>,
+    remarks: Remarks,
+    secrets: Option<Secrets>,
+    /// Whether everything there is was told once.
+    synced: bool,
+    /// Looks that were spent on waiting for secrets.
+    waited: u32,
+    /// The broken sources that subscribers were told of.
+    told_broken: BTreeSet<String>,
     report: Arc<Publisher<DiscoveryReport>>,
+    reports: u64,
+    report_pausing: bool,
+    report_outdated: bool,
+    /// Services for which a template failed, when last looked at.
+    failing: usize,
 }
 
 impl Resolver {
@@ -72,118 +92,191 @@ impl Resolver {
         subscribers: Vec<DiscoverySubscriber>,
         report: Arc<Publisher<DiscoveryReport>>,
     ) -> Self {
-        let subscriptions = subscribers.into_iter().map(|subscriber| Subscription { subscriber, missed: None }).collect();
-        Self { manager: ConfigManager::default(), sources, subscriptions, listed: BTreeMap::new(), report }
-    }
-
-    fn synced(&self) -> bool {
-        self.sources.iter().all(|source| self.listed.contains_key(source.provider()))
-    }
-
-    /// Tells subscribers a change; who cannot be reached gets everything again later.
-    fn tell(&mut self, changes: &Changes, now_synced: bool) {
-        let synced = now_synced.then(|| self.broken());
-        for subscription in &mut self.subscriptions {
-            if let Some(missed) = &mut subscription.missed {
-                missed.extend(&changes.unschedule);
-            } else if Self::tell_one(&subscription.subscriber, changes, synced.as_ref()).is_err() {
-                subscription.missed = Some(changes.unschedule.iter().copied().collect());
-            }
+        Self {
+            manager: ConfigManager::default(),
+            rules: TemplateRules::default(),
+            sources,
+            subscribers: Subscribers::new(subscribers),
+            listed: BTreeSet::new(),
+            remarks: Remarks::default(),
+            secrets: None,
+            synced: false,
+            waited: 0,
+            told_broken: BTreeSet::new(),
+            report,
+            reports: 0,
+            report_pausing: false,
+            report_outdated: false,
+            failing: 0,
         }
+    }
+
+    /// Resolves templates by these rules.
+    #[must_use]
+    pub fn with_rules(mut self, rules: TemplateRules) -> Self {
+        self.manager = ConfigManager::new(rules.clone(), self.secrets.is_some());
+        self.rules = rules;
+        self
+    }
+
+    /// Replaces the handles of secrets in configs before they are told; without this they are left alone.
+    #[must_use]
+    pub fn with_secrets(mut self, backend: Arc<dyn SecretBackend>, random: Arc<dyn Random>) -> Self {
+        self.manager = ConfigManager::new(self.rules.clone(), true);
+        self.secrets = Some(Secrets { backend, random, failing: BTreeMap::new() });
+        self
+    }
+
+    fn every_source_listed(&self) -> bool {
+        self.sources.iter().all(|source| self.listed.contains(source.provider()))
+    }
+
+    /// Whether everything there is has been told now, and had not been before.
+    fn becomes_synced(&mut self) -> bool {
+        let before = self.synced;
+        self.synced |= self.every_source_listed() && (self.waited >= SECRET_PATIENCE || !self.manager.has_open_lookups());
+        self.synced && !before
     }
 
     /// Sources that exist and cannot be used now.
     fn broken(&self) -> BTreeSet<String> {
-        self.listed.iter().flat_map(|(provider, remarks)| remarks.errors.iter().map(|error| error.source(provider))).collect()
+        let mut broken = self.remarks.broken();
+        broken.extend(self.manager.sources_without_secrets().map(str::to_owned));
+        broken
     }
 
-    /// `synced`: the sources that cannot be used, if everything has been told with these changes.
-    fn tell_one(subscriber: &DiscoverySubscriber, changes: &Changes, synced: Option<&BTreeSet<String>>) -> Result<(), TellError> {
-        if !changes.is_empty() {
-            subscriber.configs.tell(ConfigsDiscovered { added: changes.schedule.clone(), removed: changes.unschedule.clone() })?;
+    /// What subscribers are told if everything there is was told.
+    fn word_of_sync(&mut self, synced: bool) -> Option<BTreeSet<String>> {
+        if !synced {
+            return None;
         }
-        if let Some(broken) = synced {
-            subscriber.synced.tell(DiscoverySynced { broken: broken.clone() })?;
-        }
-        Ok(())
+        self.told_broken = self.broken();
+        Some(self.told_broken.clone())
     }
 
     /// Tells everything to those who missed something.
     fn catch_up(&mut self) {
-        let synced = self.synced().then(|| self.broken());
-        for subscription in &mut self.subscriptions {
-            let Some(missed) = &subscription.missed else {
-                continue;
-            };
-            let schedule = self.manager.scheduled();
-            let unschedule = missed.iter().filter(|key| !self.manager.is_scheduled(key)).copied().collect();
-            let told = subscription
-                .subscriber
-                .started
-                .tell(DiscoveryStarted)
-                .and_then(|()| Self::tell_one(&subscription.subscriber, &Changes { unschedule, schedule }, synced.as_ref()));
-            match told {
-                Ok(()) => subscription.missed = None,
-                Err(error) => debug!(%error, "subscriber of discovery not reached"),
-            }
+        if self.subscribers.behind() > 0 {
+            let word = self.word_of_sync(self.synced);
+            self.subscribers.catch_up(&self.manager, word.as_ref());
         }
     }
 
     /// Begins anew with every subscriber.
     fn tell_all_again(&mut self) {
-        for subscription in &mut self.subscriptions {
-            subscription.missed.get_or_insert_default();
-        }
+        self.subscribers.forget();
         self.catch_up();
     }
 
-    fn publish(&self) {
-        let mut config_errors: BTreeMap<String, String> = BTreeMap::new();
-        let mut resolve_warnings: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for remarks in self.listed.values() {
-            for error in &remarks.errors {
-                let text = config_errors.entry(error.integration.clone()).or_default();
-                // Several files may bear one name; none hides the error of another (autodiscovery 4.1).
-                if !text.is_empty() {
-                    text.push('\n');
-                }
-                text.push_str(&error.to_string());
-            }
-            for (name, warnings) in &remarks.warnings {
-                resolve_warnings.entry(name.clone()).or_default().extend(warnings.iter().cloned());
-            }
+    /// What follows from every change.
+    fn after(&mut self, changes: &Changes, context: &mut Context<Self>) {
+        let now_synced = self.becomes_synced();
+        let word = self.word_of_sync(now_synced);
+        self.subscribers.tell(changes, word.as_ref());
+        for handles in self.manager.take_lookups() {
+            self.look_up(handles, context);
         }
-        self.report.publish(DiscoveryReport {
-            synced: self.synced(),
-            configs: self.manager.scheduled(),
-            resolve_warnings,
-            config_errors,
-            unresolved: self.manager.unresolved(),
+        let failing = self.manager.failing_count();
+        if failing > self.failing {
+            warn!(services = failing, "templates cannot be resolved for some services, `configcheck --verbose` lists them");
+        }
+        self.failing = failing;
+        self.publish_soon(context);
+    }
+
+    fn log_changes(source: &'static str, changes: &Changes) {
+        if !changes.is_empty() {
+            info!(source, added = changes.schedule.len(), removed = changes.unschedule.len(), "configs discovered");
+        }
+    }
+
+    /// Asks for secrets; the answer comes back in a later turn of this actor.
+    fn look_up(&mut self, handles: Handles, context: &mut Context<Self>) {
+        let Some(secrets) = &self.secrets else {
+            return;
+        };
+        let call = secrets.backend.resolve(handles.clone()).into_actor(self);
+        context.spawn(call.map(move |answer, resolver, context| resolver.on_secrets(handles, answer, context)));
+    }
+
+    fn on_secrets(&mut self, handles: Handles, answer: Result<SecretValues, SecretError>, context: &mut Context<Self>) {
+        let Some(secrets) = &mut self.secrets else {
+            return;
+        };
+        let changes = match answer {
+            Ok(values) => {
+                secrets.failing.remove(&handles);
+                self.manager.secrets(&handles, values)
+            }
+            Err(error) => {
+                let pause = secrets.failing.entry(handles.clone()).or_default().failed(&BACKOFF, secrets.random.unit());
+                if self.manager.secrets_failed(&handles, error.clone()) {
+                    warn!(%error, retry_in = ?pause, "check configurations not used for want of a secret, `configcheck` lists them");
+                }
+                context.run_later(pause, move |resolver, context| resolver.look_up_again(handles, context));
+                Changes::default()
+            }
+        };
+        Self::log_changes("secrets", &changes);
+        self.after(&changes, context);
+    }
+
+    fn look_up_again(&mut self, handles: Handles, context: &mut Context<Self>) {
+        if self.manager.wants_secrets(&handles) {
+            self.look_up(handles, context);
+        } else if let Some(secrets) = &mut self.secrets {
+            secrets.failing.remove(&handles);
+        }
+    }
+
+    /// Publishes a report now, or at the end of the pause after the last one.
+    fn publish_soon(&mut self, context: &mut Context<Self>) {
+        if self.report_pausing {
+            self.report_outdated = true;
+            return;
+        }
+        self.publish();
+        self.report_pausing = true;
+        self.report_outdated = false;
+        let configs = u32::try_from(self.manager.active_count() + self.manager.scheduled_count()).unwrap_or(u32::MAX);
+        context.run_later(REPORT_PAUSE.min(REPORT_PAUSE_PER_CONFIG * configs), |resolver, context| {
+            resolver.report_pausing = false;
+            if resolver.report_outdated {
+                resolver.publish_soon(context);
+            }
         });
     }
 
-    /// Logs what is wrong since the last listing, and what no longer is.
-    fn log_errors(&self, provider: &'static str, before: &[ConfigError]) {
-        let errors = self.listed.get(provider).map_or(&[][..], |remarks| &remarks.errors);
-        let new: Vec<&ConfigError> = errors.iter().filter(|error| !before.contains(error)).collect();
-        for error in new.iter().take(LOGGED_ERRORS) {
-            warn!(provider, integration = error.integration, %error, "check configuration not used, what ran before is kept");
+    fn publish(&mut self) {
+        self.reports += 1;
+        let mut report = DiscoveryReport {
+            synced: self.synced,
+            configs: self.manager.scheduled(),
+            resolve_warnings: self.manager.resolve_warnings(),
+            unresolved: self.manager.unresolved(),
+            encrypted: self.manager.encrypted(),
+            ..DiscoveryReport::default()
+        };
+        self.remarks.add_to(&mut report);
+        for (name, error) in self.manager.secret_errors() {
+            remarks::add_error(&mut report, &name, &error);
         }
-        if new.len() > LOGGED_ERRORS {
-            warn!(provider, more = new.len() - LOGGED_ERRORS, "further check configurations not used, `configcheck` lists them");
-        }
-        for error in before.iter().filter(|error| errors.iter().all(|now| now.origin != error.origin)) {
-            info!(provider, integration = error.integration, origin = error.origin, "check configuration is in order again, or gone");
-        }
+        self.report.publish(report);
     }
 
-    fn mend(&mut self, _: &mut Context<Self>) {
-        self.catch_up();
-        for source in &self.sources {
-            if !self.listed.contains_key(source.provider()) {
-                source.request_listing();
-            }
+    fn mend(&mut self, context: &mut Context<Self>) {
+        for source in self.sources.iter().filter(|source| !self.listed.contains(source.provider())) {
+            source.request_listing();
         }
+        if !self.synced && self.every_source_listed() {
+            self.waited += 1;
+            self.after(&Changes::default(), context);
+        }
+        // Subscribers keep what a broken source said before this process started. Once it is mended, what it names now is all.
+        if self.synced && !self.told_broken.is_empty() && !self.told_broken.is_subset(&self.broken()) {
+            self.subscribers.forget();
+        }
+        self.catch_up();
     }
 }
 
@@ -195,6 +288,7 @@ impl Actor for Resolver {
             source.request_listing();
         }
         context.run_interval(MEND_INTERVAL, Self::mend);
+        self.synced = self.sources.is_empty();
         self.tell_all_again();
         if self.sources.is_empty() {
             self.publish();
@@ -205,22 +299,54 @@ impl Actor for Resolver {
 impl Handler<ProviderListing> for Resolver {
     type Result = ();
 
-    fn handle(&mut self, listing: ProviderListing, _: &mut Self::Context) {
-        let (synced_before, broken_before) = (self.synced(), self.broken());
+    fn handle(&mut self, listing: ProviderListing, context: &mut Self::Context) {
+        let (synced_before, broken_before) = (self.synced, self.remarks.broken());
         let changes = self.manager.replace(listing.provider, listing.configs);
-        let remarks = Remarks { errors: listing.errors, warnings: listing.warnings };
-        let remarked = self.listed.insert(listing.provider, remarks);
-        self.log_errors(listing.provider, &remarked.unwrap_or_default().errors);
-        let now_synced = self.synced() && !synced_before;
-        if !changes.is_empty() {
-            info!(provider = listing.provider, added = changes.schedule.len(), removed = changes.unschedule.len(), "configs discovered");
-        }
-        self.tell(&changes, now_synced);
-        if synced_before && self.broken() != broken_before {
-            // Subscribers keep what a broken source said before this process started; now it may go, or must be kept.
+        self.listed.insert(listing.provider);
+        self.remarks.replace_errors(listing.provider, true, vec![(String::new(), listing.errors)]);
+        self.remarks.replace_warnings(listing.provider, listing.warnings);
+        Self::log_changes(listing.provider, &changes);
+        self.after(&changes, context);
+        if synced_before && self.remarks.broken() != broken_before {
+            // Now what they kept of it may go, or must be kept.
             self.tell_all_again();
         }
-        self.publish();
+    }
+}
+
+impl Handler<SourcesChanged> for Resolver {
+    type Result = ();
+
+    fn handle(&mut self, message: SourcesChanged, context: &mut Self::Context) {
+        let SourcesChanged { provider, reset, changes, synced } = message;
+        let mut errors = Vec::with_capacity(changes.len());
+        let mut configs: Vec<(String, Vec<Arc<CheckConfig>>)> = Vec::with_capacity(changes.len());
+        for SourceChange { source, configs: now, errors: wrong } in changes {
+            errors.push((source.clone(), wrong));
+            configs.push((source, now));
+        }
+        let changes =
+            self.manager.change_sources(provider, reset, configs.iter().map(|(source, now)| (source.as_str(), now.iter().cloned())));
+        self.remarks.replace_errors(provider, reset, errors);
+        if synced {
+            self.listed.insert(provider);
+        }
+        Self::log_changes(provider, &changes);
+        self.after(&changes, context);
+    }
+}
+
+impl Handler<ServicesChanged> for Resolver {
+    type Result = ();
+
+    fn handle(&mut self, message: ServicesChanged, context: &mut Self::Context) {
+        let ServicesChanged { listener, reset, appeared, gone, synced } = message;
+        let changes = self.manager.change_services(listener, reset, appeared, gone);
+        if synced {
+            self.listed.insert(listener);
+        }
+        Self::log_changes(listener, &changes);
+        self.after(&changes, context);
     }
 }
 
@@ -230,7 +356,7 @@ impl Handler<ReplayDiscovery> for Resolver {
     /// Marks all subscribers: who knows everything already is not changed by hearing it again.
     fn handle(&mut self, _: ReplayDiscovery, _: &mut Self::Context) {
         self.tell_all_again();
-        if self.subscriptions.iter().any(|subscription| subscription.missed.is_some()) {
+        if self.subscribers.behind() > 0 {
             warn!("replay of discovery is late, a subscriber is not reached");
         }
     }
@@ -239,257 +365,19 @@ impl Handler<ReplayDiscovery> for Resolver {
 impl Observed for Resolver {
     fn observe(&self) -> serde_json::Value {
         json!({
-            "synced": self.synced(),
-            "scheduled": self.manager.scheduled().len(),
-            "listed": self.listed.keys().collect::<Vec<_>>(),
-            "errors": self.listed.values().map(|remarks| remarks.errors.len()).sum::<usize>(),
-            "behind": self.subscriptions.iter().filter(|subscription| subscription.missed.is_some()).count(),
+            "synced": self.synced,
+            "active": self.manager.active_count(),
+            "services": self.manager.service_count(),
+            "scheduled": self.manager.scheduled_count(),
+            "listed": self.listed,
+            "errors": self.remarks.error_count(),
+            "services_with_failed_templates": self.failing,
+            "secrets_failing": self.secrets.as_ref().map_or(0, |secrets| secrets.failing.len()),
+            "resolutions": self.manager.resolutions(),
+            "reports": self.reports,
+            "behind": self.subscribers.behind(),
         })
     }
 }
 
 supervised!(Resolver);
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-    use crate::domain::config::{CheckConfig, Data};
-    use crate::domain::digest::config_key;
-    use crate::kernel::mailbox::Handle;
-    use crate::kernel::universe::{self, Recorded, Universe};
-
-    struct FakeSource {
-        provider: &'static str,
-        requests: AtomicUsize,
-    }
-
-    impl DiscoverySource for FakeSource {
-        fn provider(&self) -> &'static str {
-            self.provider
-        }
-
-        fn request_listing(&self) {
-            self.requests.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    struct Stage {
-        resolver: Handle<Resolver>,
-        sources: Vec<Arc<FakeSource>>,
-        configs: Recorded<ConfigsDiscovered>,
-        synced: Recorded<DiscoverySynced>,
-        report: Arc<Publisher<DiscoveryReport>>,
-    }
-
-    fn stage(universe: &Universe, providers: &[&'static str]) -> Stage {
-        let sources: Vec<_> = providers.iter().map(|provider| Arc::new(FakeSource { provider, requests: AtomicUsize::new(0) })).collect();
-        let (configs_outlet, configs) = universe.recorder("configs");
-        let (synced_outlet, synced) = universe.recorder("synced");
-        let report = Arc::new(Publisher::new(DiscoveryReport::default()));
-        let started_outlet = universe.recorder("started").0;
-        let subscriber = DiscoverySubscriber { started: started_outlet, configs: configs_outlet, synced: synced_outlet };
-        let (for_factory, published) = (sources.clone(), Arc::clone(&report));
-        let resolver = universe.start("Resolver", move || {
-            let sources = for_factory.iter().map(|source| Arc::clone(source) as Arc<dyn DiscoverySource>).collect();
-            Resolver::new(sources, vec![subscriber.clone()], Arc::clone(&published))
-        });
-        Stage { resolver, sources, configs, synced, report }
-    }
-
-    fn config(name: &str) -> Arc<CheckConfig> {
-        Arc::new(CheckConfig { name: name.to_owned(), instances: vec![Data::from("{}")], ..CheckConfig::default() })
-    }
-
-    fn listing(provider: &'static str, names: &[&str]) -> ProviderListing {
-        let configs = names.iter().map(|name| config(name)).collect();
-        ProviderListing { provider, configs, errors: Vec::new(), warnings: BTreeMap::new() }
-    }
-
-    fn names(configs: &[Arc<CheckConfig>]) -> Vec<&str> {
-        configs.iter().map(|config| config.name.as_str()).collect()
-    }
-
-    #[test]
-    fn when_a_source_breaks_or_is_mended_everything_is_told_again_with_the_broken_sources() {
-        universe::run(1, |universe| async move {
-            let stage = stage(&universe, &["file"]);
-            stage.resolver.tell(listing("file", &["a"])).unwrap();
-            universe.settle().await;
-            assert!(stage.synced.take().pop().unwrap().broken.is_empty());
-            let error = ConfigError {
-                integration: "b".to_owned(),
-                origin: "/conf.d/b.yaml".to_owned(),
-                position: None,
-                problem: String::new(),
-                found: String::new(),
-                allowed: String::new(),
-            };
-            let with_error = ProviderListing { errors: vec![error], ..listing("file", &["a"]) };
-            stage.resolver.tell(with_error.clone()).unwrap();
-            stage.resolver.tell(with_error).unwrap();
-            stage.resolver.tell(listing("file", &["a"])).unwrap();
-            universe.settle().await;
-            let broken: Vec<Vec<String>> = stage.synced.take().into_iter().map(|synced| synced.broken.into_iter().collect()).collect();
-            assert_eq!(broken, [vec!["file:/conf.d/b.yaml".to_owned()], vec![]]);
-        });
-    }
-
-    #[test]
-    fn a_listing_is_told_and_then_synced() {
-        universe::run(1, |universe| async move {
-            let stage = stage(&universe, &["file"]);
-            universe.settle().await;
-            assert_eq!(stage.sources[0].requests.load(Ordering::Relaxed), 1);
-            assert!(!stage.report.reader().current().synced);
-            stage.resolver.tell(listing("file", &["b", "a"])).unwrap();
-            universe.settle().await;
-            let told = stage.configs.take();
-            assert_eq!(told.len(), 1);
-            assert_eq!(told[0].added.len(), 2);
-            assert_eq!(stage.synced.take().len(), 1);
-            let report = stage.report.reader().current();
-            assert!(report.synced);
-            assert_eq!(names(&report.configs), ["a", "b"]);
-
-            stage.resolver.tell(listing("file", &["a", "c"])).unwrap();
-            universe.settle().await;
-            let told = stage.configs.take();
-            assert_eq!(names(&told[0].added), ["c"]);
-            assert_eq!(told[0].removed, [config_key(&config("b"))]);
-            assert!(stage.synced.take().is_empty());
-        });
-    }
-
-    #[test]
-    fn nothing_is_synced_before_every_provider_has_listed() {
-        universe::run(2, |universe| async move {
-            let stage = stage(&universe, &["file", "kubernetes-services"]);
-            stage.resolver.tell(listing("file", &["a"])).unwrap();
-            universe.settle().await;
-            assert_eq!(stage.configs.take().len(), 1);
-            assert!(stage.synced.take().is_empty());
-            universe.advance(Duration::from_millis(1500)).await;
-            assert_eq!(stage.sources[0].requests.load(Ordering::Relaxed), 1);
-            assert_eq!(stage.sources[1].requests.load(Ordering::Relaxed), 2);
-            stage.resolver.tell(listing("kubernetes-services", &[])).unwrap();
-            universe.settle().await;
-            assert_eq!(stage.synced.take().len(), 1);
-        });
-    }
-
-    #[test]
-    fn a_replay_tells_everything_again() {
-        universe::run(3, |universe| async move {
-            let stage = stage(&universe, &["file"]);
-            stage.resolver.tell(ReplayDiscovery).unwrap();
-            universe.settle().await;
-            assert!(stage.configs.take().is_empty());
-            assert!(stage.synced.take().is_empty());
-            stage.resolver.tell(listing("file", &["a", "b"])).unwrap();
-            universe.settle().await;
-            assert_eq!((stage.configs.take().len(), stage.synced.take().len()), (1, 1));
-            stage.resolver.tell(ReplayDiscovery).unwrap();
-            universe.settle().await;
-            assert_eq!(names(&stage.configs.take()[0].added), ["a", "b"]);
-            assert_eq!(stage.synced.take().len(), 1);
-        });
-    }
-
-    #[test]
-    fn after_a_restart_it_asks_again_and_removes_nothing_itself() {
-        universe::run(4, |universe| async move {
-            let stage = stage(&universe, &["file"]);
-            stage.resolver.tell(listing("file", &["a", "b"])).unwrap();
-            universe.settle().await;
-            let _ = (stage.configs.take(), stage.synced.take());
-            universe.expect_panics(1);
-            universe.kernel().crash("Resolver");
-            universe.settle().await;
-            assert_eq!(stage.sources[0].requests.load(Ordering::Relaxed), 2);
-            assert!(stage.configs.take().is_empty());
-            assert_eq!(names(&stage.report.reader().current().configs), ["a", "b"]);
-            stage.resolver.tell(listing("file", &["b"])).unwrap();
-            universe.settle().await;
-            let told = stage.configs.take();
-            assert_eq!(names(&told[0].added), ["b"]);
-            assert!(told[0].removed.is_empty());
-            assert_eq!(stage.synced.take().len(), 1);
-        });
-    }
-
-    #[test]
-    fn a_subscriber_that_is_down_gets_everything_later() {
-        universe::run(5, |universe| async move {
-            let (configs_outlet, configs) = universe.recorder::<ConfigsDiscovered>("configs");
-            let late = Handle::<Relay>::new("Relay");
-            let (synced_outlet, synced) = universe.recorder::<DiscoverySynced>("synced");
-            let subscriber = DiscoverySubscriber { started: universe.recorder("started").0, configs: late.outlet(), synced: synced_outlet };
-            let report = Arc::new(Publisher::new(DiscoveryReport::default()));
-            let resolver = universe.start("Resolver", move || {
-                let source: Arc<dyn DiscoverySource> = Arc::new(FakeSource { provider: "file", requests: AtomicUsize::new(0) });
-                Resolver::new(vec![source], vec![subscriber.clone()], Arc::clone(&report))
-            });
-            resolver.tell(listing("file", &["a"])).unwrap();
-            resolver.tell(listing("file", &["b"])).unwrap();
-            universe.settle().await;
-            assert!(synced.take().is_empty());
-            universe.bind(&late, move || Relay(configs_outlet.clone()));
-            universe.advance(MEND_INTERVAL * 2).await;
-            let told = configs.take();
-            assert_eq!(told.len(), 1);
-            assert_eq!(names(&told[0].added), ["b"]);
-            assert_eq!(told[0].removed, [config_key(&config("a"))]);
-            assert_eq!(synced.take().len(), 1);
-        });
-    }
-
-    #[test]
-    fn errors_of_several_files_of_one_name_are_all_reported() {
-        universe::run(6, |universe| async move {
-            let stage = stage(&universe, &["file"]);
-            let error = |origin: &str| ConfigError {
-                integration: "a".to_owned(),
-                origin: origin.to_owned(),
-                position: None,
-                problem: "p".to_owned(),
-                found: "f".to_owned(),
-                allowed: "w".to_owned(),
-            };
-            let mut broken = listing("file", &["a"]);
-            broken.errors = vec![error("1.yaml"), error("2.yaml")];
-            broken.warnings = BTreeMap::from([("a".to_owned(), vec!["odd".to_owned()])]);
-            stage.resolver.tell(broken).unwrap();
-            universe.settle().await;
-            let report = stage.report.reader().current();
-            assert_eq!(report.config_errors["a"], "p: 1.yaml: found f, allowed: w\np: 2.yaml: found f, allowed: w");
-            assert_eq!(report.resolve_warnings["a"], ["odd"]);
-            stage.resolver.tell(listing("file", &["a"])).unwrap();
-            universe.settle().await;
-            assert!(stage.report.reader().current().config_errors.is_empty());
-        });
-    }
-
-    struct Relay(Outlet<ConfigsDiscovered>);
-
-    impl Actor for Relay {
-        type Context = Context<Self>;
-    }
-
-    impl Observed for Relay {
-        fn observe(&self) -> serde_json::Value {
-            json!({})
-        }
-    }
-
-    impl Handler<ConfigsDiscovered> for Relay {
-        type Result = ();
-
-        fn handle(&mut self, message: ConfigsDiscovered, _: &mut Self::Context) {
-            self.0.post(message);
-        }
-    }
-
-    supervised!(Relay);
-}

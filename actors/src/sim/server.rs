@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::leader_election::Election;
-use crate::cluster::wiring::{Dispatching, DispatchingParts};
+use crate::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use crate::domain::discovery::DiscoveryReport;
 use crate::domain::ids::Epoch;
 use crate::domain::lease::Leadership;
@@ -45,11 +45,12 @@ impl Server {
                 clock: universe.clock(),
                 patch: Arc::new(PatchOptions::default()),
                 policy: DispatchPolicy::default(),
-                store,
+                storage: Storage::Local(store),
                 election: Election::Alone { epoch: Epoch(epoch) },
                 leadership: Arc::new(Publisher::new(Leadership::default())),
                 published,
                 replay: resolver.outlet(),
+                watched: None,
             },
         );
         let source = Arc::new(FileSource { files: files.clone(), resolver: resolver.outlet() });

@@ -3,4 +3,8 @@
 pub mod assignment_store;
 pub mod configs;
 pub mod lease_store;
+pub mod pods;
+pub mod replica_network;
+pub mod secret_backend;
+pub mod snapshot_store;
 pub mod watch_source;

@@ -10,7 +10,8 @@ use actix::dev::ToEnvelope;
 use muster_actors::cluster::dispatcher::Dispatcher;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts};
+use muster_actors::cluster::membership::WatchedNodes;
+use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::digest::config_key;
@@ -25,12 +26,14 @@ use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::kernel::universe::Universe;
 use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, Poll, PollReply};
+use muster_actors::messages::informer::{ObjectsChanged, TellObjects};
 use muster_actors::messages::journal::{JournalPage, QueryJournal};
 use muster_actors::messages::membership::Heartbeat;
 use muster_actors::messages::resolver::ReplayDiscovery;
 use muster_actors::testing::assignment_store::FakeAssignmentStore;
 use muster_actors::testing::configs::discovered;
 use muster_actors::testing::lease_store::{FakeLeaseStore, LockService};
+use muster_actors::testing::pods::NAMESPACE;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -48,6 +51,8 @@ pub(crate) struct Cluster {
     policy: DispatchPolicy,
     epoch: u64,
     replays: Rc<Cell<u32>>,
+    watching: bool,
+    informer_asked: Rc<Cell<u32>>,
     pub(crate) store: FakeAssignmentStore,
     pub(crate) lease: FakeLeaseStore,
 }
@@ -65,17 +70,19 @@ struct Setup {
     policy: DispatchPolicy,
     epoch: u64,
     store: FakeAssignmentStore,
+    watching: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { patch: PatchOptions::default(), policy: DispatchPolicy::default(), epoch: 1, store: FakeAssignmentStore::default() }
+        let (patch, policy, store) = (PatchOptions::default(), DispatchPolicy::default(), FakeAssignmentStore::default());
+        Self { patch, policy, epoch: 1, store, watching: false }
     }
 }
 
 impl Cluster {
     fn run(universe: &Universe, setup: Setup) -> Self {
-        let Setup { patch, policy, epoch, store } = setup;
+        let Setup { patch, policy, epoch, store, watching } = setup;
         let kernel = universe.another_kernel(|reason| panic!("{reason}"));
         let core = Dispatching::default();
         let published = Arc::new(Publisher::new(ServedTable::default()));
@@ -84,18 +91,24 @@ impl Cluster {
         let replays = Rc::new(Cell::new(0));
         let counter = Rc::clone(&replays);
         let replay = universe.stub("replay", move |_: ReplayDiscovery| counter.set(counter.get() + 1));
+        let informer_asked = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&informer_asked);
+        let informer = universe.stub("informer", move |_: TellObjects| counter.set(counter.get() + 1));
+        let watched = WatchedNodes { namespace: NAMESPACE.to_owned(), cluster_name: "prod".to_owned(), informers: vec![informer] };
         let parts = DispatchingParts {
             clock: universe.clock(),
             patch: Arc::new(patch.clone()),
             policy,
-            store: Arc::new(store.clone()),
+            storage: Storage::Local(Arc::new(store.clone())),
             election,
             leadership,
             published: Arc::clone(&published),
             replay,
+            watched: watching.then_some(watched),
         };
         core.start(&kernel, parts);
-        Self { universe: universe.clone(), kernel, core, published, patch, policy, epoch, replays, store, lease }
+        let universe = universe.clone();
+        Self { universe, kernel, core, published, patch, policy, epoch, replays, watching, informer_asked, store, lease }
     }
 
     /// A cold start, in its warm-up.
@@ -126,6 +139,11 @@ impl Cluster {
     /// Past the warm-up, with these runners.
     pub(crate) async fn active(universe: &Universe, nodes: &[&str]) -> Self {
         Self::active_with(universe, nodes, Setup::default()).await
+    }
+
+    /// The same where pods and Kubernetes nodes are watched.
+    pub(crate) async fn watching(universe: &Universe, nodes: &[&str]) -> Self {
+        Self::active_with(universe, nodes, Setup { watching: true, ..Setup::default() }).await
     }
 
     pub(crate) async fn active_excluding(universe: &Universe, nodes: &[&str], check_name: &str) -> Self {
@@ -163,7 +181,18 @@ impl Cluster {
         change(&mut patch);
         // The warm-up of a real server: a restart must not need it.
         let policy = DispatchPolicy { warmup: Duration::from_secs(30), ..self.policy };
-        let next = Self::run(&self.universe, Setup { patch, policy, epoch: self.epoch + 1, store: self.store.after_restart() });
+        let (epoch, store) = (self.epoch + 1, self.store.after_restart());
+        let next = Self::run(&self.universe, Setup { patch, policy, epoch, store, watching: self.watching });
+        self.universe.settle().await;
+        next
+    }
+
+    /// Kills the process and starts it again on the same disk; until the test grants the lease, it does not lead.
+    pub(crate) async fn kill_and_restart_without_lease(self) -> Self {
+        self.store.lose_power(0.5);
+        assert!(self.kernel.shutdown(DEADLINE).await.is_empty());
+        let (patch, policy, store) = (self.patch.clone(), self.policy, self.store.after_restart());
+        let next = Self::run(&self.universe, Setup { patch, policy, epoch: 0, store, watching: self.watching });
         self.universe.settle().await;
         next
     }
@@ -175,6 +204,17 @@ impl Cluster {
 
     pub(crate) fn crash(&self, actor: &str) -> bool {
         self.kernel.crash(actor)
+    }
+
+    /// Times an informer was asked to tell everything.
+    pub(crate) fn informer_asked(&self) -> u32 {
+        self.informer_asked.get()
+    }
+
+    /// What an informer tells `Membership`.
+    pub(crate) async fn objects(&self, objects: ObjectsChanged) {
+        self.core.membership.post(objects);
+        self.universe.settle().await;
     }
 
     pub(crate) fn replays(&self) -> u32 {
@@ -267,6 +307,10 @@ impl Cluster {
 
     pub(crate) async fn observe_dispatcher(&self) -> serde_json::Value {
         self.core.dispatcher.ask(Observe, DEADLINE).await.expect("the actor answers")
+    }
+
+    pub(crate) async fn observe_membership(&self) -> serde_json::Value {
+        self.core.membership.ask(Observe, DEADLINE).await.expect("the actor answers")
     }
 
     pub(crate) async fn observe_persistence(&self) -> serde_json::Value {

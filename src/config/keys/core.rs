@@ -38,6 +38,7 @@ pub(super) const KEYS: &[KeySpec] = &[
     list("ignore_autoconf", "", "Integrations whose default files are skipped"),
     list("ad_allowed_env_vars", "", "Environment variables that `%%env_<name>%%` may read; empty = all"),
     flag("ad_disable_env_var_resolution", "false", "Leave `%%env_<name>%%` unresolved"),
+    flag("muster.keep_ad_tag_options", "false", "Resolved templates keep `ignore_autodiscovery_tags` and `check_tag_cardinality`"),
     text("cluster_agent.auth_token", "", "Token shared by cluster role, nodes and runners; at least 32 characters").secret(),
     port("cluster_agent.cmd_port", "5005", "Port of the cluster role's API"),
     text(

@@ -192,6 +192,8 @@ pub struct CommonSettings {
     pub allowed_env_vars: Vec<String>,
     /// `%%env_<name>%%` stays as it is.
     pub env_var_resolution_disabled: bool,
+    /// Resolved templates keep `ignore_autodiscovery_tags` and `check_tag_cardinality`.
+    pub keep_ad_tag_options: bool,
     /// Integrations whose default files are skipped.
     pub ignore_autoconf: Vec<String>,
 }
@@ -213,6 +215,7 @@ impl CommonSettings {
             compat_version: compat_version(config)?,
             allowed_env_vars: read(config, "ad_allowed_env_vars"),
             env_var_resolution_disabled: read(config, "ad_disable_env_var_resolution"),
+            keep_ad_tag_options: read(config, "muster.keep_ad_tag_options"),
             ignore_autoconf: read(config, "ignore_autoconf"),
         })
     }

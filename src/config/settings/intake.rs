@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use muster_actors::domain::secret::Secret;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::read::{read, text};
 use crate::config::api_key::ApiKey;
 use crate::config::effective::{Config, Role};
 use crate::config::env::Environment;
-use crate::config::secret::Secret;
 
 /// Compression of bodies. Source: node-runner 14.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use muster_actors::domain::ids::NodeName;
+use muster_actors::domain::secret::Secret;
 use muster_actors::domain::world::NodeKind;
 use serde_json::{Map as JsonMap, Value as Json};
 use url::Url;
@@ -15,7 +16,6 @@ use super::intake::IntakeSettings;
 use super::read::{read, text};
 use crate::config::effective::Config;
 use crate::config::option::Unit;
-use crate::config::secret::Secret;
 use crate::config::tokens;
 use crate::config::value::{Value, parse_node};
 

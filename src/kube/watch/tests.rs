@@ -196,7 +196,9 @@ async fn a_listing_is_streamed_where_the_server_can() {
     );
     let mut stage = Stage::new(script, true);
     assert_eq!(stage.story().await, ["begun", "listed a b", "done", "deleted a", "applied c"]);
-    assert!(stage.script.targets().iter().all(|target| target.contains("allowWatchBookmarks=true")));
+    let targets = stage.script.targets();
+    assert!(targets.iter().all(|target| target.contains("allowWatchBookmarks=true")));
+    assert!(targets[0].contains("resourceVersionMatch=NotOlderThan") && !targets[0].contains("resourceVersion=0"), "{}", targets[0]);
     stage.script.finish();
 }
 

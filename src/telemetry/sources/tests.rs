@@ -8,8 +8,9 @@ use muster_actors::domain::config::{Data, DispatchedConfig};
 use muster_actors::domain::delivery::{DropReason, SendErrorKind};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::journal::Cause;
+use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::run_stats::{CheckIdentity, CheckStats, FinishedRun, LoadFailure, RunTotals, WorkersReport};
-use muster_actors::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeEntry, NodeKind, NodeView, Rejected};
+use muster_actors::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeEntry, NodeKind, NodeView, Presence, Rejected};
 use muster_actors::messages::output::RouteStats;
 
 use super::*;
@@ -33,7 +34,8 @@ fn rendered(fill: impl Fn(&mut Scrape) + Send + Sync + 'static) -> String {
 
 #[test]
 fn the_table_is_shown_under_the_upstream_names() {
-    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), view: view(vec![config("http_check")]) };
+    let view_of_one = view(vec![config("http_check")]);
+    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), presence: Presence::Draining, view: view_of_one };
     let flagged = |flagged| Dangling { config: config("redisdb"), reason: DanglingReason::NoNode, flagged };
     let table = ServedTable {
         standing: Standing::Active,
@@ -52,6 +54,7 @@ fn the_table_is_shown_under_the_upstream_names() {
         "cluster_checks_unscheduled_check{config_name=\"redisdb\",config_source=\"file:redisdb.yaml\",join_leader=\"true\"} 1",
         "endpoint_checks_configs_dispatched{join_leader=\"true\",node=\"k1\"} 2",
         "muster_dispatcher_epoch 3",
+        "muster_dispatcher_draining_nodes 1",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
     }
@@ -88,11 +91,12 @@ fn discovery_is_counted_by_provider_and_kind() {
         Arc::new(CheckConfig { provider: "file".to_owned(), cluster_check, instances, ..CheckConfig::default() })
     };
     let mut report = DiscoveryReport { configs: vec![one(true), one(true), one(false)], ..DiscoveryReport::default() };
-    report.config_errors.insert("redisdb".to_owned(), "line 3, column 1: no".to_owned());
+    report.broken_sources = BTreeMap::from([("file".to_owned(), 1), ("kubernetes-services".to_owned(), 0)]);
     let text = rendered(move |scrape| discovery(&report, scrape));
     assert!(text.contains("autodiscovery_scheduled_configs{provider=\"file\",type=\"cluster_check\"} 2\n"), "{text}");
     assert!(text.contains("autodiscovery_scheduled_configs{provider=\"file\",type=\"check\"} 1\n"), "{text}");
     assert!(text.contains("autodiscovery_errors{provider=\"file\"} 1\n"), "{text}");
+    assert!(text.contains("autodiscovery_errors{provider=\"kubernetes-services\"} 0\n"), "{text}");
 }
 
 /// All lines with a value other than 0, without those of the process.
@@ -106,6 +110,7 @@ fn the_dispatcher_counts_under_our_names() {
         placements: 7,
         moves: BTreeMap::from([(Cause::NodeExpired, 3), (Cause::NodeJoined, 1)]),
         expired_nodes: 2,
+        deleted_nodes: 6,
         patch_failures: 1,
         stale_epoch_dropped: 4,
         persistence_failures: 5,
@@ -118,6 +123,7 @@ fn the_dispatcher_counts_under_our_names() {
     assert_eq!(
         ours,
         [
+            "muster_dispatcher_deleted_nodes_total 6",
             "muster_dispatcher_epoch 2",
             "muster_dispatcher_expired_nodes_total 2",
             "muster_dispatcher_moves_total{reason=\"node_expired\"} 3",
@@ -251,4 +257,21 @@ fn names_and_labels_are_those_of_stock_and_ours() {
             r#"transactions__success_bytes{domain="http://intake",endpoint="series_v2"} 60"#,
         ]
     );
+}
+
+#[test]
+fn informers_are_shown_by_resource() {
+    let mut status = InformerStatus::new(Kind::EndpointSlices);
+    status.failed("list", true, "403");
+    status.listing_done();
+    (status.synced, status.objects) = (true, 12);
+    let text = rendered(move |scrape| informer(&status, scrape));
+    for line in [
+        "muster_informer_synced{resource=\"endpointslices\"} 1",
+        "muster_informer_objects{resource=\"endpointslices\"} 12",
+        "muster_informer_listings_total{resource=\"endpointslices\"} 1",
+        "muster_informer_failures_total{resource=\"endpointslices\"} 1",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::delivery::{Contents, DropReason, KeyState, SendErrorKind};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, NodeName};
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Rejected};
+use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Presence, Rejected};
 use muster_actors::messages::output::{OutputStats, RouteStats};
 
 use super::*;
@@ -35,7 +35,7 @@ fn dispatched(name: &str) -> Arc<DispatchedConfig> {
 
 fn table(standing: Standing) -> ServedTable {
     let view = NodeView { configs: vec![dispatched("http_check"), dispatched("load")].into(), ..NodeView::default() };
-    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), view: Arc::new(view) };
+    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), presence: Presence::Staying, view: Arc::new(view) };
     ServedTable {
         standing,
         nodes: HashMap::from([(NodeName::from("n1".to_owned()), entry)]),
@@ -104,6 +104,18 @@ fn dispatching_says_what_it_is_doing() {
     assert!(shown(Some(follower.clone())).contains("\n  Status: Follower, no leader found\n"));
     let led = ClusterChecksStatus { leader_ip: "10.1.0.4".to_owned(), ..follower };
     assert!(shown(Some(led)).contains("\n  Status: Follower, redirecting to leader at 10.1.0.4\n"));
+}
+
+#[test]
+fn agents_on_their_way_out_are_named() {
+    let mut table = table(Standing::Active);
+    let mut leaving = table.nodes["n1"].clone();
+    leaving.presence = Presence::Draining;
+    table.nodes.extend([("n3".into(), leaving.clone()), ("n2".into(), leaving)]);
+    let mut document = cluster_document("");
+    document.cluster_checks = Some(ClusterChecksStatus::of(&table));
+    let text = document.text(false);
+    assert!(text.contains("  Active agents: 3\n    - Draining: n2, n3\n  Check Configurations: "), "{text}");
 }
 
 #[test]
@@ -340,4 +352,17 @@ fn repaired_assignment_files_are_listed_whatever_the_standing() {
 fn problems_of_the_configuration_are_repeated() {
     let text = cluster_document("health_port: x\n").text(false);
     assert!(text.contains("\nConfiguration problems\n") && text.contains("  health_port: invalid value \"x\" ("), "{text}");
+}
+
+#[test]
+fn a_follower_says_where_the_leader_is() {
+    use muster_actors::domain::lease::Role;
+    let of = |role, address: &str| {
+        let leadership = Leadership { role, address: Some(address.to_owned()), ..Leadership::default() };
+        let status = ClusterChecksStatus::default().beside(&leadership);
+        (status.follower, status.leader_ip)
+    };
+    assert_eq!(of(Role::Follower, "10.1.1.1:5005"), (true, "10.1.1.1".to_owned()));
+    assert_eq!(of(Role::Follower, "[fd00::7]:5005"), (true, "fd00::7".to_owned()));
+    assert_eq!(of(Role::Leader, "10.1.1.1:5005"), (false, String::new()));
 }

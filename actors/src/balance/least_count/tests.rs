@@ -3,6 +3,7 @@ use crate::domain::ids::Epoch;
 use crate::domain::journal::Cause;
 use crate::domain::node::{CheckCompatibility, NodeFacts};
 use crate::domain::turn::Turn;
+use crate::domain::world::Presence;
 use crate::testing::configs::named_config;
 
 fn declaring(include: &[&str]) -> NodeFacts {
@@ -119,4 +120,17 @@ fn a_batch_is_even_to_one_config() {
     });
     let sizes: BTreeSet<_> = world.table.nodes().keys().map(|node| world.table.set_of(node).len()).collect();
     assert_eq!(sizes, BTreeSet::from([14, 15]));
+}
+
+#[test]
+fn a_node_on_its_way_out_gets_nothing() {
+    for presence in [Presence::HandingOver, Presence::Draining] {
+        let mut world = World::with_nodes(&[("a", NodeFacts::default()), ("b", declaring(&["redisdb", "cpu"]))]);
+        world.turn(|turn| turn.set_presence(&"a".into(), presence));
+        assert_eq!(world.schedule(1, "redisdb"), owned("b"));
+        assert_eq!(world.schedule(2, "redisdb"), owned("b"));
+        assert_eq!(world.schedule(3, "http_check"), Placement::Dangling(DanglingReason::NoEligibleNode));
+        assert_eq!(world.schedule(4, "cpu"), owned("b"));
+        assert_eq!(world.schedule(5, "cpu"), owned("b"), "although it has one");
+    }
 }

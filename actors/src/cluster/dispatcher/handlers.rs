@@ -1,37 +1,33 @@
 //! What the dispatcher does with each message. Every handler is short and waits for nobody.
 
 use std::future::ready;
-use std::time::Duration;
 
 use actix::prelude::*;
-use tracing::warn;
 
-use crate::cluster::dispatcher::Dispatcher;
+use crate::balance::succession::{Succession, block};
+use crate::cluster::dispatcher::{Dispatcher, TICK};
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
-use crate::domain::ids::Stamp;
+use crate::domain::ids::{NodeName, Stamp};
 use crate::domain::invariants::Permitted;
 use crate::domain::journal::Cause;
 use crate::domain::lease::{Role, counts};
-use crate::domain::world::{DanglingReason, Standing};
+use crate::domain::turn::Turn;
+use crate::domain::world::{DanglingReason, Presence, Standing};
 use crate::kernel::supervised::Observed;
 use crate::messages::dispatcher::{
-    ConfigsDiscovered, DeltaSaved, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted, PersistenceStarted,
-    Poll, PollReply, TableLoaded,
+    ConfigsDiscovered, DeltaSaved, Departure, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted,
+    PersistenceStarted, Poll, PollReply, TableLoaded,
 };
 use crate::messages::leader_election::AnnounceLeadership;
 use crate::messages::persistence::{LoadTable, SaveTable};
 use crate::supervised;
-
-/// Time between two looks at what changes by waiting alone: unscheduled checks, advanced dispatching.
-const TICK: Duration = Duration::from_secs(1);
 
 impl Actor for Dispatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(TICK, |dispatcher, _| dispatcher.tick());
-        self.parts.outlets.load.post(LoadTable);
         self.parts.outlets.leadership.post(AnnounceLeadership);
     }
 }
@@ -43,6 +39,7 @@ impl Observed for Dispatcher {
         let table = self.table.as_ref();
         serde_json::json!({
             "standing": self.standing(),
+            "paused": self.paused,
             "role": self.role,
             "epoch": self.epoch,
             "decided": table.map(AssignmentTable::seq),
@@ -70,14 +67,16 @@ impl Handler<LeadershipChanged> for Dispatcher {
             self.counters.stale_epoch_dropped += 1;
             return;
         }
-        self.role = change.role;
-        self.epoch = change.epoch;
-        if self.deciding && self.role != Role::Leader {
-            warn!("this replica does not lead any more, nothing is dispatched");
-            self.deciding = false;
-            self.publish();
+        // What an incarnation before this one showed in the same term is still true.
+        let shown_in = self.parts.published.reader().peek().epoch;
+        let goes_on = change.role == Role::Leader && if self.table.is_some() { self.epoch } else { shown_in } == change.epoch;
+        (self.role, self.epoch) = (change.role, change.epoch);
+        if !goes_on {
+            self.step_down(context);
         }
-        self.begin(context);
+        if self.role == Role::Leader && self.table.is_none() {
+            self.parts.outlets.load.post(LoadTable);
+        }
     }
 }
 
@@ -85,8 +84,10 @@ impl Handler<TableLoaded> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, loaded: TableLoaded, context: &mut Context<Self>) {
-        // A second answer can only be older than what was decided since the first one.
-        if self.table.is_some() {
+        // A second answer can only be older than what was decided since the first one. Who does not lead has no table; it is asked
+        // for again with the next grant.
+        let of_this_term = loaded.epoch.is_none_or(|epoch| epoch == self.epoch);
+        if self.table.is_some() || self.role != Role::Leader || !of_this_term {
             return;
         }
         let table = *loaded.table;
@@ -94,8 +95,8 @@ impl Handler<TableLoaded> for Dispatcher {
         self.cold_start = !loaded.restored || interrupted_warm_up;
         self.exposure = Exposure::of(&table);
         self.settled = table.seq();
-        // Whoever was served endpoint checks a moment ago by an earlier incarnation is served on.
-        self.discovery_synced = self.parts.published.reader().peek().discovery_synced;
+        // Whoever was served endpoint checks a moment ago, by an earlier incarnation or the leader before, is served on.
+        self.discovery_synced = loaded.discovery_synced || self.parts.published.reader().peek().discovery_synced;
         self.table = Some(table);
         self.begin(context);
     }
@@ -106,8 +107,9 @@ impl Handler<PersistenceStarted> for Dispatcher {
 
     fn handle(&mut self, _: PersistenceStarted, _: &mut Context<Self>) {
         match &self.table {
-            None => self.parts.outlets.load.post(LoadTable),
-            Some(table) => self.parts.outlets.save_all.post(SaveTable { table: Box::new(table.clone()) }),
+            None if self.role == Role::Leader => self.parts.outlets.load.post(LoadTable),
+            None => {}
+            Some(table) => self.parts.outlets.save_all.post(SaveTable { table: Box::new(table.clone()), epoch: self.epoch }),
         }
     }
 }
@@ -131,20 +133,38 @@ impl Handler<NodesChanged> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, change: NodesChanged, _: &mut Context<Self>) {
-        if !self.deciding {
-            // `Membership` tells again what differs when dispatching begins.
+        if !self.may_decide() {
+            // `Membership` tells again what differs when dispatching begins or goes on.
             return;
         }
-        self.counters.expired_nodes += change.lost.len() as u64;
+        let expired = change.lost.iter().filter(|lost| lost.why == Cause::NodeExpired).count() as u64;
+        self.counters.expired_nodes += expired;
+        self.counters.deleted_nodes += change.lost.len() as u64 - expired;
         self.decide(Cause::NodeJoined, |turn| {
-            for lost in &change.lost {
-                turn.remove_node(&lost.node, Cause::NodeExpired);
-            }
+            // Nodes that come first: one of them may be the successor of one that goes.
             for (node, facts) in change.seen {
                 turn.put_node(&node, facts);
                 for key in turn.refused_by(&node) {
                     turn.place(key, Placement::Dangling(DanglingReason::NoEligibleNode), Cause::NotEligible);
                 }
+            }
+            for node in &change.returned {
+                turn.set_presence(node, Presence::Staying);
+            }
+            for Departure { node, succession } in &change.departing {
+                let awaited = *succession == Succession::Awaited;
+                turn.set_presence(node, if awaited { Presence::HandingOver } else { Presence::Draining });
+            }
+            for Departure { node, succession } in &change.departing {
+                if let Succession::By(successor) = succession {
+                    hand_over(turn, node, successor);
+                }
+            }
+            for lost in &change.lost {
+                if let Some(successor) = &lost.successor {
+                    hand_over(turn, &lost.node, successor);
+                }
+                turn.remove_node(&lost.node, lost.why);
             }
             Permitted::default()
         });
@@ -153,6 +173,13 @@ impl Handler<NodesChanged> for Dispatcher {
         if was_on != self.advanced.on() {
             self.publish();
         }
+    }
+}
+
+/// Gives the set of a node that leaves to its successor, as far as that may run it; the rest is placed as usual.
+fn hand_over(turn: &mut Turn<'_>, from: &NodeName, to: &NodeName) {
+    for key in block(turn.table(), from, to) {
+        turn.place(key, Placement::Owned(to.clone()), Cause::Succeeded);
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::assignment::{NodeRow, Placement, Row};
 use crate::domain::ids::ConfigKey;
+use crate::domain::world::Presence;
 use crate::testing::configs::config;
 
 fn delta(seq: u64) -> TableDelta {
@@ -76,9 +77,9 @@ fn zeros_at_the_end_are_an_unfinished_write() {
 #[test]
 fn a_newer_format_is_refused_with_the_mend() {
     let mut bytes = file(&[delta(1)]);
-    bytes[8] = 2;
+    bytes[8] = 3;
     let error = read(&bytes).unwrap_err();
-    assert_eq!(error, HeaderError::FromTheFuture { found: 2 });
+    assert_eq!(error, HeaderError::FromTheFuture { found: 3 });
     assert!(error.to_string().contains("start the newer program"));
 }
 
@@ -103,4 +104,23 @@ fn a_log_without_its_snapshot_yields_no_configs_but_keeps_stamps_going_up() {
     assert!(table.is_empty());
     assert_eq!((table.highest_stamp(), table.seq()), (Stamp(90), Seq(9)));
     assert!(table.config(ConfigKey(8)).is_none());
+}
+
+/// A file of the program before nodes on their way out were marked: the table after changes 1 and 2, and change 3.
+const FORMAT_1: &[u8] = include_bytes!("format-1.bin");
+
+#[test]
+fn a_file_of_format_1_is_read_and_its_nodes_stay() {
+    let contents = read(FORMAT_1).unwrap();
+    assert_eq!((contents.format, contents.ending), (1, Ending::Clean));
+    let expected = replay(Some(&[]), &[delta(1), delta(2), delta(3)]);
+    assert_eq!(replay(Some(&contents.deltas[..1]), &contents.deltas[1..]), expected);
+}
+
+#[test]
+fn a_node_on_its_way_out_is_one_after_it_was_read() {
+    let mut leaving = delta(1);
+    leaving.nodes_put[0].1.presence = Presence::Draining;
+    let contents = read(&file(std::slice::from_ref(&leaving))).unwrap();
+    assert_eq!(contents.deltas, [leaving]);
 }
