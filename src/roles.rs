@@ -158,6 +158,9 @@ mod tests {
             ("agent status", Some("cluster"), "cluster: cluster status"),
             ("agent status", Some("node"), "node: status"),
             ("agent health", None, "local: health"),
+            ("agent secret-helper read /etc/secrets", Some("node"), "node: secret-helper read /etc/secrets"),
+            ("agent secret-helper read", Some("cluster"), "cluster: cluster secret-helper read"),
+            ("datadog-cluster-agent secret-helper read /etc/secrets", None, "cluster: cluster secret-helper read /etc/secrets"),
             ("agent -c start status", None, "local: -c start status"),
         ] {
             assert_eq!(meaning(line, role), expected, "{line}, {role:?}");

@@ -74,7 +74,9 @@ impl Kubernetes {
         let api_server = kubernetes.api_server.clone();
         let connection = runtime.spawn(async move { connect(&api_server).await }).await.context("connect to Kubernetes")??;
         let advertised = kubernetes.election.advertise.as_deref();
-        let address = match own_address(advertised, &connection.host, connection.port, settings.cmd_port).await {
+        let url = &connection.url;
+        let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
+        let address = match own_address(advertised, url.host().unwrap_or_default(), port, settings.cmd_port).await {
             Ok(address) => Some(address),
             Err(error) => {
                 warn!(error = errors::chain(&error), "other replicas cannot reach this one when it leads");

@@ -71,6 +71,9 @@ pub(super) enum TopCommand {
     /// Which check runs where (cluster role)
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// What is wrong around the cluster role, and what would mend it; exit code 1 if something does not work
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(JsonOption),
     /// Which services select which pod (cluster role)
     #[command(after_help = METAMAP_EXAMPLES)]
     Metamap(MetamapOptions),
@@ -80,6 +83,8 @@ pub(super) enum TopCommand {
 }
 
 const CLUSTERCHECKS_EXAMPLES: &str = "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'";
+
+const DOCTOR_EXAMPLES: &str = "Examples:\n  muster cluster doctor\n  muster cluster doctor --json | jq -r '.findings[].rules[]?'";
 
 const METAMAP_EXAMPLES: &str = "Examples:\n  muster cluster metamap\n  muster cluster metamap node-a\n  muster cluster metamap --json | jq '.Nodes[\"node-a\"].services'";
 
@@ -94,6 +99,9 @@ pub(super) enum ClusterCommand {
     /// Which check runs where
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// What is wrong around it, and what would mend it; exit code 1 if something does not work
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(JsonOption),
     /// Which services select which pod
     #[command(after_help = METAMAP_EXAMPLES)]
     Metamap(MetamapOptions),
@@ -142,6 +150,32 @@ pub(super) enum SharedCommand {
     /// Version of this program and the version it tells others
     #[command(after_help = "Examples:\n  muster version\n  muster version --json")]
     Version(JsonOption),
+    /// Resolve secrets for a program that asks on standard input
+    #[command(subcommand, after_help = SECRET_HELPER_EXAMPLES)]
+    SecretHelper(SecretHelperCommand),
+}
+
+const SECRET_HELPER_EXAMPLES: &str = "Examples, as secret_backend_command of an agent:
+  echo '{\"version\":\"1.0\",\"secrets\":[\"password\"]}' | muster secret-helper read /etc/secrets
+  echo '{\"version\":\"1.0\",\"secrets\":[\"k8s_secret@prod/db/password\"]}' | muster secret-helper read --with-provider-prefixes";
+
+/// Commands below `secret-helper`.
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretHelperCommand {
+    /// Read secrets from files, or with prefixes also from Secret objects
+    #[command(after_help = SECRET_HELPER_EXAMPLES)]
+    Read(SecretReadOptions),
+}
+
+/// Options of `secret-helper read`.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct SecretReadOptions {
+    /// Folder of the files; nothing outside of it is read
+    #[arg(value_name = "DIR")]
+    pub(super) folder: Option<PathBuf>,
+    /// Handles are file@<path> or k8s_secret@<namespace>/<name>/<key>
+    #[arg(long)]
+    pub(super) with_provider_prefixes: bool,
 }
 
 /// Options of `start` and `run`.
@@ -309,6 +343,10 @@ mod tests {
             "muster cluster metamap",
             "muster cluster metamap node-a -j",
             "muster cluster start --set log_level=debug --set check_runners=8",
+            "muster secret-helper read /etc/secrets",
+            "muster cluster doctor -j",
+            "muster doctor",
+            "muster cluster secret-helper read --with-provider-prefixes",
         ] {
             let parsed = Arguments::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());

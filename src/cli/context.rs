@@ -4,8 +4,10 @@ use super::arguments::GlobalOptions;
 use super::connection::LocalApi;
 use super::failure::Failure;
 use super::render::Paint;
+use crate::config::settings::KubernetesSettings;
 use crate::config::{Config, Environment, Request, Role};
 use crate::errors;
+use crate::kube::client;
 use crate::roles;
 
 /// Options of every command, and where it runs.
@@ -40,6 +42,16 @@ impl Context {
         let config = self.config_of(role)?;
         let api = LocalApi::new(&config)?;
         Ok((config, api))
+    }
+
+    /// The API server, as the configuration of the cluster role says, or as a pod finds it.
+    ///
+    /// Errors: there is none, in words.
+    pub(super) async fn kube_client(&self) -> Result<kube::Client, String> {
+        // A helper in the image of a node agent has no configuration of the cluster role, and needs none.
+        let config = self.config(Role::Cluster, Vec::new()).unwrap_or_else(|_| Config::defaults(Role::Cluster));
+        let settings = KubernetesSettings::from_config(&config).api_server;
+        client::connect(&settings).await.map(|connection| connection.client).map_err(|error| errors::chain(&error))
     }
 
     /// Told, or read from the file a running process leaves, which is where its configuration says.

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use super::arguments::{Arguments, ClusterCommand, NodeCommand, SharedCommand, TopCommand};
+use super::arguments::{Arguments, ClusterCommand, NodeCommand, SecretHelperCommand, SharedCommand, TopCommand};
 use super::context::Context;
 use super::demo::DemoOptions;
 use super::failure::{CommandResult, Failure};
 use super::render::Paint;
 use super::start::{self, StartCluster, StartNode};
-use super::{clusterchecks, completions, configcheck, docs, health, metamap, settings, status, stop, telemetry, version};
+use super::{
+    clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, status, stop, telemetry, version,
+};
 use crate::config::{Environment, Role};
 use crate::roles;
 
@@ -73,6 +75,9 @@ fn dispatch(context: &Context, command: TopCommand) -> Command {
             let json = options.json;
             done(in_form(json, wait(clusterchecks::run(context, &options))))
         }
+        TopCommand::Doctor(options) | TopCommand::Cluster(ClusterCommand::Doctor(options)) => {
+            done(in_form(options.json, wait(doctor::run(context, options))))
+        }
         TopCommand::Metamap(options) | TopCommand::Cluster(ClusterCommand::Metamap(options)) => {
             done(in_form(options.json, wait(metamap::run(context, &options))))
         }
@@ -91,6 +96,7 @@ fn shared(context: &Context, role: Option<Role>, command: SharedCommand) -> Comm
         SharedCommand::Telemetry(options) => in_form(options.json, wait(telemetry::run(context, role, options))),
         SharedCommand::Stop(options) => in_form(options.json, wait(stop::run(context, role, options))),
         SharedCommand::Version(options) => Ok(version::run(context, role, options)),
+        SharedCommand::SecretHelper(SecretHelperCommand::Read(options)) => wait(secret_helper::read(context, &options)),
     }
 }
 

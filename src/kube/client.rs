@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use http::Request;
 use http::header::{HeaderValue, USER_AGENT};
+use http::{Request, Uri};
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use muster_actors::kernel::rng::Random;
@@ -65,10 +65,8 @@ pub struct Connection {
     pub client: Client,
     /// Namespace of this pod.
     pub namespace: String,
-    /// Host of the API server, a name or an address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+    /// Where the API server is.
+    pub url: Uri,
 }
 
 /// Makes a client; nothing is asked yet. Must run inside a runtime.
@@ -98,10 +96,9 @@ pub async fn connect(settings: &ApiServerSettings) -> Result<Connection, Connect
         warn!("own namespace is not known, using \"default\"");
         "default".to_owned()
     });
-    let host = config.cluster_url.host().unwrap_or_default().to_owned();
-    let port = config.cluster_url.port_u16().unwrap_or(if config.cluster_url.scheme_str() == Some("http") { 80 } else { 443 });
+    let url = config.cluster_url.clone();
     let client = Client::try_from(config).map_err(|source| ConnectError::Build(Box::new(source)))?;
-    Ok(Connection { client: with_time_limits(client, settings.timeout), namespace, host, port })
+    Ok(Connection { client: with_time_limits(client, settings.timeout), namespace, url })
 }
 
 async fn from_kubeconfig(path: &Path) -> Result<(Config, Option<String>), ConnectError> {

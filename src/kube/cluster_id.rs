@@ -10,15 +10,15 @@ use super::config_map::ConfigMaps;
 use super::error::ObjectError;
 
 /// ConfigMap that keeps the id, shared with the stock cluster agent.
-const NAME: &str = "datadog-cluster-id";
+pub(crate) const NAME: &str = "datadog-cluster-id";
 /// Key in it.
-const KEY: &str = "id";
+pub(crate) const KEY: &str = "id";
 /// Namespace whose uid becomes the id.
-const SYSTEM: &str = "kube-system";
+pub(crate) const SYSTEM: &str = "kube-system";
 /// Length of an id.
 ///
 /// Units: bytes. Source: nodes reject ids of any other length.
-const LENGTH: usize = 36;
+pub(crate) const LENGTH: usize = 36;
 
 /// Why there is no id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,6 +8,7 @@ pub mod error;
 mod limits;
 pub mod lock;
 mod pause;
+pub mod rights;
 pub mod snapshot_store;
 #[cfg(test)]
 pub(crate) mod testing;

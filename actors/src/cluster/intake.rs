@@ -10,7 +10,7 @@ use crate::domain::assignment::AssignmentTable;
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::config_key;
 use crate::domain::ids::ConfigKey;
-use crate::domain::patch::{Dispatchable, PatchOptions, dispatched};
+use crate::domain::patch::{Dispatchable, IgnoredBecause, PatchOptions, dispatched};
 use crate::domain::world::Rejected;
 
 /// One portion of changes, ready for the table.
@@ -35,11 +35,19 @@ pub(crate) struct Intake {
     /// Keys that were patched already; patching again would yield the same.
     patched: BTreeSet<ConfigKey>,
     rejected: BTreeMap<ConfigKey, Rejected>,
+    /// Names of checks that nobody runs, each told once.
+    unsupported: BTreeSet<String>,
 }
 
 impl Intake {
     pub(crate) fn new(options: Arc<PatchOptions>) -> Self {
-        Self { inbox: DiscoveryInbox::default(), options, patched: BTreeSet::new(), rejected: BTreeMap::new() }
+        Self {
+            inbox: DiscoveryInbox::default(),
+            options,
+            patched: BTreeSet::new(),
+            rejected: BTreeMap::new(),
+            unsupported: BTreeSet::new(),
+        }
     }
 
     /// Configs that cannot be dispatched, in key order.
@@ -75,7 +83,16 @@ impl Intake {
                 // Not named, however often it is told: if the table holds it from before the options changed, it goes with the end of
                 // the listing.
                 self.patched.remove(&key);
-                debug!(check = config.name, %because, "config is not dispatched");
+                if because == IgnoredBecause::NotClusterCheck && self.unsupported.insert(config.name.clone()) {
+                    // Stock cluster agents run these themselves; the official chart brings some (cluster-agent-kubernetes 9.3).
+                    let source = &config.source;
+                    warn!(
+                        check = config.name,
+                        source, "check is not supported here and not run; with cluster_check: true an agent runs it"
+                    );
+                } else {
+                    debug!(check = config.name, %because, "config is not dispatched");
+                }
             }
             Ok(dispatchable) => {
                 self.inbox.named(key);

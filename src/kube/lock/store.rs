@@ -63,6 +63,14 @@ impl KubeLock {
             Shared { client, place, limit, kind: OnceLock::new(), config_map_ensured: AtomicBool::new(false), last: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
+
+    /// Reads the lock and changes nothing, not even what a replica makes sure of; `None` if it is not there.
+    ///
+    /// Errors: [`LockError`].
+    pub async fn look(&self) -> Result<Option<LockRecord>, LockError> {
+        let lock = bounded("read the lock", self.shared.limit, self.shared.read()).await?;
+        Ok(lock.map(|lock| lock.record))
+    }
 }
 
 impl LeaseStore for KubeLock {
