@@ -122,7 +122,7 @@ mod tests {
     const ID: &str = "4e2a1ad5-4a4b-4f7e-9b4c-0123456789ab";
 
     fn connection(script: &Script) -> Connection {
-        Connection { client: script.client(), namespace: "ns".to_owned(), address: "https://10.96.0.1:443".to_owned() }
+        Connection { client: script.client(), namespace: "ns".to_owned(), url: "https://10.96.0.1:443/".parse().unwrap() }
     }
 
     async fn reached(reply: Reply) -> (bool, State, String) {
