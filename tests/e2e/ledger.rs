@@ -1,0 +1,90 @@
+//! What the agents of a test were told, and what they must never be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+/// What an agent runs: the text of each instance.
+pub type Set = BTreeSet<String>;
+
+/// What one agent was told.
+#[derive(Debug, Default, Clone)]
+pub struct Account {
+    pub stamp: i64,
+    pub set: Set,
+    /// Polls that were answered.
+    pub answered: u64,
+    /// Polls that were not.
+    pub failed: u64,
+    /// Sets fetched because a poll said so; for endpoint checks: sets that differed from the one before.
+    pub resent: u64,
+    /// Empty sets that came after one that was not empty.
+    pub emptied: u64,
+}
+
+/// The accounts of all agents of one kind.
+#[derive(Debug, Default, Clone)]
+pub struct Ledger {
+    accounts: Arc<Mutex<BTreeMap<String, Account>>>,
+    wrong: Arc<Mutex<Vec<String>>>,
+}
+
+impl Ledger {
+    pub fn change(&self, agent: &str, change: impl FnOnce(&mut Account)) {
+        change(self.accounts.lock().unwrap().entry(agent.to_owned()).or_default());
+    }
+
+    pub fn complain(&self, text: String) {
+        self.wrong.lock().unwrap().push(text);
+    }
+
+    pub fn accounts(&self) -> BTreeMap<String, Account> {
+        self.accounts.lock().unwrap().clone()
+    }
+
+    pub fn forget(&self, agent: &str) {
+        self.accounts.lock().unwrap().remove(agent);
+    }
+
+    /// Instance -> agents that run it.
+    pub fn owners(&self) -> BTreeMap<String, Vec<String>> {
+        let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (agent, account) in self.accounts() {
+            for check in account.set {
+                owners.entry(check).or_default().push(agent.clone());
+            }
+        }
+        owners
+    }
+
+    /// Panics if an agent was told what must not be, or a check runs twice.
+    pub fn assert_well(&self) {
+        let wrong = self.wrong.lock().unwrap().clone();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        let doubled: Vec<_> = self.owners().into_iter().filter(|(_, owners)| owners.len() > 1).collect();
+        assert!(doubled.is_empty(), "on two agents: {doubled:#?}");
+    }
+}
+
+/// The sum of something over all agents, to be compared with an earlier one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub resent: u64,
+    pub emptied: u64,
+    pub failed: u64,
+}
+
+impl Sums {
+    pub fn of(ledgers: &[&Ledger]) -> Self {
+        let mut sums = Self::default();
+        for account in ledgers.iter().flat_map(|ledger| ledger.accounts().into_values()) {
+            sums.resent += account.resent;
+            sums.emptied += account.emptied;
+            sums.failed += account.failed;
+        }
+        sums
+    }
+
+    pub fn since(self, before: Self) -> Self {
+        Self { resent: self.resent - before.resent, emptied: self.emptied - before.emptied, failed: self.failed - before.failed }
+    }
+}

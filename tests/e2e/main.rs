@@ -1,0 +1,13 @@
+//! Replicas, runners and node agents as processes and models against a real control plane. Needs what `tests/run.sh` installs.
+//!
+//! `MUSTER_E2E=full` plays all rounds with the lease of the manifests (15 s) instead of a few with a short one.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests panic as tests do")]
+
+mod agents;
+mod leader_changes;
+mod ledger;
+mod mixed_election;
+mod prober;
+mod replica;
+mod world;
