@@ -36,6 +36,7 @@ use crate::client::{ReplicaHttp, Trust};
 use crate::config::settings::WatchPods;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
 use crate::config::{ClusterSettings, Config};
+use crate::sealed_snapshots::{Seal, SealedSnapshots};
 use crate::standalone::assignment_store::FileAssignmentStore;
 use crate::standalone::epoch_counter::EpochCounter;
 use crate::standalone::file_lock::FileLock;
@@ -122,7 +123,8 @@ fn peer(settings: &ClusterSettings, tokens: &Tokens, kubernetes: Option<&Kuberne
     let trust = trusted(settings)?;
     let token = tokens.cluster.as_ref().context("replicas need the cluster token")?;
     let client = ReplicaHttp::try_new(token, &trust, build::VERSION)?;
-    Ok(Some(Peer { identity, address, trust, client, max_connections: election.max_leader_connections }))
+    let seal = Seal::try_new(token)?;
+    Ok(Some(Peer { identity, address, trust, client, seal, max_connections: election.max_leader_connections }))
 }
 
 /// Which certificates of other replicas are believed.
@@ -133,6 +135,10 @@ fn trusted(settings: &ClusterSettings) -> anyhow::Result<Trust> {
         }
         _ => Trust::Any,
     })
+}
+
+fn sealed(store: impl SnapshotStore + 'static, peer: &Peer) -> Arc<dyn SnapshotStore> {
+    Arc::new(SealedSnapshots::new(store, peer.seal.clone()))
 }
 
 /// Where discovery and liveness get their facts from.
@@ -218,7 +224,8 @@ impl Ground<'_> {
         let (election, storage) = match (kubernetes, peer, &settings.lock_file) {
             (Some(kubernetes), Some(peer), _) => {
                 let slices = settings.kubernetes.discovery.use_endpoint_slices;
-                (kubernetes.election(host, settings, slices), replicated(peer, kubernetes.snapshots(settings)))
+                let snapshots = kubernetes.snapshots(settings).map(|store| sealed(store, peer));
+                (kubernetes.election(host, settings, slices), replicated(peer, snapshots))
             }
             (None, Some(peer), Some(file)) => {
                 let timings = LeaseTimings::from_lease(settings.kubernetes.election.lease);
@@ -235,7 +242,7 @@ impl Ground<'_> {
                 };
                 let mut snapshot = file.clone().into_os_string();
                 snapshot.push(".snapshot");
-                (election, replicated(peer, Some(Arc::new(FileSnapshotStore::new(snapshot.into())))))
+                (election, replicated(peer, Some(sealed(FileSnapshotStore::new(snapshot.into()), peer))))
             }
             _ => {
                 let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);

@@ -34,6 +34,7 @@ use crate::app::observer::CountRequests;
 use crate::autodiscovery::SecretCommand;
 use crate::client::{ReplicaHttp, Trust};
 use crate::config::ClusterSettings;
+use crate::sealed_snapshots::Seal;
 use crate::telemetry::status::{ClusterChecksStatus, KubernetesStatus, LeaderElectionStatus};
 use crate::telemetry::{build, sources};
 
@@ -105,6 +106,8 @@ pub(super) struct Peer {
     pub(super) trust: Trust,
     /// The way to the others.
     pub(super) client: ReplicaHttp,
+    /// What snapshots are encrypted with.
+    pub(super) seal: Seal,
     /// Most connections to the leader.
     pub(super) max_connections: usize,
 }

@@ -1,7 +1,6 @@
 //! The snapshot of the assignment table in a ConfigMap. Source: cluster-agent-kubernetes 9.1.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +11,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use muster_actors::ports::{SnapshotStore, StoreError};
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::config_map::ConfigMaps;
@@ -22,21 +20,18 @@ use super::error::ObjectError;
 pub const NAME: &str = "muster-state";
 
 /// Key in `binaryData`.
-const KEY: &str = "snapshot.zst";
+const KEY: &str = "snapshot";
 
-/// Largest compressed snapshot.
+/// Largest snapshot, as it is written.
 ///
 /// Units: bytes. Why: the API server takes at most 1 MiB of data in a ConfigMap, all keys together.
 const LARGEST: usize = 900_000;
-
-/// Why: the default of the format; a snapshot shrinks to about a tenth.
-const COMPRESSION_LEVEL: i32 = 3;
 
 /// Attempts to write against others that write at the same moment.
 const ATTEMPTS: u32 = 3;
 
 #[derive(Debug, thiserror::Error)]
-#[error("{size} bytes compressed, {LARGEST} fit into a ConfigMap; set muster.snapshot to false, or dispatch fewer configs")]
+#[error("{size} bytes, {LARGEST} fit into a ConfigMap; set muster.snapshot to false, or dispatch fewer configs")]
 struct TooLarge {
     size: usize,
 }
@@ -94,21 +89,17 @@ impl Inner {
             Err(error) => return self.refuse("read", error).map(|()| None),
         };
         *self.known.lock().await = Some(object.metadata);
-        let Some(ByteString(compressed)) = object.binary_data.and_then(|mut data| data.remove(KEY)) else { return Ok(None) };
-        let bytes = blocking(move || zstd::stream::decode_all(compressed.as_slice())).await;
-        bytes.map(Some).map_err(|source| self.failed("uncompress", source))
+        Ok(object.binary_data.and_then(|mut data| data.remove(KEY)).map(|ByteString(bytes)| bytes))
     }
 
     async fn save(&self, bytes: Vec<u8>) -> Result<(), StoreError> {
         if self.off.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let compressed = blocking(move || zstd::bulk::compress(&bytes, COMPRESSION_LEVEL)).await;
-        let compressed = compressed.map_err(|source| self.failed("compress", source))?;
-        if compressed.len() > LARGEST {
-            return Err(self.failed("write", TooLarge { size: compressed.len() }));
+        if bytes.len() > LARGEST {
+            return Err(self.failed("write", TooLarge { size: bytes.len() }));
         }
-        let data = BTreeMap::from([(KEY.to_owned(), ByteString(compressed))]);
+        let data = BTreeMap::from([(KEY.to_owned(), ByteString(bytes))]);
         let mut known = self.known.lock().await;
         let mut outcome = Err(ObjectError::Conflict);
         for _ in 0..ATTEMPTS {
@@ -158,11 +149,6 @@ impl Inner {
     }
 }
 
-/// Compressing takes milliseconds, and this may be the thread of the actors.
-async fn blocking(work: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static) -> io::Result<Vec<u8>> {
-    spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -195,7 +181,6 @@ mod tests {
         before.save(bytes.clone()).await.unwrap();
         let body = first.bodies().pop().unwrap();
         assert_eq!(body["metadata"]["name"], NAME);
-        assert!(body["binaryData"][KEY].as_str().unwrap().len() < 200);
         let second = Script::new().on("GET", &format!("{PATH}/{NAME}"), stored("1", Some(&body["binaryData"])));
         assert_eq!(store(&second).load().await.unwrap(), Some(bytes));
         first.finish();
@@ -247,20 +232,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_or_too_large_snapshot_is_an_error_that_says_so() {
-        let script = Script::new().on("GET", PATH, stored("1", Some(&json!({KEY: "AAAA"}))));
-        let store = store(&script);
-        let error = chain(&store.load().await.unwrap_err());
-        assert!(error.starts_with("uncompress snapshot in config map ns/muster-state: "), "{error}");
-        // Numbers of a multiplicative generator do not compress.
-        let noise: Vec<u8> = (0..1_000_000_u64)
-            .scan(1_u64, |state, _| {
-                *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                Some((*state >> 56) as u8)
-            })
-            .collect();
-        let error = chain(&store.save(noise).await.unwrap_err());
-        assert!(error.contains("900000 fit into a ConfigMap; set muster.snapshot to false"), "{error}");
+    async fn a_snapshot_that_is_too_large_is_an_error_that_says_so() {
+        let script = Script::new();
+        let error = chain(&store(&script).save(vec![0; LARGEST + 1]).await.unwrap_err());
+        assert!(error.contains("900001 bytes, 900000 fit into a ConfigMap; set muster.snapshot to false"), "{error}");
         script.finish();
     }
 }
