@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use muster_actors::domain::secret::Secret;
-use muster_actors::ports::{SnapshotStore, StoreError};
+use muster_actors::ports::{SaveOutcome, SnapshotStore, StillLeads, StoreError};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -171,12 +171,12 @@ impl<S: SnapshotStore + 'static> SnapshotStore for SealedSnapshots<S> {
         .boxed()
     }
 
-    fn save(&self, snapshot: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn save(&self, snapshot: Vec<u8>, leads: StillLeads) -> BoxFuture<'static, Result<SaveOutcome, StoreError>> {
         let (store, seal) = (Arc::clone(&self.store), self.seal.clone());
         async move {
             let step = "seal the snapshot";
             let sealed = blocking(step, move || seal.seal(&snapshot)).await?.map_err(|error| failed(step, error))?;
-            store.save(sealed).await
+            store.save(sealed, leads).await
         }
         .boxed()
     }
@@ -202,6 +202,10 @@ mod tests {
 
     fn seal(token: &str) -> Seal {
         Seal::try_new(&Secret::new(token.to_owned())).unwrap()
+    }
+
+    fn leads() -> StillLeads {
+        Arc::new(|| true)
     }
 
     fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -252,11 +256,11 @@ mod tests {
     async fn what_cannot_be_read_counts_as_not_there_and_is_replaced() {
         let place = FakeSnapshotStore::default();
         let before = SealedSnapshots::new(place.clone(), seal("old token"));
-        before.save(b"old".to_vec()).await.unwrap();
+        before.save(b"old".to_vec(), leads()).await.unwrap();
         assert_eq!(before.load().await.unwrap().as_deref(), Some(b"old".as_slice()));
         let after = SealedSnapshots::new(place.clone(), seal("new token"));
         assert_eq!(after.load().await.unwrap(), None);
-        after.save(b"new".to_vec()).await.unwrap();
+        after.save(b"new".to_vec(), leads()).await.unwrap();
         assert_eq!(after.load().await.unwrap().as_deref(), Some(b"new".as_slice()));
         assert!(!contains(&place.bytes().unwrap(), b"new"));
         place.fail(true);

@@ -343,6 +343,28 @@ fn nodes_of_a_replica_that_leads_again_count_as_just_seen_and_expire_from_then_o
 }
 
 #[test]
+fn a_save_that_takes_long_does_not_replace_the_snapshot_of_the_successor() {
+    universe::run(19, |universe| async move {
+        let replicas = Replicas::at_work(&universe).await;
+        universe.advance(seconds(6)).await;
+        replicas.snapshots.slow(seconds(8));
+        replicas.find(instance(50));
+        universe.advance(seconds(1)).await;
+        replicas.snapshots.slow(Duration::ZERO);
+        replicas.lead("r2", 2).await;
+        replicas.find(instance(51));
+        universe.advance(seconds(6)).await;
+        let of_the_successor = replicas.snapshots.bytes();
+        let saves = replicas.snapshots.saves();
+        universe.advance(seconds(10)).await;
+        assert_eq!(replicas.snapshots.saves(), saves);
+        assert_eq!(replicas.snapshots.bytes(), of_the_successor);
+        let saved = snapshot::read_whole(&of_the_successor.expect("it was saved")).expect("it is whole");
+        assert_eq!(saved.epoch().0, 2);
+    });
+}
+
+#[test]
 fn a_snapshot_that_cannot_be_saved_disturbs_nobody() {
     universe::run(15, |universe| async move {
         let replicas = Replicas::at_work(&universe).await;
