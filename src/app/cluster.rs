@@ -120,21 +120,11 @@ fn peer(settings: &ClusterSettings, tokens: &Tokens, kubernetes: Option<&Kuberne
         }
         (None, None) => return Ok(None),
     };
-    let trust = trusted(settings)?;
+    let trust = Trust::from_settings(&settings.common.tls)?;
     let token = tokens.cluster.as_ref().context("replicas need the cluster token")?;
     let client = ReplicaHttp::try_new(token, &trust, build::VERSION)?;
     let seal = Seal::try_new(token)?;
     Ok(Some(Peer { identity, address, trust, client, seal, max_connections: election.max_leader_connections }))
-}
-
-/// Which certificates of other replicas are believed.
-fn trusted(settings: &ClusterSettings) -> anyhow::Result<Trust> {
-    Ok(match &settings.common.tls.trust_chain {
-        Some(chain) if settings.common.tls.verify => {
-            Trust::Roots(std::fs::read(&chain.certificate).with_context(|| format!("read {}", chain.certificate.display()))?)
-        }
-        _ => Trust::Any,
-    })
 }
 
 fn sealed(store: impl SnapshotStore + 'static, peer: &Peer) -> Arc<dyn SnapshotStore> {
