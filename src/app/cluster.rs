@@ -31,7 +31,7 @@ use crate::app::host::Host;
 use crate::app::kubernetes::{ClusterFacts, Informers, Kubernetes};
 use crate::autodiscovery::kube_options::discovery_options;
 use crate::autodiscovery::{FileWatch, Listeners};
-use crate::cli::StartCluster;
+use crate::cli::Start;
 use crate::client::{ReplicaHttp, Trust};
 use crate::config::settings::WatchPods;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
@@ -45,8 +45,8 @@ use crate::standalone::state_folder::StateFolder;
 use crate::telemetry::build;
 
 /// Runs the role until it is told to stop.
-pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
-    let StartCluster { config, settings } = start;
+pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitCode> {
+    let Start { config, settings } = start;
     let tokens = tokens(&config, &settings)?;
     let mut host = Host::open(config, &settings.common)?;
     if let Some(name) = &settings.invalid_cluster_name {

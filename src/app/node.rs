@@ -31,7 +31,7 @@ use crate::app::host::Host;
 use crate::app::runner_stats::PublishedStats;
 use crate::autodiscovery::SecretCommand;
 use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
-use crate::cli::StartNode;
+use crate::cli::Start;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::tokens::read_or_create_local_token;
 use crate::config::{NodeSettings, Secret};
@@ -76,8 +76,8 @@ impl Drop for CheckThreads {
 }
 
 /// Runs the role until it is told to stop.
-pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
-    let StartNode { config, settings } = start;
+pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode> {
+    let Start { config, settings } = start;
     let local_token = read_or_create_local_token(&settings.common.paths.local_token)?;
     let mut host = Host::open(config, &settings.common)?;
     let checks = CheckThreads::start().context("start the threads of checks")?;
