@@ -12,5 +12,6 @@ pub mod errors;
 pub mod kube;
 pub mod output;
 pub mod roles;
+pub mod sealed_snapshots;
 pub mod standalone;
 pub mod telemetry;

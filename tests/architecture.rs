@@ -29,6 +29,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("src/kube", 2),
     ("src/output", 2),
     ("src/roles", 2),
+    ("src/sealed_snapshots.rs", 2),
     ("src/standalone", 2),
     ("src/telemetry", 2),
     ("actors/src/cluster", 3),

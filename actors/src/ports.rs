@@ -204,6 +204,20 @@ pub trait AssignmentStore: Send + Sync {
     fn replace(&self, table: AssignmentTable) -> BoxFuture<'static, Result<StoreSize, StoreError>>;
 }
 
+/// Tells, on any thread, whether whoever saves still leads.
+///
+/// Why not asked once before saving: a save takes time, and a successor may have saved meanwhile.
+pub type StillLeads = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What became of a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaveOutcome {
+    /// It is stored.
+    Saved,
+    /// Nothing was written, because whoever saves does not lead any more.
+    NotLeading,
+}
+
 /// Keeps the latest table where every replica finds it when none of them has one any more.
 pub trait SnapshotStore: Send + Sync {
     /// The bytes that were saved last; `None` if there are none, or this replica may not read them.
@@ -211,10 +225,11 @@ pub trait SnapshotStore: Send + Sync {
     /// Errors: [`StoreError`]; it is tried again for a short while.
     fn load(&self) -> BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>>;
 
-    /// Replaces the bytes, at once or not at all.
+    /// Replaces the bytes, at once or not at all. `leads` is asked before each attempt, after everything that the attempt rests on
+    /// was read: what a successor saved is not overwritten.
     ///
     /// Errors: [`StoreError`]; what was saved before is still there.
-    fn save(&self, snapshot: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>>;
+    fn save(&self, snapshot: Vec<u8>, leads: StillLeads) -> BoxFuture<'static, Result<SaveOutcome, StoreError>>;
 }
 
 /// Why a replica got nothing from another one.

@@ -326,6 +326,45 @@ fn the_snapshot_serves_the_cold_start_and_without_one_there_is_a_warm_up() {
 }
 
 #[test]
+fn nodes_of_a_replica_that_leads_again_count_as_just_seen_and_expire_from_then_on() {
+    universe::run(18, |universe| async move {
+        let replicas = Replicas::at_work(&universe).await;
+        replicas.lead("r2", 2).await;
+        replicas.keep_polling("r2", &["n1", "n2", "n3"], 25).await;
+        let before = replicas.shown("r2");
+        replicas.lead("r1", 3).await;
+        // Nobody polled this replica for 25 s, and somebody needs a moment to find it.
+        universe.advance(seconds(20)).await;
+        assert_eq!(replicas.shown("r1"), before);
+        replicas.keep_polling("r1", &["n1", "n2"], 12).await;
+        assert!(!replicas.served("r1").nodes.contains_key(&NodeName::from("n3")));
+        assert_eq!(replicas.shown("r1").len(), 2);
+    });
+}
+
+#[test]
+fn a_save_that_takes_long_does_not_replace_the_snapshot_of_the_successor() {
+    universe::run(19, |universe| async move {
+        let replicas = Replicas::at_work(&universe).await;
+        universe.advance(seconds(6)).await;
+        replicas.snapshots.slow(seconds(8));
+        replicas.find(instance(50));
+        universe.advance(seconds(1)).await;
+        replicas.snapshots.slow(Duration::ZERO);
+        replicas.lead("r2", 2).await;
+        replicas.find(instance(51));
+        universe.advance(seconds(6)).await;
+        let of_the_successor = replicas.snapshots.bytes();
+        let saves = replicas.snapshots.saves();
+        universe.advance(seconds(10)).await;
+        assert_eq!(replicas.snapshots.saves(), saves);
+        assert_eq!(replicas.snapshots.bytes(), of_the_successor);
+        let saved = snapshot::read_whole(&of_the_successor.expect("it was saved")).expect("it is whole");
+        assert_eq!(saved.epoch().0, 2);
+    });
+}
+
+#[test]
 fn a_snapshot_that_cannot_be_saved_disturbs_nobody() {
     universe::run(15, |universe| async move {
         let replicas = Replicas::at_work(&universe).await;

@@ -13,10 +13,13 @@ use muster_actors::kernel::registry::Registry;
 use muster_actors::messages::journal::QueryJournal;
 use serde_json::{Value as Json, json};
 
-use crate::api::admin::{Admin, Document, DocumentError, SettingError};
+use crate::api::admin::{Admin, AdminApi, Document, DocumentError, SettingError};
+use crate::api::version::{AgentVersion, VersionError};
+use crate::app::host::Host;
 use crate::app::shutdown::StopRequest;
 use crate::autodiscovery::{SecretCommand, configcheck};
 use crate::config::{CommonSettings, RuntimeConfig, RuntimeError};
+use crate::telemetry::build;
 use crate::telemetry::status::{AutoConfigStatus, ProcessFacts, StatusDocument};
 
 /// Time that actors have to describe themselves.
@@ -25,22 +28,10 @@ const OBSERVE_DEADLINE: Duration = Duration::from_secs(1);
 /// Fills the sections of the status that only one role has.
 pub(super) type FillStatus = Arc<dyn Fn(&mut StatusDocument) + Send + Sync>;
 
-/// The admin side of a role.
-pub(super) struct RoleAdmin {
-    /// The configuration.
-    pub(super) runtime: RuntimeConfig,
-    /// Settings of both roles.
-    pub(super) settings: CommonSettings,
-    /// Time.
-    pub(super) clock: Arc<dyn Clock>,
-    /// When the process started. Units: nanoseconds since the Unix epoch.
-    pub(super) started_unix_nanos: i64,
+/// What a role shows of itself.
+pub(super) struct RoleView {
     /// What discovery found.
     pub(super) discovery: Reader<DiscoveryReport>,
-    /// The actors.
-    pub(super) registry: Registry,
-    /// To stop the process.
-    pub(super) stop: StopRequest,
     /// The decision journal; only the cluster role has one.
     pub(super) journal: Option<Outlet<QueryJournal>>,
     /// What knows the secrets that must not be shown.
@@ -49,13 +40,46 @@ pub(super) struct RoleAdmin {
     pub(super) fill_status: FillStatus,
 }
 
+/// The routes about the process itself.
+///
+/// Errors: the version to be compatible with is none.
+pub(super) fn admin_api(host: &Host, settings: &CommonSettings, role: RoleView) -> Result<AdminApi, VersionError> {
+    let admin = RoleAdmin {
+        runtime: host.runtime.clone(),
+        settings: settings.clone(),
+        clock: Arc::clone(&host.clock),
+        started_unix_nanos: host.clock.unix_nanos(),
+        registry: host.kernel.registry(),
+        stop: host.stop.clone(),
+        role,
+    };
+    Ok(AdminApi {
+        version: AgentVersion::parse(&settings.compat_version, build::COMMIT)?.body(),
+        hostname: settings.hostname.clone(),
+        admin: Arc::new(admin),
+        health: host.kernel.health(),
+        request_timeout: settings.request_timeout,
+    })
+}
+
+struct RoleAdmin {
+    runtime: RuntimeConfig,
+    settings: CommonSettings,
+    clock: Arc<dyn Clock>,
+    /// When the process started. Units: nanoseconds since the Unix epoch.
+    started_unix_nanos: i64,
+    registry: Registry,
+    stop: StopRequest,
+    role: RoleView,
+}
+
 impl RoleAdmin {
     fn document(&self) -> StatusDocument {
         let process =
             ProcessFacts { pid: std::process::id(), started_unix_nanos: self.started_unix_nanos, now_unix_nanos: self.clock.unix_nanos() };
         let mut document = StatusDocument::new(&self.runtime.current(), &self.settings, process);
-        document.auto_config = AutoConfigStatus::of(&self.discovery.peek());
-        (self.fill_status)(&mut document);
+        document.auto_config = AutoConfigStatus::of(&self.role.discovery.peek());
+        (self.role.fill_status)(&mut document);
         document
     }
 }
@@ -70,12 +94,12 @@ impl Admin for RoleAdmin {
     }
 
     fn config_check(&self, raw: bool) -> BoxFuture<'_, Document<Json>> {
-        Box::pin(async move { Ok(configcheck::json(&self.discovery.current(), raw)) })
+        Box::pin(async move { Ok(configcheck::json(&self.role.discovery.current(), raw)) })
     }
 
     fn journal(&self) -> BoxFuture<'_, Document<Json>> {
         Box::pin(async move {
-            let Some(journal) = &self.journal else {
+            let Some(journal) = &self.role.journal else {
                 return Ok(json!({"decisions": []}));
             };
             let page = journal.ask(QueryJournal::default(), OBSERVE_DEADLINE).await.map_err(|error| DocumentError(error.to_string()))?;
@@ -110,7 +134,7 @@ impl Admin for RoleAdmin {
     }
 
     fn scrub(&self, config: &CheckConfig) -> CheckConfig {
-        match &self.secrets {
+        match &self.role.secrets {
             Some(secrets) => configcheck::scrubbed(&secrets.hide(config)),
             None => configcheck::scrubbed(config),
         }

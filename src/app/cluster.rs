@@ -31,11 +31,12 @@ use crate::app::host::Host;
 use crate::app::kubernetes::{ClusterFacts, Informers, Kubernetes};
 use crate::autodiscovery::kube_options::discovery_options;
 use crate::autodiscovery::{FileWatch, Listeners};
-use crate::cli::StartCluster;
+use crate::cli::Start;
 use crate::client::{ReplicaHttp, Trust};
 use crate::config::settings::WatchPods;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
 use crate::config::{ClusterSettings, Config};
+use crate::sealed_snapshots::{Seal, SealedSnapshots};
 use crate::standalone::assignment_store::FileAssignmentStore;
 use crate::standalone::epoch_counter::EpochCounter;
 use crate::standalone::file_lock::FileLock;
@@ -44,8 +45,8 @@ use crate::standalone::state_folder::StateFolder;
 use crate::telemetry::build;
 
 /// Runs the role until it is told to stop.
-pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
-    let StartCluster { config, settings } = start;
+pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitCode> {
+    let Start { config, settings } = start;
     let tokens = tokens(&config, &settings)?;
     let mut host = Host::open(config, &settings.common)?;
     if let Some(name) = &settings.invalid_cluster_name {
@@ -122,20 +123,15 @@ fn peer(settings: &ClusterSettings, tokens: &Tokens, kubernetes: Option<&Kuberne
         }
         (None, None) => return Ok(None),
     };
-    let trust = trusted(settings)?;
+    let trust = Trust::from_settings(&settings.common.tls)?;
     let token = tokens.cluster.as_ref().context("replicas need the cluster token")?;
     let client = ReplicaHttp::try_new(token, &trust, build::VERSION)?;
-    Ok(Some(Peer { identity, address, trust, client, max_connections: election.max_leader_connections }))
+    let seal = Seal::try_new(token)?;
+    Ok(Some(Peer { identity, address, trust, client, seal, max_connections: election.max_leader_connections }))
 }
 
-/// Which certificates of other replicas are believed.
-fn trusted(settings: &ClusterSettings) -> anyhow::Result<Trust> {
-    Ok(match &settings.common.tls.trust_chain {
-        Some(chain) if settings.common.tls.verify => {
-            Trust::Roots(std::fs::read(&chain.certificate).with_context(|| format!("read {}", chain.certificate.display()))?)
-        }
-        _ => Trust::Any,
-    })
+fn sealed(store: impl SnapshotStore + 'static, peer: &Peer) -> Arc<dyn SnapshotStore> {
+    Arc::new(SealedSnapshots::new(store, peer.seal.clone()))
 }
 
 /// Where discovery and liveness get their facts from.
@@ -221,7 +217,8 @@ impl Ground<'_> {
         let (election, storage) = match (kubernetes, peer, &settings.lock_file) {
             (Some(kubernetes), Some(peer), _) => {
                 let slices = settings.kubernetes.discovery.use_endpoint_slices;
-                (kubernetes.election(host, settings, slices), replicated(peer, kubernetes.snapshots(settings)))
+                let snapshots = kubernetes.snapshots(settings).map(|store| sealed(store, peer));
+                (kubernetes.election(host, settings, slices), replicated(peer, snapshots))
             }
             (None, Some(peer), Some(file)) => {
                 let timings = LeaseTimings::from_lease(settings.kubernetes.election.lease);
@@ -238,7 +235,7 @@ impl Ground<'_> {
                 };
                 let mut snapshot = file.clone().into_os_string();
                 snapshot.push(".snapshot");
-                (election, replicated(peer, Some(Arc::new(FileSnapshotStore::new(snapshot.into())))))
+                (election, replicated(peer, Some(sealed(FileSnapshotStore::new(snapshot.into()), peer))))
             }
             _ => {
                 let folder = Arc::new(StateFolder::open(&settings.common.paths.run)?);

@@ -12,10 +12,9 @@ use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::metadata_view::MetadataView;
 use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::mailbox::Handle;
-use muster_actors::kernel::published::Publisher;
+use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::shared::resolver::Resolver;
 
-use crate::api::admin::AdminApi;
 use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
@@ -26,16 +25,16 @@ use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::metadata::MetadataRoutes;
 use crate::api::relay::{Relay, RelayLimits};
 use crate::api::replica::ReplicaRoutes;
-use crate::api::version::AgentVersion;
-use crate::app::admin::RoleAdmin;
+use crate::app::admin::{FillStatus, RoleView, admin_api};
 use crate::app::host::Host;
 use crate::app::kubernetes::InformerStatuses;
 use crate::app::observer::CountRequests;
 use crate::autodiscovery::SecretCommand;
 use crate::client::{ReplicaHttp, Trust};
 use crate::config::ClusterSettings;
+use crate::sealed_snapshots::Seal;
+use crate::telemetry::sources;
 use crate::telemetry::status::{ClusterChecksStatus, KubernetesStatus, LeaderElectionStatus};
-use crate::telemetry::{build, sources};
 
 /// Threads that serve agents, at most. One carries 50 000 polls a second; the second keeps handshakes out of their way.
 const MAX_API_WORKERS: usize = 2;
@@ -105,6 +104,8 @@ pub(super) struct Peer {
     pub(super) trust: Trust,
     /// The way to the others.
     pub(super) client: ReplicaHttp,
+    /// What snapshots are encrypted with.
+    pub(super) seal: Seal,
     /// Most connections to the leader.
     pub(super) max_connections: usize,
 }
@@ -130,14 +131,8 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
     let Api { tokens, published, actors, peer, secrets } = parts;
     let (common, enabled) = (&settings.common, settings.cluster_checks.enabled);
     let dispatching = &actors.dispatching;
-    let admin = RoleAdmin {
-        runtime: host.runtime.clone(),
-        settings: common.clone(),
-        clock: Arc::clone(&host.clock),
-        started_unix_nanos: host.clock.unix_nanos(),
+    let shown = RoleView {
         discovery: published.discovery.reader(),
-        registry: host.kernel.registry(),
-        stop: host.stop.clone(),
         journal: enabled.then(|| dispatching.journal.outlet()),
         secrets,
         fill_status: fill_status(settings, published, peer.is_some()),
@@ -163,13 +158,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
             cluster_id: published.cluster_id.reader(),
             host_alias_annotations: settings.kubernetes.host_alias_annotations.clone(),
         }),
-        admin: AdminApi {
-            version: AgentVersion::parse(&common.compat_version, build::COMMIT)?.body(),
-            hostname: common.hostname.clone(),
-            admin: Arc::new(admin),
-            health: host.kernel.health(),
-            request_timeout: common.request_timeout,
-        },
+        admin: admin_api(host, common, shown)?,
         observer: Arc::new(CountRequests(host.metrics.clone())),
         clock: Arc::clone(&host.clock),
         body_limits: BodyLimits::default(),
@@ -181,7 +170,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
 }
 
 /// The sections of the status that only this role has.
-fn fill_status(settings: &ClusterSettings, published: &Published, elects: bool) -> super::admin::FillStatus {
+fn fill_status(settings: &ClusterSettings, published: &Published, elects: bool) -> FillStatus {
     let (table, findings, leadership) = (published.served.reader(), published.findings.reader(), published.leadership.reader());
     let informers = published.informers.reader();
     let enabled = settings.cluster_checks.enabled;
@@ -190,7 +179,7 @@ fn fill_status(settings: &ClusterSettings, published: &Published, elects: bool) 
         if elects {
             document.leader_election = Some(LeaderElectionStatus::of(&leadership.peek()));
         }
-        document.kubernetes = (!stand_alone).then(|| KubernetesStatus::of(informers.peek().iter().map(|one| one.current())));
+        document.kubernetes = (!stand_alone).then(|| KubernetesStatus::of(informers.peek().iter().map(Reader::current)));
         document.cluster_checks = enabled.then(|| {
             let repaired_files = (*findings.current()).clone();
             ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }.beside(&leadership.peek())

@@ -20,7 +20,6 @@ use muster_actors::domain::lease::LeaseTimings;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::messages::informer::ObjectsChanged;
-use muster_actors::ports::SnapshotStore;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
@@ -209,9 +208,8 @@ impl Kubernetes {
     }
 
     /// What outlives the end of all replicas.
-    pub(super) fn snapshots(&self, settings: &ClusterSettings) -> Option<Arc<dyn SnapshotStore>> {
-        let store = || Arc::new(ConfigMapSnapshot::new(self.connection.client.clone(), &self.namespace)) as Arc<dyn SnapshotStore>;
-        settings.kubernetes.snapshot.then(store)
+    pub(super) fn snapshots(&self, settings: &ClusterSettings) -> Option<ConfigMapSnapshot> {
+        settings.kubernetes.snapshot.then(|| ConfigMapSnapshot::new(self.connection.client.clone(), &self.namespace))
     }
 
     /// Starts one informer for each kind.

@@ -17,7 +17,8 @@ use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::{self, StartCluster, StartNode};
+use crate::cli::{self, Start};
+use crate::config::{ClusterSettings, NodeSettings};
 use crate::demo;
 use crate::errors;
 
@@ -26,13 +27,13 @@ const EXIT_CODE_INTERRUPTED: u8 = 130;
 
 /// Runs the cluster role until it is told to stop.
 #[must_use]
-pub fn run_cluster(start: StartCluster) -> ExitCode {
+pub fn run_cluster(start: Start<ClusterSettings>) -> ExitCode {
     in_system(cluster::serve(start))
 }
 
 /// Runs the node role until it is told to stop.
 #[must_use]
-pub fn run_node(start: StartNode) -> ExitCode {
+pub fn run_node(start: Start<NodeSettings>) -> ExitCode {
     in_system(node::serve(start))
 }
 

@@ -20,20 +20,18 @@ use muster_actors::shared::resolver::Resolver;
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
-use crate::api::admin::AdminApi;
 use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::node::NodeApi;
 use crate::api::runner::RunnerApi;
-use crate::api::version::AgentVersion;
-use crate::app::admin::{FillStatus, RoleAdmin};
+use crate::app::admin::{FillStatus, RoleView, admin_api};
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::runner_stats::PublishedStats;
 use crate::autodiscovery::SecretCommand;
 use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
-use crate::cli::StartNode;
+use crate::cli::Start;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::tokens::read_or_create_local_token;
 use crate::config::{NodeSettings, Secret};
@@ -78,8 +76,8 @@ impl Drop for CheckThreads {
 }
 
 /// Runs the role until it is told to stop.
-pub(super) async fn serve(start: StartNode) -> anyhow::Result<ExitCode> {
-    let StartNode { config, settings } = start;
+pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode> {
+    let Start { config, settings } = start;
     let local_token = read_or_create_local_token(&settings.common.paths.local_token)?;
     let mut host = Host::open(config, &settings.common)?;
     let checks = CheckThreads::start().context("start the threads of checks")?;
@@ -186,12 +184,6 @@ fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<Pr
     let Some(agent) = &settings.cluster_agent else {
         return Ok(Vec::new());
     };
-    let trust = match &settings.common.tls.trust_chain {
-        Some(chain) if settings.common.tls.verify => {
-            Trust::Roots(std::fs::read(&chain.certificate).with_context(|| format!("read {}", chain.certificate.display()))?)
-        }
-        _ => Trust::Any,
-    };
     let client = ClusterAgentHttp::try_new(
         ClientSettings {
             endpoint: agent.url.clone(),
@@ -200,7 +192,7 @@ fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<Pr
             kind: settings.kind,
             runner_host: agent.real_ip.clone(),
             version: build::VERSION.to_owned(),
-            trust,
+            trust: Trust::from_settings(&settings.common.tls)?,
             reconnect_period: agent.reconnect_period.unwrap_or_default(),
         },
         Arc::clone(&host.clock),
@@ -244,30 +236,10 @@ struct Shown<'a> {
 fn open_ports(host: &mut Host, settings: &NodeSettings, local: Secret<String>, shown: &Shown<'_>) -> anyhow::Result<()> {
     let Shown { node, report, outputs, secrets } = shown;
     let common = &settings.common;
-    let version = AgentVersion::parse(&common.compat_version, build::COMMIT)?.body();
-    let admin = RoleAdmin {
-        runtime: host.runtime.clone(),
-        settings: common.clone(),
-        clock: Arc::clone(&host.clock),
-        started_unix_nanos: host.clock.unix_nanos(),
-        discovery: report.reader(),
-        registry: host.kernel.registry(),
-        stop: host.stop.clone(),
-        journal: None,
-        secrets: secrets.clone(),
-        fill_status: fill_status(node, outputs),
-    };
-    let local_api = NodeApi {
-        tokens: Tokens { cluster: None, local: Some(local.clone()) },
-        admin: AdminApi {
-            version: version.clone(),
-            hostname: common.hostname.clone(),
-            admin: Arc::new(admin),
-            health: host.kernel.health(),
-            request_timeout: common.request_timeout,
-        },
-        body_limits: BodyLimits::default(),
-    };
+    let shown = RoleView { discovery: report.reader(), journal: None, secrets: secrets.clone(), fill_status: fill_status(node, outputs) };
+    let admin = admin_api(host, common, shown)?;
+    let version = admin.version.clone();
+    let local_api = NodeApi { tokens: Tokens { cluster: None, local: Some(local.clone()) }, admin, body_limits: BodyLimits::default() };
     let tls = host.tls(common, None)?;
     let address = ListenAddress::Exact(([127, 0, 0, 1], settings.cmd_port).into());
     host.serve(ListenerSettings::secure("local api", address, tls), Arc::new(local_api)).context("`cmd_port` (set it to a free port)")?;

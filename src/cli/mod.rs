@@ -27,4 +27,4 @@ mod version;
 
 pub use demo::DemoOptions;
 pub use run::{Command, run};
-pub use start::{StartCluster, StartNode};
+pub use start::Start;

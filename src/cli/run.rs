@@ -10,20 +10,20 @@ use super::context::Context;
 use super::demo::DemoOptions;
 use super::failure::{CommandResult, Failure};
 use super::render::Paint;
-use super::start::{self, StartCluster, StartNode};
+use super::start::{self, Start};
 use super::{
     clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, status, stop, telemetry, version,
 };
-use crate::config::{Environment, Role};
+use crate::config::{ClusterSettings, Environment, NodeSettings, Role};
 use crate::roles;
 
 /// What is left to do after the command line is understood.
 #[derive(Debug)]
 pub enum Command {
     /// Start the cluster role.
-    StartCluster(Box<StartCluster>),
+    StartCluster(Box<Start<ClusterSettings>>),
     /// Start the node role.
-    RunNode(Box<StartNode>),
+    RunNode(Box<Start<NodeSettings>>),
     /// Show the demo.
     Demo(DemoOptions),
     /// Nothing: the command was carried out.

@@ -6,34 +6,32 @@ use super::failure::Failure;
 use crate::config::{ClusterSettings, Config, NodeSettings, Role, SettingsError};
 use crate::errors;
 
-/// Everything the cluster role starts with.
+/// Everything a role starts with.
 #[derive(Clone, Debug)]
-pub struct StartCluster {
+pub struct Start<S> {
     /// The configuration, for showing and changing it.
     pub config: Config,
     /// What its parts are built from.
-    pub settings: ClusterSettings,
+    pub settings: S,
 }
 
-/// Everything the node role starts with.
-#[derive(Clone, Debug)]
-pub struct StartNode {
-    /// The configuration, for showing and changing it.
-    pub config: Config,
-    /// What its parts are built from.
-    pub settings: NodeSettings,
+pub(super) fn cluster(context: &Context, options: StartOptions) -> Result<Start<ClusterSettings>, Failure> {
+    start(context, Role::Cluster, options, ClusterSettings::from_config)
 }
 
-pub(super) fn cluster(context: &Context, options: StartOptions) -> Result<StartCluster, Failure> {
-    let config = context.config(Role::Cluster, options.set)?;
-    let settings = ClusterSettings::from_config(&config).map_err(|error| refused(&error))?;
-    Ok(StartCluster { config, settings })
+pub(super) fn node(context: &Context, options: StartOptions) -> Result<Start<NodeSettings>, Failure> {
+    start(context, Role::Node, options, NodeSettings::from_config)
 }
 
-pub(super) fn node(context: &Context, options: StartOptions) -> Result<StartNode, Failure> {
-    let config = context.config(Role::Node, options.set)?;
-    let settings = NodeSettings::from_config(&config).map_err(|error| refused(&error))?;
-    Ok(StartNode { config, settings })
+fn start<S>(
+    context: &Context,
+    role: Role,
+    options: StartOptions,
+    read: impl FnOnce(&Config) -> Result<S, SettingsError>,
+) -> Result<Start<S>, Failure> {
+    let config = context.config(role, options.set)?;
+    let settings = read(&config).map_err(|error| refused(&error))?;
+    Ok(Start { config, settings })
 }
 
 fn refused(error: &SettingsError) -> Failure {

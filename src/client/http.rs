@@ -10,12 +10,13 @@ use muster_actors::domain::world::NodeKind;
 use muster_actors::kernel::clock::Clock;
 use muster_actors::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
-use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use tracing::info;
 use url::Url;
 
 use crate::client::backoff::Contact;
+use crate::client::trust::Trust;
 use crate::client::wire::{ConfigReply, NodeStatus, StatusReply, Version, decode};
 use crate::config::Secret;
 use crate::errors;
@@ -39,15 +40,6 @@ const TOTAL_LIMIT: Duration = Duration::from_secs(10);
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// TCP keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-
-/// Which certificates of the cluster agent are accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trust {
-    /// Every one: stock cluster agents have self-signed ones and the token proves who calls.
-    Any,
-    /// Only those that these certificates (PEM) vouch for (`cluster_trust_chain`).
-    Roots(Vec<u8>),
-}
 
 /// What a client needs to know.
 #[derive(Clone)]
@@ -274,11 +266,7 @@ fn build(settings: &ClientSettings, headers: &HeaderMap) -> Result<Client, reqwe
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(IDLE_LIMIT)
         .tcp_keepalive(KEEP_ALIVE);
-    match &settings.trust {
-        Trust::Any => builder.tls_danger_accept_invalid_certs(true),
-        Trust::Roots(pem) => builder.tls_certs_only(Certificate::from_pem_bundle(pem)?),
-    }
-    .build()
+    settings.trust.apply(builder)?.build()
 }
 
 /// The error with its causes, without credentials.

@@ -5,9 +5,11 @@ mod http;
 mod replica;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod wire;
 
 pub(crate) use http::read_body;
-pub use http::{ClientError, ClientSettings, ClusterAgentHttp, Trust};
+pub use http::{ClientError, ClientSettings, ClusterAgentHttp};
 pub(crate) use replica::http_client;
 pub use replica::{ReplicaClientError, ReplicaHttp};
+pub use trust::{Trust, TrustError};

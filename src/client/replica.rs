@@ -9,10 +9,11 @@ use muster_actors::domain::replication::{Content, Shipment, ShipmentError, WIRE_
 use muster_actors::messages::replica::{FetchDeltas, HOLD, LARGEST_TABLE, OfferTable};
 use muster_actors::ports::{ReplicaClient, ReplicaError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
 use url::Url;
 
-use super::http::{Trust, chain, read_body, refusal};
+use super::http::{chain, read_body, refusal};
+use super::trust::Trust;
 use crate::config::Secret;
 
 /// Longest time to connect.
@@ -44,10 +45,7 @@ pub enum ReplicaClientError {
 /// Errors: [`ReplicaClientError::Tls`].
 pub(crate) fn http_client(trust: &Trust) -> Result<ClientBuilder, ReplicaClientError> {
     let builder = Client::builder().no_proxy().redirect(redirect::Policy::none()).http1_only().no_gzip().no_deflate();
-    Ok(match trust {
-        Trust::Any => builder.tls_danger_accept_invalid_certs(true),
-        Trust::Roots(pem) => builder.tls_certs_only(Certificate::from_pem_bundle(pem).map_err(ReplicaClientError::Tls)?),
-    })
+    trust.apply(builder).map_err(ReplicaClientError::Tls)
 }
 
 /// The other replicas, reached with the cluster token. Cheap to clone.

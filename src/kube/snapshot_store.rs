@@ -1,7 +1,6 @@
 //! The snapshot of the assignment table in a ConfigMap. Source: cluster-agent-kubernetes 9.1.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,9 +9,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use muster_actors::ports::{SnapshotStore, StoreError};
+use muster_actors::ports::{SaveOutcome, SnapshotStore, StillLeads, StoreError};
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::config_map::ConfigMaps;
@@ -22,21 +20,18 @@ use super::error::ObjectError;
 pub const NAME: &str = "muster-state";
 
 /// Key in `binaryData`.
-const KEY: &str = "snapshot.zst";
+const KEY: &str = "snapshot";
 
-/// Largest compressed snapshot.
+/// Largest snapshot, as it is written.
 ///
 /// Units: bytes. Why: the API server takes at most 1 MiB of data in a ConfigMap, all keys together.
 const LARGEST: usize = 900_000;
-
-/// Why: the default of the format; a snapshot shrinks to about a tenth.
-const COMPRESSION_LEVEL: i32 = 3;
 
 /// Attempts to write against others that write at the same moment.
 const ATTEMPTS: u32 = 3;
 
 #[derive(Debug, thiserror::Error)]
-#[error("{size} bytes compressed, {LARGEST} fit into a ConfigMap; set muster.snapshot to false, or dispatch fewer configs")]
+#[error("{size} bytes, {LARGEST} fit into a ConfigMap; set muster.snapshot to false, or dispatch fewer configs")]
 struct TooLarge {
     size: usize,
 }
@@ -77,9 +72,9 @@ impl SnapshotStore for ConfigMapSnapshot {
     }
 
     /// Does nothing if a right is missing.
-    fn save(&self, bytes: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn save(&self, bytes: Vec<u8>, leads: StillLeads) -> BoxFuture<'static, Result<SaveOutcome, StoreError>> {
         let inner = Arc::clone(&self.inner);
-        async move { inner.save(bytes).await }.boxed()
+        async move { inner.save(bytes, leads).await }.boxed()
     }
 }
 
@@ -94,25 +89,21 @@ impl Inner {
             Err(error) => return self.refuse("read", error).map(|()| None),
         };
         *self.known.lock().await = Some(object.metadata);
-        let Some(ByteString(compressed)) = object.binary_data.and_then(|mut data| data.remove(KEY)) else { return Ok(None) };
-        let bytes = blocking(move || zstd::stream::decode_all(compressed.as_slice())).await;
-        bytes.map(Some).map_err(|source| self.failed("uncompress", source))
+        Ok(object.binary_data.and_then(|mut data| data.remove(KEY)).map(|ByteString(bytes)| bytes))
     }
 
-    async fn save(&self, bytes: Vec<u8>) -> Result<(), StoreError> {
+    async fn save(&self, bytes: Vec<u8>, leads: StillLeads) -> Result<SaveOutcome, StoreError> {
         if self.off.load(Ordering::Relaxed) {
-            return Ok(());
+            return Ok(SaveOutcome::Saved);
         }
-        let compressed = blocking(move || zstd::bulk::compress(&bytes, COMPRESSION_LEVEL)).await;
-        let compressed = compressed.map_err(|source| self.failed("compress", source))?;
-        if compressed.len() > LARGEST {
-            return Err(self.failed("write", TooLarge { size: compressed.len() }));
+        if bytes.len() > LARGEST {
+            return Err(self.failed("write", TooLarge { size: bytes.len() }));
         }
-        let data = BTreeMap::from([(KEY.to_owned(), ByteString(compressed))]);
+        let data = BTreeMap::from([(KEY.to_owned(), ByteString(bytes))]);
         let mut known = self.known.lock().await;
         let mut outcome = Err(ObjectError::Conflict);
         for _ in 0..ATTEMPTS {
-            outcome = self.write(&mut known, &data).await;
+            outcome = self.write(&mut known, &data, &leads).await;
             // Who may have changed or removed it is not known, so it is looked at first.
             if !matches!(outcome, Err(ObjectError::Conflict | ObjectError::NotFound)) {
                 break;
@@ -120,15 +111,23 @@ impl Inner {
             *known = None;
         }
         match outcome {
-            Ok(metadata) => {
+            Ok(Some(metadata)) => {
                 *known = Some(metadata);
-                Ok(())
+                Ok(SaveOutcome::Saved)
             }
-            Err(error) => self.refuse("write", error),
+            Ok(None) => Ok(SaveOutcome::NotLeading),
+            Err(error) => self.refuse("write", error).map(|()| SaveOutcome::Saved),
         }
     }
 
-    async fn write(&self, known: &mut Option<ObjectMeta>, data: &BTreeMap<String, ByteString>) -> Result<ObjectMeta, ObjectError> {
+    /// `None` if this replica does not lead any more. Whoever leads after that question writes a later version than the one that is
+    /// known here, and this write is refused.
+    async fn write(
+        &self,
+        known: &mut Option<ObjectMeta>,
+        data: &BTreeMap<String, ByteString>,
+        leads: &StillLeads,
+    ) -> Result<Option<ObjectMeta>, ObjectError> {
         if known.is_none() {
             *known = match self.maps.get(NAME).await {
                 Ok(object) => Some(object.metadata),
@@ -136,10 +135,13 @@ impl Inner {
                 Err(error) => return Err(error),
             };
         }
+        if !leads() {
+            return Ok(None);
+        }
         let metadata = known.clone().unwrap_or_else(|| ConfigMaps::empty(NAME).metadata);
         let object = ConfigMap { metadata, binary_data: Some(data.clone()), ..ConfigMap::default() };
         let written = if known.is_some() { self.maps.update(&object).await } else { self.maps.create(&object).await };
-        written.map(|object| object.metadata)
+        written.map(|object| Some(object.metadata))
     }
 
     /// A missing right is said once and then lived with; everything else is an error.
@@ -158,13 +160,10 @@ impl Inner {
     }
 }
 
-/// Compressing takes milliseconds, and this may be the thread of the actors.
-async fn blocking(work: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static) -> io::Result<Vec<u8>> {
-    spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -182,6 +181,16 @@ mod tests {
         Reply::status(404, "NotFound", "not found")
     }
 
+    fn leads() -> StillLeads {
+        Arc::new(|| true)
+    }
+
+    /// Leads as often as it is asked so many times.
+    fn leads_for(questions: u32) -> StillLeads {
+        let left = AtomicU32::new(questions);
+        Arc::new(move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok())
+    }
+
     fn store(script: &Script) -> ConfigMapSnapshot {
         ConfigMapSnapshot::new(script.client(), "ns")
     }
@@ -192,10 +201,9 @@ mod tests {
         let bytes = b"a table ".repeat(1000);
         let before = store(&first);
         assert_eq!(before.load().await.unwrap(), None);
-        before.save(bytes.clone()).await.unwrap();
+        before.save(bytes.clone(), leads()).await.unwrap();
         let body = first.bodies().pop().unwrap();
         assert_eq!(body["metadata"]["name"], NAME);
-        assert!(body["binaryData"][KEY].as_str().unwrap().len() < 200);
         let second = Script::new().on("GET", &format!("{PATH}/{NAME}"), stored("1", Some(&body["binaryData"])));
         assert_eq!(store(&second).load().await.unwrap(), Some(bytes));
         first.finish();
@@ -206,8 +214,8 @@ mod tests {
     async fn writing_again_takes_one_request_and_keeps_labels() {
         let script = Script::new().on("GET", PATH, stored("1", None)).on("PUT", PATH, stored("2", None)).on("PUT", PATH, stored("3", None));
         let store = store(&script);
-        store.save(vec![1]).await.unwrap();
-        store.save(vec![2]).await.unwrap();
+        store.save(vec![1], leads()).await.unwrap();
+        store.save(vec![2], leads()).await.unwrap();
         let versions: Vec<_> = script.bodies().iter().map(|body| body["metadata"]["resourceVersion"].clone()).collect();
         assert_eq!(versions, ["1", "2"]);
         assert_eq!(script.bodies()[1]["metadata"]["labels"], json!({"kept": "yes"}));
@@ -226,13 +234,36 @@ mod tests {
             .on("GET", PATH, not_found())
             .on("POST", PATH, stored("7", None));
         let store = store(&script);
-        store.save(vec![1]).await.unwrap();
-        store.save(vec![2]).await.unwrap();
+        store.save(vec![1], leads()).await.unwrap();
+        store.save(vec![2], leads()).await.unwrap();
         script.finish();
         let script = Script::new();
         let script = (0..ATTEMPTS).fold(script, |script, _| script.on("GET", PATH, stored("1", None)).on("PUT", PATH, conflict()));
-        let error = ConfigMapSnapshot::new(script.client(), "ns").save(vec![1]).await.unwrap_err();
+        let error = ConfigMapSnapshot::new(script.client(), "ns").save(vec![1], leads()).await.unwrap_err();
         assert_eq!(chain(&error), "write snapshot in config map ns/muster-state: it was changed by somebody else");
+        script.finish();
+    }
+
+    #[tokio::test]
+    async fn a_deposed_leader_leaves_the_snapshot_of_its_successor_alone() {
+        let script = Script::new()
+            .on("GET", PATH, stored("1", None))
+            .on("PUT", PATH, stored("2", None))
+            // The successor wrote version 5, and this one learns it by the conflict.
+            .on("PUT", PATH, Reply::status(409, "Conflict", "modified"))
+            .on("GET", PATH, stored("5", None));
+        let old = store(&script);
+        assert_eq!(old.save(vec![1], leads()).await.unwrap(), SaveOutcome::Saved);
+        assert_eq!(old.save(vec![2], leads_for(1)).await.unwrap(), SaveOutcome::NotLeading);
+        // It knows version 5 now, and still must not use it.
+        assert_eq!(old.save(vec![3], leads_for(0)).await.unwrap(), SaveOutcome::NotLeading);
+        script.finish();
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_is_deposed_while_it_reads_writes_nothing() {
+        let script = Script::new().on("GET", PATH, not_found());
+        assert_eq!(store(&script).save(vec![1], leads_for(0)).await.unwrap(), SaveOutcome::NotLeading);
         script.finish();
     }
 
@@ -241,26 +272,16 @@ mod tests {
         let script = Script::new().on("GET", PATH, Reply::status(403, "Forbidden", "no"));
         let store = store(&script);
         assert_eq!(store.load().await.unwrap(), None);
-        store.save(vec![1]).await.unwrap();
+        store.save(vec![1], leads()).await.unwrap();
         assert_eq!(store.load().await.unwrap(), None);
         script.finish();
     }
 
     #[tokio::test]
-    async fn a_damaged_or_too_large_snapshot_is_an_error_that_says_so() {
-        let script = Script::new().on("GET", PATH, stored("1", Some(&json!({KEY: "AAAA"}))));
-        let store = store(&script);
-        let error = chain(&store.load().await.unwrap_err());
-        assert!(error.starts_with("uncompress snapshot in config map ns/muster-state: "), "{error}");
-        // Numbers of a multiplicative generator do not compress.
-        let noise: Vec<u8> = (0..1_000_000_u64)
-            .scan(1_u64, |state, _| {
-                *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                Some((*state >> 56) as u8)
-            })
-            .collect();
-        let error = chain(&store.save(noise).await.unwrap_err());
-        assert!(error.contains("900000 fit into a ConfigMap; set muster.snapshot to false"), "{error}");
+    async fn a_snapshot_that_is_too_large_is_an_error_that_says_so() {
+        let script = Script::new();
+        let error = chain(&store(&script).save(vec![0; LARGEST + 1], leads()).await.unwrap_err());
+        assert!(error.contains("900001 bytes, 900000 fit into a ConfigMap; set muster.snapshot to false"), "{error}");
         script.finish();
     }
 }

@@ -94,16 +94,32 @@ impl StateFolder {
 ///
 /// Errors: what the system said; the old file is still there.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomically_if(path, bytes, || true).map(drop)
+}
+
+/// The same, but what is there stays if `may` says so when everything else is done. Returns what it said.
+///
+/// Errors: as [`write_atomically`].
+pub fn write_atomically_if(path: &Path, bytes: &[u8], may: impl FnOnce() -> bool) -> io::Result<bool> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&fresh)?;
+    // Somebody who hung in the middle of this may still write into what lies there, so it is not taken over.
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&fresh)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    if !may() {
+        // What lies there now may be the successor's.
+        return Ok(false);
+    }
     std::fs::rename(&fresh, path)?;
     // The rename itself is durable only when the folder is.
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
+    Ok(true)
 }
 
 #[cfg(test)]

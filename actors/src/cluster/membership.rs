@@ -335,7 +335,12 @@ impl Handler<NodesRestored> for Membership {
         let mut known_there: BTreeMap<NodeName, NodeFacts> = BTreeMap::new();
         for (node, facts) in restored.nodes {
             match self.nodes.get_mut(&node) {
-                Some(record) => record.restore(&facts),
+                Some(record) => {
+                    record.restore(&facts);
+                    if restored.begins {
+                        record.count_as_seen(at);
+                    }
+                }
                 None => drop(self.nodes.insert(node.clone(), NodeRecord::new(Observation { facts: facts.clone(), at }))),
             }
             known_there.insert(node, facts);
@@ -417,6 +422,32 @@ mod tests {
             universe.advance(Duration::from_secs(20)).await;
             assert_eq!(lost(), 0);
             universe.advance(Duration::from_secs(12)).await;
+            assert_eq!(lost(), 1);
+        });
+    }
+
+    #[test]
+    fn silence_from_before_dispatching_began_does_not_count_and_telling_the_nodes_again_proves_nothing() {
+        universe::run(2, |universe| async move {
+            let (changes, changed) = universe.recorder::<NodesChanged>("changes");
+            let parts = MembershipParts {
+                clock: universe.clock(),
+                policy: LivenessPolicy::default(),
+                changes,
+                restored: universe.recorder("restored").0,
+                served: Publisher::new(ServedTable::default()).reader(),
+                watched: None,
+            };
+            let membership = universe.start("membership", move || Membership::new(parts.clone()));
+            let lost = || changed.take().iter().map(|change| change.lost.len()).sum::<usize>();
+            let restored = |begins| NodesRestored { begins, nodes: vec![("n1".into(), NodeFacts::default())], departing: BTreeMap::new() };
+            membership.post(restored(true));
+            universe.advance(Duration::from_secs(25)).await;
+            membership.post(restored(true));
+            universe.advance(Duration::from_secs(25)).await;
+            assert_eq!(lost(), 0);
+            membership.post(restored(false));
+            universe.advance(Duration::from_secs(7)).await;
             assert_eq!(lost(), 1);
         });
     }

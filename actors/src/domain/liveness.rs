@@ -149,6 +149,11 @@ impl NodeRecord {
         }
     }
 
+    /// Silence until now does not count, because it may have polled another replica.
+    pub fn count_as_seen(&mut self, at: Duration) {
+        self.last_heartbeat_at = self.last_heartbeat_at.max(at);
+    }
+
     /// What follows from what its pod or Kubernetes node says. Source: cluster-checks 16.10.
     ///
     /// A node that polls although its pod is gone is not dead, but on its way out: it has to be told that its set is empty, and must

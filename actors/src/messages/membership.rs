@@ -32,12 +32,14 @@ pub struct Heartbeats {
     pub beats: Vec<Heartbeat>,
 }
 
-/// The nodes of a table that the `Dispatcher` loaded. They count as just seen.
+/// The nodes of the table that the `Dispatcher` decides by. Nodes that `Membership` does not know count as just seen.
 ///
 /// Answered with [`crate::messages::dispatcher::NodesChanged`] if `Membership` knows more.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct NodesRestored {
+    /// Dispatching begins: until now others may have been polled, so all of them count as just seen. Source: cluster-checks 8.3.
+    pub begins: bool,
     /// The nodes.
     pub nodes: Vec<(NodeName, NodeFacts)>,
     /// Those of them that are on their way out.

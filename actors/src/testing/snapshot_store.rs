@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use crate::ports::{SnapshotStore, StoreError};
+use crate::ports::{SaveOutcome, SnapshotStore, StillLeads, StoreError};
 
 #[derive(Debug, Default)]
 struct Shelf {
@@ -71,10 +71,14 @@ impl SnapshotStore for FakeSnapshotStore {
         self.clone().work("load the snapshot", |shelf| shelf.bytes.clone()).boxed()
     }
 
-    fn save(&self, snapshot: Vec<u8>) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn save(&self, snapshot: Vec<u8>, leads: StillLeads) -> BoxFuture<'static, Result<SaveOutcome, StoreError>> {
         let save = move |shelf: &mut Shelf| {
+            if !leads() {
+                return SaveOutcome::NotLeading;
+            }
             shelf.bytes = Some(snapshot);
             shelf.saves += 1;
+            SaveOutcome::Saved
         };
         self.clone().work("save the snapshot", save).boxed()
     }

@@ -1,5 +1,6 @@
 //! The snapshot that outlives all replicas: saved by the leader after changes, read by a leader that finds no table.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -9,7 +10,7 @@ use tracing::{info, warn};
 use crate::cluster::replica::{Replica, State};
 use crate::domain::replication::Mirror;
 use crate::domain::snapshot;
-use crate::ports::StoreError;
+use crate::ports::{SaveOutcome, StillLeads, StoreError};
 
 /// Shortest time between two saves. Source: style 9.6.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -48,28 +49,31 @@ impl Replica {
     fn save(&mut self, context: &mut Context<Self>) {
         let now = self.now();
         let (State::Leading(_), Some(mirror), Some(store)) = (&self.state, &self.mirror, &self.parts.snapshots) else {
-            self.saving.planned = false;
-            return;
-        };
-        if !self.parts.leadership.peek().leads(now) {
             // Whoever leads now saves what counts.
             self.saving.planned = false;
             return;
-        }
+        };
         (self.saving.unsaved, self.saving.last_began) = (false, Some(now));
-        let (table, store) = (mirror.table.clone(), std::sync::Arc::clone(store));
+        let (table, store) = (mirror.table.clone(), Arc::clone(store));
+        let (leadership, clock, epoch) = (self.parts.leadership.clone(), Arc::clone(&self.parts.clock), self.epoch);
+        let leads: StillLeads = Arc::new(move || {
+            let leadership = leadership.peek();
+            leadership.epoch == epoch && leadership.leads(clock.monotonic())
+        });
         let work = async move {
             let encoded = tokio::task::spawn_blocking(move || snapshot::whole(&table)).await;
             let bytes = encoded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-            store.save(bytes).await.map_err(|error| describe(&error))
+            store.save(bytes, leads).await.map_err(|error| describe(&error))
         };
         context.spawn(work.into_actor(self).map(|outcome, replica, context| replica.saved(outcome, context)));
     }
 
-    fn saved(&mut self, outcome: Result<(), String>, context: &mut Context<Self>) {
+    fn saved(&mut self, outcome: Result<SaveOutcome, String>, context: &mut Context<Self>) {
         self.saving.planned = false;
         match outcome {
-            Ok(()) => {
+            // If it is only the lease that was not renewed in time, this replica goes on; else it is over with the next message.
+            Ok(SaveOutcome::NotLeading) => self.save_later(context),
+            Ok(SaveOutcome::Saved) => {
                 if self.saving.failures_in_a_row > 0 {
                     info!(failures = self.saving.failures, "snapshots are saved again");
                 }
