@@ -80,6 +80,19 @@ fn alone_a_replica_leads_for_ever_and_says_so_once() {
 }
 
 #[test]
+fn alone_a_replica_whose_clock_was_set_back_goes_beyond_what_it_finds() {
+    universe::run(1, |universe| async move {
+        let alone = Replica::with(&universe, "a", Election::Alone { epoch: Epoch(7) });
+        universe.settle().await;
+        alone.told.take();
+        alone.actor.tell(EpochSeen { epoch: Epoch(5) }).unwrap();
+        alone.actor.tell(EpochSeen { epoch: Epoch(40) }).unwrap();
+        universe.settle().await;
+        assert_eq!(alone.told.take(), [changed(Role::Leader, 41, "", None)]);
+    });
+}
+
+#[test]
 fn the_first_takes_the_lock_and_the_second_follows_it() {
     universe::run(2, |universe| async move {
         let store = FakeLeaseStore::default();

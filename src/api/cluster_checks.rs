@@ -17,7 +17,7 @@ use muster_actors::messages::dispatcher::{Poll, PollReply};
 use muster_actors::messages::membership::Heartbeat;
 
 use crate::api::go_json::NodeStatus;
-use crate::api::heartbeats::HeartbeatRelay;
+use crate::api::heartbeats::HeartbeatGatherer;
 use crate::api::leader::LeaderGate;
 use crate::api::reply::{self, Reply};
 use crate::api::wire;
@@ -33,7 +33,7 @@ pub struct ClusterChecks {
     /// The published assignment.
     pub served: Reader<ServedTable>,
     /// To `Membership`, for agents that are in the table.
-    pub relay: Arc<HeartbeatRelay>,
+    pub gatherer: Arc<HeartbeatGatherer>,
     /// To `Membership`, for agents that are not.
     pub heartbeats: Outlet<Heartbeat>,
     /// To `Dispatcher`, for agents that are not in the table.
@@ -63,7 +63,7 @@ impl ClusterChecks {
         let known = self.served.peek().is_up_to_date(&heartbeat.node, status.last_change);
         let up_to_date = match known {
             Some(up_to_date) => {
-                self.relay.pass_on(heartbeat);
+                self.gatherer.take(heartbeat);
                 up_to_date
             }
             None => match self.introduce(heartbeat, status.last_change).await {

@@ -19,20 +19,20 @@ const FULL: usize = 256;
 
 /// Gathers heartbeats of all HTTP threads.
 #[derive(Debug)]
-pub struct HeartbeatRelay {
+pub struct HeartbeatGatherer {
     membership: Outlet<Heartbeats>,
     gather: Duration,
     waiting: Mutex<Vec<Heartbeat>>,
 }
 
-impl HeartbeatRelay {
-    /// A relay to `Membership` that waits `gather` for company; zero = every heartbeat is posted at once.
+impl HeartbeatGatherer {
+    /// A gatherer for `Membership` that waits `gather` for company; zero = every heartbeat is posted at once.
     pub fn new(membership: Outlet<Heartbeats>, gather: Duration) -> Self {
         Self { membership, gather, waiting: Mutex::default() }
     }
 
     /// Passes a heartbeat on. Must be called on a thread with an actix system.
-    pub fn pass_on(self: &Arc<Self>, beat: Heartbeat) {
+    pub fn take(self: &Arc<Self>, beat: Heartbeat) {
         let waiting = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.push(beat);
@@ -60,7 +60,7 @@ impl HeartbeatRelay {
 /// Posts what waits when it goes.
 ///
 /// Why: the thread that gathers may end before its time is over; what it holds must not wait for 255 more heartbeats.
-struct Batch(Arc<HeartbeatRelay>);
+struct Batch(Arc<HeartbeatGatherer>);
 
 impl Drop for Batch {
     fn drop(&mut self) {
@@ -90,14 +90,14 @@ mod tests {
     fn heartbeats_of_a_moment_arrive_together_and_none_is_kept() {
         universe::run(1, |universe| async move {
             let (outlet, posted) = universe.recorder::<Heartbeats>("membership");
-            let relay = Arc::new(HeartbeatRelay::new(outlet, GATHER));
-            (0..3).for_each(|number| relay.pass_on(beat(number)));
+            let gatherer = Arc::new(HeartbeatGatherer::new(outlet, GATHER));
+            (0..3).for_each(|number| gatherer.take(beat(number)));
             universe.settle().await;
             assert!(posted.take().is_empty());
             universe.advance(GATHER).await;
             universe.settle().await;
             assert_eq!(posted.take().iter().map(|batch| batch.beats.len()).collect::<Vec<_>>(), [3]);
-            relay.pass_on(beat(9));
+            gatherer.take(beat(9));
             universe.advance(GATHER).await;
             universe.settle().await;
             assert_eq!(posted.take().len(), 1, "the next one starts a batch of its own");
@@ -108,9 +108,9 @@ mod tests {
     fn a_thread_that_ends_while_it_gathers_leaves_nothing_behind() {
         universe::run(3, |universe| async move {
             let (outlet, posted) = universe.recorder::<Heartbeats>("membership");
-            let relay = Arc::new(HeartbeatRelay::new(outlet, GATHER));
-            let gathering = Arc::clone(&relay);
-            let thread = std::thread::spawn(move || actix_rt::Runtime::new().unwrap().block_on(async { gathering.pass_on(beat(1)) }));
+            let gatherer = Arc::new(HeartbeatGatherer::new(outlet, GATHER));
+            let gathering = Arc::clone(&gatherer);
+            let thread = std::thread::spawn(move || actix_rt::Runtime::new().unwrap().block_on(async { gathering.take(beat(1)) }));
             thread.join().unwrap();
             universe.settle().await;
             assert_eq!(posted.take().len(), 1);
@@ -121,8 +121,8 @@ mod tests {
     fn a_full_batch_does_not_wait() {
         universe::run(2, |universe| async move {
             let (outlet, posted) = universe.recorder::<Heartbeats>("membership");
-            let relay = Arc::new(HeartbeatRelay::new(outlet, GATHER));
-            (0..FULL).for_each(|number| relay.pass_on(beat(number)));
+            let gatherer = Arc::new(HeartbeatGatherer::new(outlet, GATHER));
+            (0..FULL).for_each(|number| gatherer.take(beat(number)));
             universe.settle().await;
             assert_eq!(posted.take().iter().map(|batch| batch.beats.len()).collect::<Vec<_>>(), [FULL]);
         });

@@ -10,7 +10,7 @@ use muster_actors::domain::assignment::AssignmentTable;
 use muster_actors::domain::ids::{Epoch, Seq};
 use muster_actors::domain::replication::{Content, Mirror, Position, Shipment, ShipmentError, WIRE_VERSION, decode, encode};
 use muster_actors::kernel::mailbox::Outlet;
-use muster_actors::messages::replica::{FetchDeltas, HOLD, OfferTable};
+use muster_actors::messages::replica::{FetchDeltas, HOLD, LARGEST_TABLE, OfferTable};
 
 use crate::api::body::{self, BodyLimits};
 use crate::api::leader::LeaderGate;
@@ -24,7 +24,7 @@ const FETCH_DEADLINE: Duration = HOLD.saturating_add(Duration::from_secs(2));
 const OFFER_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Bounds of an offered table.
-const OFFER_LIMITS: BodyLimits = BodyLimits { max_bytes: 256 << 20, timeout: Duration::from_secs(30) };
+const OFFER_LIMITS: BodyLimits = BodyLimits { max_bytes: LARGEST_TABLE, timeout: Duration::from_secs(30) };
 
 /// Longest name of a replica; pod names end at 253.
 const NAME_LIMIT: usize = 253;

@@ -74,7 +74,6 @@ impl<'a> Route<'a> {
     pub fn methods(&self) -> &'static str {
         match self {
             Self::PostStatus(_) | Self::LanguageDetection | Self::LocalSeries | Self::ReplicaTable => "POST",
-            Self::ReplicaDeltas => "GET, POST",
             Self::Admin(route) => route.methods(),
             _ => "GET",
         }
@@ -91,6 +90,8 @@ impl<'a> Route<'a> {
                 | Self::AllEndpointConfigs
                 | Self::NamedChecks(_)
                 | Self::Assignments
+                | Self::ReplicaDeltas
+                | Self::ReplicaTable
         )
     }
 

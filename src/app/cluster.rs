@@ -106,7 +106,7 @@ fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens>
     Ok(Tokens { cluster: Some(cluster), local: Some(local) })
 }
 
-/// Who this replica is among others; `None` if there cannot be any.
+/// Who this replica is among others; `None` where no copy of the assignment can be elsewhere (stand-alone without a lock file).
 ///
 /// Errors: the certificates of the trust chain cannot be read.
 fn peer(settings: &ClusterSettings, tokens: &Tokens, kubernetes: Option<&Kubernetes>) -> anyhow::Result<Option<Peer>> {
@@ -115,7 +115,10 @@ fn peer(settings: &ClusterSettings, tokens: &Tokens, kubernetes: Option<&Kuberne
         (Some(kubernetes), _) => (kubernetes.identity.clone(), kubernetes.address.clone()),
         (None, Some(_)) => {
             let address = election.advertise.clone().unwrap_or_else(|| format!("127.0.0.1:{}", settings.cmd_port));
-            (election.identity.clone().unwrap_or_else(|| address.clone()), Some(address))
+            // Several may run on one machine.
+            let identity =
+                if election.identity_told { election.identity.clone() } else { format!("{}:{}", election.identity, settings.cmd_port) };
+            (identity, Some(address))
         }
         (None, None) => return Ok(None),
     };

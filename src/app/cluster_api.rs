@@ -20,7 +20,7 @@ use crate::api::auth::Tokens;
 use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
-use crate::api::heartbeats::{GATHER, HeartbeatRelay};
+use crate::api::heartbeats::{GATHER, HeartbeatGatherer};
 use crate::api::leader::LeaderGate;
 use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::metadata::MetadataRoutes;
@@ -151,7 +151,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
         tokens,
         checks: enabled.then(|| ClusterChecks {
             served: published.served.reader(),
-            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), GATHER)),
+            gatherer: Arc::new(HeartbeatGatherer::new(dispatching.membership.outlet(), GATHER)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
             leader: leader.clone(),

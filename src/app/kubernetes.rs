@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use kube::Api;
+use kube::api::ListParams;
 use muster_actors::cluster::informer::{Informer, InformerParts, actor_name};
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::ids::Epoch;
 use muster_actors::domain::kube::cluster_id::ClusterId;
-use muster_actors::domain::kube::cluster_name::cluster_name;
+use muster_actors::domain::kube::cluster_name::{cluster_name, cluster_name_labels};
 use muster_actors::domain::kube::informer_status::InformerStatus;
 use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::lease::LeaseTimings;
@@ -35,8 +36,25 @@ use crate::kube::snapshot_store::ConfigMapSnapshot;
 use crate::kube::version::ServerVersion;
 use crate::kube::watch::{KubeWatch, WatchSettings};
 
-/// Pause before the id of the cluster is asked for again.
-const CLUSTER_ID_RETRY: Duration = Duration::from_secs(2);
+/// Pause before id or name of the cluster are asked for again.
+const FACT_RETRY: Duration = Duration::from_secs(2);
+
+/// Refusals after which a right is taken for missing.
+///
+/// Why: an API server that has just started refuses everything for some seconds, until it has read who may do what.
+const FINAL_REFUSALS: u32 = 6;
+
+/// Counts refusals.
+#[derive(Default)]
+struct Refusals(u32);
+
+impl Refusals {
+    /// One more: whether asking again is pointless.
+    fn are_final(&mut self) -> bool {
+        self.0 += 1;
+        self.0 >= FINAL_REFUSALS
+    }
+}
 
 /// How the informers do, for status and metrics; filled when they are started.
 pub(super) type InformerStatuses = Publisher<Vec<Reader<InformerStatus>>>;
@@ -83,7 +101,7 @@ impl Kubernetes {
                 None
             }
         };
-        let identity = kubernetes.election.identity.clone().unwrap_or_else(|| settings.common.hostname.clone());
+        let identity = kubernetes.election.identity.clone();
         let namespace = kubernetes.resources_namespace.clone().unwrap_or_else(|| connection.namespace.clone());
         info!(identity, namespace, address, "replica in Kubernetes");
         Ok(Self { runtime, connection, identity, address, namespace })
@@ -109,6 +127,7 @@ impl Kubernetes {
     /// Every replica must come to the same answer, because it becomes a tag: so a server that does not answer is asked again.
     async fn cluster_id(&self, published: &Publisher<ClusterId>) -> Option<String> {
         let source = ClusterIdSource::new(self.connection.client.clone(), &self.connection.namespace);
+        let mut refusals = Refusals::default();
         loop {
             match source.get().await {
                 Ok(id) => {
@@ -119,30 +138,44 @@ impl Kubernetes {
                     let text = errors::chain(&error);
                     warn!(error = text, "the id of the cluster is not known");
                     published.publish(ClusterId::Failed(Arc::from(text)));
-                    if !may_pass(&error) {
+                    if !may_pass(&error) && refusals.are_final() {
                         return None;
                     }
-                    tokio::time::sleep(CLUSTER_ID_RETRY).await;
                 }
             }
+            tokio::time::sleep(FACT_RETRY).await;
         }
     }
 
-    /// Source: cluster-agent-kubernetes 5.2, step 3.
+    /// The name of the cluster as labels of nodes tell it. Source: cluster-agent-kubernetes 5.2, step 3.
+    ///
+    /// Of all nodes the first one that has the label counts, and not the own one: it becomes a tag, so every replica must come to the
+    /// same answer, also where only some nodes have the label.
     async fn name_from_labels(&self, settings: &ClusterSettings) -> String {
-        let client = self.connection.client.clone();
-        let labels = async {
-            let pod = Api::<Pod>::namespaced(client.clone(), &self.connection.namespace).get(&self.identity).await?;
-            let Some(node) = pod.spec.and_then(|spec| spec.node_name) else { return Ok(BTreeMap::new()) };
-            let node = Api::<Node>::all(client).get(&node).await?;
-            Ok::<_, kube::Error>(node.metadata.labels.unwrap_or_default())
-        };
-        let labels = labels.await.unwrap_or_else(|error| {
-            info!(error = errors::chain(&error), "no label of the own node tells the name of the cluster");
-            BTreeMap::new()
-        });
-        let labels = labels.into_iter().map(|(key, value)| (Arc::from(key), Arc::from(value))).collect();
-        cluster_name(&settings.cluster_name, &labels, settings.kubernetes.cluster_name_label.as_deref())
+        let configured = settings.kubernetes.cluster_name_label.as_deref();
+        let nodes = Api::<Node>::all(self.connection.client.clone());
+        let mut labels = BTreeMap::new();
+        let mut refusals = Refusals::default();
+        for label in cluster_name_labels(configured) {
+            loop {
+                match nodes.list(&ListParams::default().labels(label).limit(1)).await {
+                    Ok(found) => {
+                        let value = found.items.into_iter().next().and_then(|node| node.metadata.labels?.remove(label));
+                        labels.extend(value.map(|value| (Arc::from(label), Arc::from(value))));
+                        break;
+                    }
+                    Err(error) => {
+                        let error = ObjectError::classify("list", "nodes", "", &error);
+                        info!(error = errors::chain(&error), label, "labels of nodes do not tell the name of the cluster");
+                        if !matches!(error, ObjectError::Unavailable(_)) && refusals.are_final() {
+                            break;
+                        }
+                    }
+                }
+                tokio::time::sleep(FACT_RETRY).await;
+            }
+        }
+        cluster_name(&settings.cluster_name, &labels, configured)
     }
 
     /// How it is decided whether this replica leads.

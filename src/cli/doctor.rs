@@ -12,7 +12,7 @@ use super::arguments::JsonOption;
 use super::context::Context;
 use super::failure::{CommandResult, Failure};
 use crate::config::settings::KubernetesSettings;
-use crate::config::{ClusterSettings, Config, Role};
+use crate::config::{ClusterSettings, Config, Role, Value};
 use crate::errors;
 
 pub(super) async fn run(context: &Context, options: JsonOption) -> CommandResult {
@@ -20,9 +20,11 @@ pub(super) async fn run(context: &Context, options: JsonOption) -> CommandResult
     let mut findings = configuration(&config);
     let settings = KubernetesSettings::from_config(&config);
     if !config.stand_alone() {
-        findings.extend(api_server::examine(&config, &settings).await);
+        findings.extend(api_server::examine(&settings).await);
     }
-    findings.extend(machine::tokens(&config, settings.election.enabled && !config.stand_alone()));
+    let lock_file = matches!(config.get("muster.lock_file"), Some(sourced) if sourced.value != Value::Text(String::new()));
+    let several = if config.stand_alone() { lock_file } else { settings.election.enabled };
+    findings.extend(machine::tokens(&config, several));
     findings.extend(machine::ports(&config).await);
     let text = if options.json { render::json(&findings) } else { render::text(context.paint, &findings) };
     match findings.iter().filter(|finding| finding.state == State::Mend).count() {

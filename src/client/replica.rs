@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use muster_actors::domain::replication::{Content, Shipment, ShipmentError, WIRE_VERSION, decode, encode};
-use muster_actors::messages::replica::{FetchDeltas, HOLD, OfferTable};
+use muster_actors::messages::replica::{FetchDeltas, HOLD, LARGEST_TABLE, OfferTable};
 use muster_actors::ports::{ReplicaClient, ReplicaError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
@@ -24,7 +24,7 @@ const OFFER_LIMIT: Duration = Duration::from_secs(30);
 /// Largest answer that is read.
 ///
 /// Units: bytes.
-const BODY_LIMIT: usize = 256 << 20;
+const BODY_LIMIT: usize = LARGEST_TABLE;
 /// TCP keep-alive: a leader whose machine is gone is noticed before its question would be answered.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 

@@ -341,7 +341,7 @@ impl Metric {
                 ours("muster_dispatcher_stale_epochs_total", MetricKind::Counter, "messages", labels, "cluster", help)
             }
             Self::PersistenceFailures => {
-                let (labels, help) = (&[], "Changes that were shown although the disk did not take them");
+                let (labels, help) = (&[], "Changes that were shown although the disk, or a follower, did not have them yet");
                 ours("muster_dispatcher_persistence_failures_total", MetricKind::Counter, "changes", labels, "cluster", help)
             }
             Self::InvariantViolations => {

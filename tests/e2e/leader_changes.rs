@@ -63,8 +63,8 @@ async fn the_loss_of_a_leader_is_not_noticed() {
     let mut world = World::start(size).await;
     let prober = world.prober();
     let mut rows = Vec::new();
-    for _ in 0..rounds.kill {
-        rows.push(kill(&mut world, &prober).await);
+    for round in 0..rounds.kill {
+        rows.push(if round % 2 == 0 { kill(&mut world, &prober).await } else { kill_for_long(&mut world, &prober).await });
     }
     for _ in 0..rounds.terminate {
         rows.push(terminate(&mut world, &prober).await);
@@ -129,6 +129,20 @@ async fn kill(world: &mut World, prober: &Prober) -> Row {
     judged(world, prober, "leader killed (SIGKILL), comes back", async |world, leader| {
         world.kill_replica(leader).await;
         sleep(Duration::from_secs(1)).await;
+        world.start_replica(leader);
+        world.replicas[leader].until_ready().await;
+    })
+    .await
+}
+
+async fn kill_for_long(world: &mut World, prober: &Prober) -> Row {
+    judged(world, prober, "leader killed (SIGKILL), stays away", async |world, leader| {
+        world.kill_replica(leader).await;
+        let gone = world.replicas[leader].port;
+        let led = async || prober.leader().is_some_and(|port| port != gone);
+        if until("another replica leads", led).await.is_err() {
+            panic!("nobody succeeds\n{}", world.words());
+        }
         world.start_replica(leader);
         world.replicas[leader].until_ready().await;
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use muster::api::admin::Admin;
 use muster::api::cluster_checks::ClusterChecks;
-use muster::api::heartbeats::HeartbeatRelay;
+use muster::api::heartbeats::HeartbeatGatherer;
 use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
@@ -96,7 +96,7 @@ impl Cluster {
         dispatching.start(&kernel, parts);
         let checks = ClusterChecks {
             served,
-            relay: Arc::new(HeartbeatRelay::new(dispatching.membership.outlet(), Duration::ZERO)),
+            gatherer: Arc::new(HeartbeatGatherer::new(dispatching.membership.outlet(), Duration::ZERO)),
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
             leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),

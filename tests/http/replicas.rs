@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use muster::api::admin::Admin;
 use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
-use muster::api::heartbeats::HeartbeatRelay;
+use muster::api::heartbeats::HeartbeatGatherer;
 use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
 use muster::api::relay::RelayLimits;
@@ -96,7 +96,7 @@ impl Replica {
         let leader = LeaderGate::new(leadership.reader(), clock);
         let checks = ClusterChecks {
             served,
-            relay: Arc::new(HeartbeatRelay::new(core.membership.outlet(), Duration::ZERO)),
+            gatherer: Arc::new(HeartbeatGatherer::new(core.membership.outlet(), Duration::ZERO)),
             heartbeats: core.membership.outlet(),
             polls: core.dispatcher.outlet(),
             leader: leader.clone(),

@@ -13,7 +13,7 @@ use muster::api::body::BodyLimits;
 use muster::api::certificate::{CertificateSettings, server_certificate};
 use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
-use muster::api::heartbeats::HeartbeatRelay;
+use muster::api::heartbeats::HeartbeatGatherer;
 use muster::api::leader::LeaderGate;
 use muster::api::listener::{Application, BoundServer, ListenAddress, ListenerSettings, listen};
 use muster::api::metadata::MetadataRoutes;
@@ -367,7 +367,7 @@ impl Site {
         let leadership = Publisher::new(setup.leadership.clone());
         let checks = setup.checks_enabled.then(|| ClusterChecks {
             served,
-            relay: Arc::new(HeartbeatRelay::new(cluster.outlet(), Duration::ZERO)),
+            gatherer: Arc::new(HeartbeatGatherer::new(cluster.outlet(), Duration::ZERO)),
             heartbeats: cluster.outlet(),
             polls: cluster.outlet(),
             leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),

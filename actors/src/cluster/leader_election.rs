@@ -314,6 +314,12 @@ impl Handler<EpochSeen> for LeaderElection {
             contender.learn(seen.epoch);
             self.show(context);
             self.turn(context);
+        } else if let Election::Alone { epoch } = &mut self.parts.election
+            && seen.epoch > *epoch
+        {
+            // The number of this start came from a clock that is behind the one of an earlier start.
+            *epoch = Epoch(seen.epoch.0 + 1);
+            self.show(context);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Polls of agents that are registered already, but not on disk yet.
+//! Polls of agents that are registered already, but not saved yet.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What agents are shown: the decided state, but only as far as it is on disk.
+//! What agents are shown: the decided state, but only as far as it is saved, which is on disk or, with several replicas, on another one.
 //!
 //! A decision waits here until its delta is saved. So whatever an agent was shown survives a kill at any moment.
 
@@ -17,7 +17,7 @@ struct Waiting {
     endpoints: Vec<(KubernetesNodeName, Option<Arc<NodeView>>)>,
 }
 
-/// The exposed sets, and the decided ones that wait for the disk.
+/// The exposed sets, and the decided ones that are not saved yet.
 #[derive(Debug, Default)]
 pub struct Exposure {
     nodes: HashMap<NodeName, NodeEntry>,
@@ -27,7 +27,7 @@ pub struct Exposure {
 }
 
 impl Exposure {
-    /// Shows a whole table that is on disk already.
+    /// Shows a whole table that is saved already.
     #[must_use]
     pub fn of(table: &AssignmentTable) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Exposure {
         self.waiting.push_back(waiting);
     }
 
-    /// Everything up to `seq` is on disk (or the disk failed, and being available is worth more): shows it.
+    /// Everything up to `seq` is saved (or cannot be for now, and being available is worth more): shows it.
     ///
     /// Returns whether anything changed for agents.
     pub fn saved(&mut self, seq: Seq) -> bool {
@@ -106,7 +106,7 @@ impl Exposure {
         self.shown
     }
 
-    /// Number of decisions that wait for the disk.
+    /// Number of decisions that are not saved yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()

@@ -190,7 +190,7 @@ pub struct DispatcherCounters {
     pub patch_failures: u64,
     /// Messages of an older epoch that were dropped.
     pub stale_epoch_dropped: u64,
-    /// Changes that were shown although the disk did not take them.
+    /// Changes that were shown although the disk, or with several replicas a follower, did not have them yet.
     pub persistence_failures: u64,
     /// Invariants found broken, by name.
     pub invariant_violations: BTreeMap<&'static str, u64>,

@@ -9,6 +9,11 @@ use crate::domain::replication::{Mirror, Position, Shipment};
 /// How long a leader holds a question to which nothing is new.
 pub const HOLD: Duration = Duration::from_secs(10);
 
+/// Largest table that goes from replica to replica.
+///
+/// Units: bytes.
+pub const LARGEST_TABLE: usize = 256 << 20;
+
 /// A follower asks for what comes after its position, and acknowledges everything up to there.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Shipment")]

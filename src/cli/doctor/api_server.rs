@@ -8,7 +8,6 @@ use muster_actors::kernel::clock::{Clock as _, SystemClock};
 
 use super::finding::{Finding, Section};
 use super::{lock, rights};
-use crate::config::Config;
 use crate::config::settings::KubernetesSettings;
 use crate::errors;
 use crate::kube::client::{Connection, connect, server_version};
@@ -17,7 +16,7 @@ use crate::kube::config_map::ConfigMaps;
 use crate::kube::error::{ObjectError, describe};
 
 /// Everything that needs the API server; without it only that is said.
-pub(super) async fn examine(config: &Config, settings: &KubernetesSettings) -> Vec<Finding> {
+pub(super) async fn examine(settings: &KubernetesSettings) -> Vec<Finding> {
     let connection = match connect(&settings.api_server).await {
         Ok(connection) => connection,
         Err(error) => {
@@ -30,7 +29,7 @@ pub(super) async fn examine(config: &Config, settings: &KubernetesSettings) -> V
     if !answers {
         return findings;
     }
-    let who = identity(client, config, settings, namespace, &mut findings).await;
+    let who = identity(client, settings, namespace, &mut findings).await;
     findings.extend(rights::examine(client, settings, namespace, &who).await);
     let resources_namespace = settings.resources_namespace.as_deref().unwrap_or(namespace);
     findings.push(lock::examine(client, settings, resources_namespace, SystemClock::new().unix_seconds()).await);
@@ -66,7 +65,7 @@ async fn reach(connection: &Connection) -> (bool, Vec<Finding>) {
 }
 
 /// Returns by what name rights are bound.
-async fn identity(client: &Client, config: &Config, settings: &KubernetesSettings, namespace: &str, findings: &mut Vec<Finding>) -> String {
+async fn identity(client: &Client, settings: &KubernetesSettings, namespace: &str, findings: &mut Vec<Finding>) -> String {
     let review = Api::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let user = review.ok().and_then(|review| review.status?.user_info?.username);
     let shown = user.clone().unwrap_or_else(|| "not told (older than Kubernetes 1.28)".to_owned());
@@ -75,10 +74,10 @@ async fn identity(client: &Client, config: &Config, settings: &KubernetesSetting
     if let Some(other) = settings.resources_namespace.as_ref().filter(|other| *other != namespace) {
         findings.push(Finding::well(Section::Identity, "lock, snapshot", format!("in the namespace {other}")));
     }
-    findings.push(if let Some(pod) = &settings.election.identity {
-        Finding::well(Section::Identity, "pod name", pod)
+    let name = &settings.election.identity;
+    findings.push(if settings.election.identity_told {
+        Finding::well(Section::Identity, "pod name", name)
     } else {
-        let name = config.environment().get("HOSTNAME").unwrap_or("the host name");
         let mend = "set DD_POD_NAME from metadata.name; two replicas of one name would both lead";
         Finding::advice(Section::Identity, "pod name", format!("not set, using {name:?}"), mend)
     });
@@ -116,7 +115,7 @@ mod tests {
 
     use super::super::finding::State;
     use super::*;
-    use crate::config::{Environment, Request, Role};
+    use crate::config::{Config, Environment, Request, Role};
     use crate::kube::testing::{Reply, Script};
 
     const ID: &str = "4e2a1ad5-4a4b-4f7e-9b4c-0123456789ab";
@@ -154,7 +153,7 @@ mod tests {
         let config = Config::load(request).unwrap();
         let script = Script::new().on("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", reply);
         let mut findings = Vec::new();
-        let who = identity(&script.client(), &config, &KubernetesSettings::from_config(&config), "ns", &mut findings).await;
+        let who = identity(&script.client(), &KubernetesSettings::from_config(&config), "ns", &mut findings).await;
         script.finish();
         (who, findings.into_iter().map(|finding| format!("{:?} {}: {}", finding.state, finding.subject, finding.found)).collect())
     }
@@ -177,8 +176,11 @@ mod tests {
                 "Well pod name: muster-1"
             ]
         );
-        let (who, lines) = identified(review("admin"), &[("HOSTNAME", "box")]).await;
-        assert_eq!((who.as_str(), lines.last().unwrap().as_str()), ("the user \"admin\"", "Advice pod name: not set, using \"box\""));
+        // Replicas may share a configured host name; the name in the lock never comes from it.
+        let (who, lines) = identified(review("admin"), &[("DD_HOSTNAME", "shared")]).await;
+        assert_eq!(who, "the user \"admin\"");
+        let last = lines.last().unwrap();
+        assert!(last.starts_with("Advice pod name: not set, using ") && !last.contains("shared"), "{last}");
         assert_eq!(identified(Reply::status(404, "NotFound", "no"), &[]).await.0, "this identity");
     }
 

@@ -12,24 +12,24 @@ pub(super) const KEYS: &[KeySpec] = &[
     duration_from_one("kubernetes_apiserver_client_timeout", Unit::Seconds, "10", "Longest time of one request to the API server")
         .cluster(),
     integer("muster.kubernetes_page_size", "500", 1, 100_000, "Objects in one page of a listing").cluster(),
-    text("kube_resources_namespace", "", "Namespace of lock, snapshot and event state; empty = that of the pod").cluster(),
-    text("pod_name", "", "Own pod name; empty = the host name").cluster(),
+    text("kube_resources_namespace", "", "Namespace of lock and snapshot; empty = that of the pod").cluster(),
+    text("pod_name", "", "Own pod name, the name in the lock; empty = the host name of the system (with `muster.lock_file` and the port)").cluster(),
     flag("leader_election", "false", "Elect one of several replicas; without it this replica leads").cluster(),
     duration("leader_lease_duration", Unit::Seconds, "60", "Time without renewal after which another replica takes over; 0 = 60").cluster(),
     text("leader_lease_name", "datadog-leader-election", "Name of the lock").cluster(),
     text(
         "leader_election_default_resource",
         "configmap",
-        "Kind of the lock: `lease`, `configmap`, or empty for whichever the API server has",
+        "Kind of the lock: `lease` or `leases`, `configmap` or `configmaps`; anything else = whichever the API server has",
     )
     .cluster(),
     flag("leader_election_release_on_shutdown", "true", "Give the lock up when stopping, so that another replica leads at once").cluster(),
-    text("muster.lock_file", "", "Stand-alone mode: file that serves as the lock of several replicas on one machine or one shared folder")
+    text("muster.lock_file", "", "Stand-alone mode: file that serves as the lock of several replicas; on several machines also set `muster.advertise_address`")
         .cluster(),
     text(
         "muster.advertise_address",
         "",
-        "host:port under which other replicas reach this one; empty = own address towards the API server, and `cluster_agent.cmd_port`",
+        "host:port under which other replicas reach this one; empty = own address towards the API server (with `muster.lock_file`: 127.0.0.1) and `cluster_agent.cmd_port`",
     )
     .cluster(),
     integer("cluster_agent.max_leader_connections", "100", 1, 100_000, "Connections from a follower to the leader").cluster(),
@@ -69,17 +69,10 @@ pub(super) const KEYS: &[KeySpec] = &[
     flag("prometheus_scrape.service_endpoints", "false", "Scrape each endpoint of such a Service instead of the Service").cluster(),
     KeySpec::new("prometheus_scrape.checks", Kind::Maps, "", "What is scraped and how, instead of the default").cluster(),
     integer("prometheus_scrape.version", "1", 1, 2, "Form of the openmetrics instances").cluster(),
-    list("container_include", "", "Workloads to look at in spite of an exclusion: `kube_namespace:REGEX`, `name:REGEX`, `image:REGEX`"),
-    list("container_exclude", "", "Workloads to leave alone: `kube_namespace:REGEX`, `name:REGEX`, `image:REGEX`"),
-    list("container_include_metrics", "", "Workloads to collect metrics from in spite of an exclusion"),
-    list("container_exclude_metrics", "", "Workloads to collect no metrics from"),
-    list("ac_include", "", "Old form of `container_include`"),
-    list("ac_exclude", "", "Old form of `container_exclude`"),
-    text("secret_backend_command", "", "Program that resolves `ENC[handle]` in check configurations"),
-    list("secret_backend_arguments", "", "Its arguments"),
-    duration_from_one("secret_backend_timeout", Unit::Seconds, "30", "Longest time of one call of it"),
-    integer("secret_backend_output_max_size", "1048576", 1, i64::MAX, "Largest output of it, in bytes"),
-    flag("secret_backend_command_allow_group_exec_perm", "false", "It may be executable by its group"),
-    flag("secret_backend_skip_checks", "false", "Do not resolve secrets of check configurations"),
-    flag("secret_backend_remove_trailing_line_break", "false", "Remove the last line break of a secret"),
+    list("container_include", "", "Workloads to look at in spite of an exclusion: `kube_namespace:REGEX`, `name:REGEX`, `image:REGEX`").cluster(),
+    list("container_exclude", "", "Workloads to leave alone: `kube_namespace:REGEX`, `name:REGEX`, `image:REGEX`").cluster(),
+    list("container_include_metrics", "", "Workloads to collect metrics from in spite of an exclusion").cluster(),
+    list("container_exclude_metrics", "", "Workloads to collect no metrics from").cluster(),
+    list("ac_include", "", "Old form of `container_include`").cluster(),
+    list("ac_exclude", "", "Old form of `container_exclude`").cluster(),
 ];

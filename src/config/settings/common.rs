@@ -233,13 +233,20 @@ fn hostname(config: &Config) -> (String, HostnameProvider) {
     if let Some(name) = text(config, "hostname") {
         return (name, HostnameProvider::Configuration);
     }
-    let first_word =
-        |path: &Path| std::fs::read_to_string(path).ok().map(|content| content.trim().to_owned()).filter(|name| !name.is_empty());
     if let Some(name) = path(config, "hostname_file").as_deref().and_then(first_word) {
         return (name, HostnameProvider::File);
     }
-    let name = first_word(Path::new("/proc/sys/kernel/hostname")).or_else(|| config.environment().get("HOSTNAME").map(str::to_owned));
-    (name.unwrap_or_default(), HostnameProvider::Os)
+    (os_hostname(config), HostnameProvider::Os)
+}
+
+/// The name that the system has, whatever is configured; in a pod that of the pod. Empty when nobody tells it.
+pub(super) fn os_hostname(config: &Config) -> String {
+    let name = first_word(Path::new("/proc/sys/kernel/hostname"));
+    name.or_else(|| config.environment().get("HOSTNAME").map(str::to_owned)).unwrap_or_default()
+}
+
+fn first_word(path: &Path) -> Option<String> {
+    std::fs::read_to_string(path).ok().map(|content| content.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Clients switch features on by the first two numbers (cluster-agent-kubernetes 1.4).

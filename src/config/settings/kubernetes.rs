@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::common::os_hostname;
 use super::read::{path, read, text};
 use crate::config::effective::Config;
 
@@ -39,8 +40,10 @@ pub enum LockKind {
 pub struct ElectionSettings {
     /// Off: this replica leads.
     pub enabled: bool,
-    /// Own identity, the pod name; `None` = the host name.
-    pub identity: Option<String>,
+    /// Own identity: the pod name as told, else the name that the system has, never a configured host name, which replicas may share.
+    pub identity: String,
+    /// Whether the pod name was told.
+    pub identity_told: bool,
     /// Kind of the lock.
     pub lock: LockKind,
     /// The text of the kind was none of the allowed ones; what was found.
@@ -94,42 +97,6 @@ pub struct PrometheusSettings {
     pub version: u8,
 }
 
-/// The program that resolves secrets. Source: autodiscovery 8.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretBackendSettings {
-    /// The program; `None` = `ENC[...]` is left alone.
-    pub command: Option<PathBuf>,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// Longest time of one call.
-    pub timeout: Duration,
-    /// Largest output in bytes.
-    pub output_max_size: usize,
-    /// It may be executable by its group.
-    pub group_exec_allowed: bool,
-    /// Do not resolve secrets of check configurations.
-    pub skip_checks: bool,
-    /// Remove the last line break of a secret.
-    pub remove_trailing_line_break: bool,
-}
-
-impl SecretBackendSettings {
-    /// Takes what is needed from the configuration.
-    #[must_use]
-    pub fn from_config(config: &Config) -> Self {
-        let max: i64 = read(config, "secret_backend_output_max_size");
-        Self {
-            command: path(config, "secret_backend_command"),
-            arguments: read(config, "secret_backend_arguments"),
-            timeout: read(config, "secret_backend_timeout"),
-            output_max_size: usize::try_from(max).unwrap_or(usize::MAX),
-            group_exec_allowed: read(config, "secret_backend_command_allow_group_exec_perm"),
-            skip_checks: read(config, "secret_backend_skip_checks"),
-            remove_trailing_line_break: read(config, "secret_backend_remove_trailing_line_break"),
-        }
-    }
-}
-
 /// Discovery from Kubernetes objects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiscoverySettings {
@@ -174,8 +141,6 @@ pub struct KubernetesSettings {
     pub watch_pods: WatchPods,
     /// Discovery.
     pub discovery: DiscoverySettings,
-    /// Secrets.
-    pub secrets: SecretBackendSettings,
 }
 
 impl KubernetesSettings {
@@ -204,7 +169,6 @@ impl KubernetesSettings {
                 _ => WatchPods::Own,
             },
             discovery: discovery(config),
-            secrets: SecretBackendSettings::from_config(config),
         }
     }
 }
@@ -221,7 +185,8 @@ fn election(config: &Config) -> ElectionSettings {
     let lease: Duration = read(config, "leader_lease_duration");
     ElectionSettings {
         enabled: read(config, "leader_election"),
-        identity: text(config, "pod_name"),
+        identity_told: text(config, "pod_name").is_some(),
+        identity: text(config, "pod_name").unwrap_or_else(|| os_hostname(config)),
         lock,
         unknown_lock,
         lock_name: read(config, "leader_lease_name"),

@@ -8,6 +8,7 @@ mod intake;
 mod kubernetes;
 mod node;
 mod read;
+mod secrets;
 
 pub use cluster::{ClusterChecksSettings, ClusterSettings};
 pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettings, TlsVersion, TrustChain};
@@ -15,7 +16,7 @@ pub use endpoint::{EndpointError, cluster_agent_url};
 pub use error::SettingsError;
 pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, ProxySettings};
 pub use kubernetes::{
-    ApiServerSettings, DiscoverySettings, ElectionSettings, FilterSettings, KubernetesSettings, LockKind, PrometheusSettings,
-    SecretBackendSettings, WatchPods,
+    ApiServerSettings, DiscoverySettings, ElectionSettings, FilterSettings, KubernetesSettings, LockKind, PrometheusSettings, WatchPods,
 };
 pub use node::{CheckSettings, ClusterAgentSettings, IncludePending, NodeSettings, OutputKind, ProviderSettings, RunnerApiSettings};
+pub use secrets::SecretBackendSettings;

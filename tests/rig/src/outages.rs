@@ -34,16 +34,6 @@ impl ControlPlane {
         self.until_ready().await
     }
 
-    /// Stops etcd without its noticing (SIGSTOP): writes and consistent reads hang, reads from the cache go on.
-    pub fn freeze_etcd(&mut self) -> Result<(), RigError> {
-        self.etcd.freeze()
-    }
-
-    /// Lets a frozen etcd go on.
-    pub fn thaw_etcd(&mut self) -> Result<(), RigError> {
-        self.etcd.thaw()
-    }
-
     /// Kills etcd as `kill -9` does and returns when it is gone.
     pub fn kill_etcd(&mut self) -> Result<(), RigError> {
         self.etcd.kill()

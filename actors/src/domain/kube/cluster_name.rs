@@ -6,6 +6,12 @@ use super::objects::Texts;
 const LABELS: [(&str, bool); 3] =
     [("alpha.eksctl.io/cluster-name", false), ("kubernetes.azure.com/cluster", false), ("ad.datadoghq.com/cluster-name", true)];
 
+/// The labels that are looked at.
+pub fn cluster_name_labels(configured: Option<&str>) -> impl Iterator<Item = &str> {
+    let usual = LABELS.iter().map(|(label, _)| *label).filter(move |_| configured.is_none());
+    configured.into_iter().chain(usual)
+}
+
 /// The name, in lower case; empty when nobody knows one.
 ///
 /// `before` is what the configuration or the cloud said, or empty. `configured` is the label to look at instead of the usual ones; it

@@ -58,7 +58,7 @@ pub struct DiscoveryPlan {
     pub prometheus: Prometheus,
     /// Exclusion.
     pub filters: Filters,
-    /// Mistakes in the configuration, for log and status.
+    /// Mistakes in the configuration, for the log.
     pub findings: Vec<ConfigError>,
 }
 
