@@ -41,6 +41,21 @@ fn a_follower_is_promoted_without_a_move_and_with_equal_stamps() {
 }
 
 #[test]
+fn a_leader_that_follows_a_short_term_goes_on_at_once() {
+    universe::run(18, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        let before = replicas.shown("r1");
+        replicas.kill("r1").await;
+        replicas.lead("r2", 2).await;
+        universe.advance(seconds(1)).await;
+        replicas.kill("r2").await;
+        replicas.lead("r3", 3).await;
+        assert_eq!(replicas.served("r3").standing, Standing::Active, "nobody is left to offer a table");
+        assert_eq!(replicas.shown("r3"), before);
+    });
+}
+
+#[test]
 fn twenty_leaders_in_a_row_die_and_nothing_moves() {
     universe::run(2, |universe| async move {
         let mut replicas = Replicas::at_work(&universe).await;

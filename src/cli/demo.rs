@@ -5,7 +5,7 @@ use clap::Args;
 /// How the demo is shown.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct DemoOptions {
-    /// Make the show last at least so long; without it, as long as the acts need (about 30 s)
+    /// Make the show last at least so long; without it, as long as the acts need (about 50 s)
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
     /// Wait for the return key after each act

@@ -1,4 +1,4 @@
-//! `muster demo`: a server and runners as real processes on this machine, a target to check, an intake that counts, and a script
+//! `muster demo`: servers and runners as real processes on this machine, a target to check, an intake that counts, and a script
 //! that kills, changes and breaks things and shows what moved, why, and what it cost.
 //!
 //! Its stage, intake and target are public: the tests of the real binary play other scripts on them.
@@ -9,9 +9,11 @@ pub mod intake;
 pub mod picture;
 mod script;
 pub mod server_view;
+pub mod service;
 mod show;
 pub mod stage;
 pub mod target;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,9 +24,9 @@ use tokio::sync::oneshot;
 
 use crate::demo::intake::Intake;
 pub use crate::demo::script::ACTS;
-use crate::demo::script::{Play, RUNNERS};
+use crate::demo::script::{Play, RUNNERS, SERVERS};
 use crate::demo::show::{ActReport, Screen, Totals};
-use crate::demo::stage::{EXPIRATION_SECONDS, POLL_SECONDS, Stage, runner_key, runner_name};
+use crate::demo::stage::{EXPIRATION_SECONDS, LEASE_SECONDS, POLL_SECONDS, Stage, runner_key, runner_name};
 use crate::demo::target::Target;
 
 /// How the demo is to be played.
@@ -63,10 +65,11 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
     let keys: BTreeMap<String, String> = (1..=RUNNERS + 1).map(|number| (runner_key(number), runner_name(number))).collect();
     let target = Target::start()?;
     let intake = Intake::start(keys)?;
-    let stage = Stage::set(std::env::current_exe()?, &std::env::temp_dir(), format!("http://{}", intake.address))?;
+    let stage = Stage::set(std::env::current_exe()?, &std::env::temp_dir(), format!("http://{}", intake.address), SERVERS)?;
     screen.say(&format!(
-        "muster demo: a server, {RUNNERS} runners, something to check, an intake that counts.\n\
+        "muster demo: {SERVERS} servers, {RUNNERS} runners, something to check, an intake that counts.\n\
          Checks run every second; runners poll every {POLL_SECONDS} s and are given up after {EXPIRATION_SECONDS} s.\n\
+         Runners reach any server, as through a Service; the lease of the one that leads is {LEASE_SECONDS} s.\n\
          Files and logs{}:\n  {}",
         if options.keep { "" } else { ", removed at the end unless --keep is given" },
         stage.folder().display()

@@ -1,5 +1,7 @@
 //! The acts of the demo, in order, and what must hold in each.
 
+mod leaders;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -13,12 +15,14 @@ use crate::demo::server_view::{Decision, LookError, ServerView};
 use crate::demo::show::{ActReport, Invariant, Screen};
 use crate::demo::stage::{Actor, EXPIRATION_SECONDS, POLL_SECONDS, Stage, StageError, runner_name};
 
+/// Servers.
+pub const SERVERS: usize = 3;
 /// Runners at the start.
 pub const RUNNERS: usize = 3;
 /// Checks at the start.
 const CHECKS: usize = 12;
 /// Acts of the script.
-pub const ACTS: usize = 7;
+pub const ACTS: usize = 9;
 /// Longest wait for anything; only catches hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,6 +45,12 @@ pub enum ActError {
     },
 }
 
+impl ActError {
+    fn patience(what: &str) -> Self {
+        Self::Patience { what: what.to_owned(), seconds: PATIENCE.as_secs() }
+    }
+}
+
 /// The play in progress.
 pub struct Play<'a> {
     stage: &'a Stage,
@@ -48,7 +58,7 @@ pub struct Play<'a> {
     view: ServerView,
     screen: &'a Screen,
     target: String,
-    server: Option<Actor>,
+    servers: BTreeMap<String, Actor>,
     runners: BTreeMap<usize, Actor>,
     clock: SystemClock,
     /// Each act takes at least this long.
@@ -72,10 +82,10 @@ impl<'a> Play<'a> {
         Ok(Self {
             stage,
             intake,
-            view: ServerView::new(stage.server_port, stage.server_metrics_port, &stage.token)?,
+            view: ServerView::of(stage)?,
             screen,
             target,
-            server: None,
+            servers: BTreeMap::new(),
             runners: BTreeMap::new(),
             clock: SystemClock::new(),
             act_takes,
@@ -96,7 +106,9 @@ impl<'a> Play<'a> {
             4 => self.add_a_runner().await,
             5 => self.change_a_file().await,
             6 => self.break_a_file().await,
-            _ => self.kill_and_restart_the_server().await,
+            7 => self.kill_the_leader().await,
+            8 => self.stop_the_leader().await,
+            _ => self.kill_all_servers().await,
         }
     }
 
@@ -104,26 +116,28 @@ impl<'a> Play<'a> {
     #[must_use]
     pub fn title(number: usize) -> &'static str {
         match number {
-            1 => "discover: files are read, runners register, the cold server warms up",
+            1 => "discover: files are read, runners register, the cold leader warms up",
             2 => "dispatch: the warm-up is over",
             3 => "kill -9 a runner",
             4 => "add a runner, and a check",
             5 => "change a file",
             6 => "break a file",
-            _ => "kill -9 the server, start it again",
+            7 => "kill -9 the leader, start it again",
+            8 => "stop the leader, start it again",
+            _ => "kill -9 all servers at once, start them again",
         }
     }
 
     /// The tails of all logs, for the case that something failed.
     #[must_use]
     pub fn log_tails(&self) -> String {
-        let children = self.server.iter().chain(self.runners.values());
+        let children = self.servers.values().chain(self.runners.values());
         children.map(|child| format!("--- {}\n{}", child.name, child.log_tail(15))).collect::<Vec<_>>().join("\n")
     }
 
     /// Stops all children.
     pub async fn end(&mut self) {
-        for child in self.server.iter_mut().chain(self.runners.values_mut()) {
+        for child in self.servers.values_mut().chain(self.runners.values_mut()) {
             child.kill().await;
         }
     }
@@ -133,15 +147,15 @@ impl<'a> Play<'a> {
         for number in 1..=CHECKS {
             self.write_check(number, 0)?;
         }
-        self.server = Some(self.stage.start_server()?);
+        for server in &self.stage.servers {
+            self.start_server(&server.name)?;
+        }
         for number in 1..=RUNNERS {
             self.runners.insert(number, self.stage.start_runner(number)?);
         }
-        self.wait_for("every file is read and every runner has registered", |play| {
-            Box::pin(async move {
-                let picture = play.view.picture().await?;
-                Ok(picture.checks() == CHECKS && picture.stamps.len() == RUNNERS)
-            })
+        self.wait_for("every file is read and every runner has registered", async |play| {
+            let picture = play.view.picture().await?;
+            Ok(picture.checks() == CHECKS && picture.stamps.len() == RUNNERS)
         })
         .await?;
         let report = self.finish(opening, "discover").await?;
@@ -151,7 +165,7 @@ impl<'a> Play<'a> {
 
     async fn dispatch(&mut self) -> Result<ActReport, ActError> {
         let opening = self.open();
-        self.wait_for("every check reported data", |play| Box::pin(async move { Ok(play.all_report(opening.began_unix, CHECKS)) })).await?;
+        self.wait_for("every check reported data", async |play| Ok(play.all_report(opening.began_unix, CHECKS))).await?;
         let report = self.finish(opening, "dispatch").await?;
         let load = self.picture.load();
         let (least, most) = (load.values().min().copied().unwrap_or(0), load.values().max().copied().unwrap_or(0));
@@ -169,17 +183,13 @@ impl<'a> Play<'a> {
         if let Some(mut runner) = self.runners.remove(&victim_number) {
             runner.kill().await;
         }
-        let gone = victim.clone();
-        self.wait_for("its checks run elsewhere", |play| {
-            let gone = gone.clone();
-            Box::pin(async move {
-                let picture = play.view.picture().await?;
-                Ok(!picture.stamps.contains_key(&gone) && picture.dangling.is_empty())
-            })
+        self.wait_for("its checks run elsewhere", async |play| {
+            let picture = play.view.picture().await?;
+            Ok(!picture.stamps.contains_key(&victim) && picture.dangling.is_empty())
         })
         .await?;
         let moved_at = self.clock.unix_seconds();
-        self.wait_for("every check reported data again", |play| Box::pin(async move { Ok(play.all_report(moved_at, CHECKS)) })).await?;
+        self.wait_for("every check reported data again", async |play| Ok(play.all_report(moved_at, CHECKS))).await?;
         let before = opening.before.clone();
         let report = self.finish(opening, &format!("kill {victim}")).await?;
         let strangers: Vec<&Move> = report.moved.iter().filter(|change| change.from != victim).collect();
@@ -188,10 +198,10 @@ impl<'a> Play<'a> {
         let exact = strangers.is_empty() && report.moved.len() == orphans;
         // Noticed after the expiration, fetched at the next poll, first run at once; the rest is rounding to whole seconds.
         let bound = EXPIRATION_SECONDS + POLL_SECONDS + 5;
-        let gap = report.largest_gap.as_ref().map_or(0, |gap| gap.seconds);
+        let gap = report.gap();
         Ok(report.with("only the lost runner's configs moved", exact, detail).with(
             "the gap stays below expiry + poll + 5 s",
-            gap <= bound.cast_signed(),
+            gap <= bound as f64,
             format!("{gap} s, bound {bound} s"),
         ))
     }
@@ -201,15 +211,9 @@ impl<'a> Play<'a> {
         let number = RUNNERS + 1;
         let name = runner_name(number);
         self.runners.insert(number, self.stage.start_runner(number)?);
-        let joined = name.clone();
-        self.wait_for("the runner has registered", |play| {
-            let joined = joined.clone();
-            Box::pin(async move { Ok(play.view.picture().await?.stamps.contains_key(&joined)) })
-        })
-        .await?;
+        self.wait_for("the runner has registered", async |play| Ok(play.view.picture().await?.stamps.contains_key(&name))).await?;
         self.write_check(CHECKS + 1, 0)?;
-        self.wait_for("the new check reported data", |play| Box::pin(async move { Ok(play.all_report(opening.began_unix, CHECKS + 1)) }))
-            .await?;
+        self.wait_for("the new check reported data", async |play| Ok(play.all_report(opening.began_unix, CHECKS + 1))).await?;
         let report = self.finish(opening, &format!("add {name}")).await?;
         let owner = self.picture.owners.get(&check_name(CHECKS + 1)).cloned().unwrap_or_default();
         let only = report.moved.len() == 1;
@@ -223,14 +227,12 @@ impl<'a> Play<'a> {
         let changed = check_name(1);
         let digest_before = self.names.iter().find(|(_, name)| **name == changed).map(|(digest, _)| digest.clone()).unwrap_or_default();
         self.write_check(1, 1)?;
-        let wanted = changed.clone();
-        self.wait_for("the changed check is dispatched", |play| {
-            let (wanted, before) = (wanted.clone(), digest_before.clone());
-            Box::pin(async move { Ok(play.view.digests().await?.iter().any(|(name, digest)| *name == wanted && *digest != before)) })
+        self.wait_for("the changed check is dispatched", async |play| {
+            Ok(play.view.digests().await?.iter().any(|(name, digest)| *name == changed && *digest != digest_before))
         })
         .await?;
         let changed_at = self.clock.unix_seconds() + 1;
-        self.wait_for("it reported data", |play| Box::pin(async move { Ok(play.all_report(changed_at, CHECKS + 1)) })).await?;
+        self.wait_for("it reported data", async |play| Ok(play.all_report(changed_at, CHECKS + 1))).await?;
         let report = self.finish(opening, "change a file").await?;
         let strangers = report.moved.iter().filter(|change| change.check != changed).count();
         Ok(report.with("no other config was touched", strangers == 0, format!("{strangers} other configs moved")))
@@ -239,12 +241,11 @@ impl<'a> Play<'a> {
     async fn break_a_file(&mut self) -> Result<ActReport, ActError> {
         let opening = self.open();
         self.stage.write_check_file("http_check.d/web-02.yaml", "instances:\n  - name: \"web-02\n    url: [unclosed\n")?;
-        self.wait_for("configcheck shows the error", |play| Box::pin(async move { Ok(!play.view.file_errors().await?.is_empty()) }))
-            .await?;
-        let errors = self.view.file_errors().await?;
+        self.wait_for("configcheck shows the error", async |play| Ok(!play.view.file_errors().await?.is_empty())).await?;
+        let errors = self.look("configcheck answers", async |view| view.file_errors().await).await?;
         let shown = errors.first().cloned().unwrap_or_default();
         let since = self.clock.unix_seconds() + 1;
-        self.wait_for("every check still reports", |play| Box::pin(async move { Ok(play.all_report(since, CHECKS + 1)) })).await?;
+        self.wait_for("every check still reports", async |play| Ok(play.all_report(since, CHECKS + 1))).await?;
         let report = self.finish(opening, "break a file").await?;
         let unmoved = report.moved.is_empty();
         let located = shown.contains("web-02.yaml") && shown.contains("line") && shown.contains("column");
@@ -255,31 +256,9 @@ impl<'a> Play<'a> {
         ))
     }
 
-    async fn kill_and_restart_the_server(&mut self) -> Result<ActReport, ActError> {
-        let opening = self.open();
-        if let Some(server) = self.server.as_mut() {
-            server.kill().await;
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        self.server = Some(self.stage.start_server()?);
-        self.wait_for("the server answers again", |play| Box::pin(async move { Ok(play.view.active().await) })).await?;
-        let at_once = self.view.picture().await?;
-        let polls_wanted = 3.0 * self.runners.len() as f64;
-        self.wait_for("every runner polled three times", |play| {
-            Box::pin(async move { Ok(play.view.counter("api_requests", "postCheckStatus").await? >= polls_wanted) })
-        })
-        .await?;
-        let resends = self.view.counter("api_requests", "getCheckConfigs").await?;
-        let back_at = self.clock.unix_seconds();
-        self.wait_for("every check still reports", |play| Box::pin(async move { Ok(play.all_report(back_at, CHECKS + 1)) })).await?;
-        let before = opening.before.clone();
-        let report = self.finish(opening, "kill -9 the server").await?;
-        let moves = report.moved.len();
-        let same_stamps = before.stamps == self.picture.stamps && before.stamps == at_once.stamps;
-        Ok(report
-            .with("0 moves", moves == 0 && at_once.owners == before.owners, format!("{} configs", at_once.owners.len()))
-            .with("the same stamps", same_stamps, format!("{} runners", before.stamps.len()))
-            .with("0 re-sends", resends == 0.0, format!("{resends} configs requests after the restart")))
+    fn start_server(&mut self, name: &str) -> Result<(), ActError> {
+        self.servers.insert(name.to_owned(), self.stage.start_server(name)?);
+        Ok(())
     }
 
     fn write_check(&self, number: usize, version: usize) -> Result<(), ActError> {
@@ -305,19 +284,25 @@ impl<'a> Play<'a> {
         Opening { began: self.clock.monotonic(), began_unix: self.clock.unix_seconds(), before: self.picture.clone() }
     }
 
-    async fn wait_for<F>(&self, what: &str, mut holds: F) -> Result<(), ActError>
-    where
-        F: for<'p> FnMut(&'p Self) -> futures_util::future::LocalBoxFuture<'p, Result<bool, LookError>>,
-    {
+    async fn wait_for(&self, what: &str, holds: impl AsyncFn(&Self) -> Result<bool, LookError>) -> Result<(), ActError> {
+        self.wait(what, async || Ok(holds(self).await?.then_some(()))).await
+    }
+
+    /// Looks until there is an answer: while a leader is replaced, or renews its lease late on a busy machine, there is none.
+    async fn look<T>(&self, what: &str, look: impl AsyncFn(&ServerView) -> Result<T, LookError>) -> Result<T, ActError> {
+        self.wait(what, async || look(&self.view).await.map(Some)).await
+    }
+
+    async fn wait<T>(&self, what: &str, look: impl AsyncFn() -> Result<Option<T>, LookError>) -> Result<T, ActError> {
         let began = self.clock.monotonic();
         loop {
             // A server that is starting refuses connections; that is what we wait for.
-            if holds(self).await.unwrap_or(false) {
-                return Ok(());
+            if let Ok(Some(found)) = look().await {
+                return Ok(found);
             }
             let waited = self.clock.monotonic().saturating_sub(began);
             if waited > PATIENCE {
-                return Err(ActError::Patience { what: what.to_owned(), seconds: PATIENCE.as_secs() });
+                return Err(ActError::patience(what));
             }
             self.screen.progress(&format!("waiting until {what} ({:.1} s)", waited.as_secs_f64()));
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -328,12 +313,12 @@ impl<'a> Play<'a> {
     async fn finish(&mut self, opening: Opening, act: &str) -> Result<ActReport, ActError> {
         let taken = self.clock.monotonic().saturating_sub(opening.began);
         tokio::time::sleep(self.act_takes.saturating_sub(taken)).await;
-        let after = self.view.picture().await?;
-        for (name, digest) in self.view.digests().await? {
+        let after = self.look("the leader shows its table", async |view| view.picture().await).await?;
+        for (name, digest) in self.look("the leader shows its table", async |view| view.digests().await).await? {
             self.names.insert(digest, name);
         }
         let mut moved = opening.before.moves_to(&after);
-        let decisions = self.view.decisions(self.last_decision).await?;
+        let decisions = self.look("the leader shows its journal", async |view| view.decisions(self.last_decision).await).await?;
         self.last_decision = decisions.iter().map(|decision| decision.at).max().unwrap_or(self.last_decision);
         for change in &mut moved {
             // A changed check leaves under its old digest and comes under its new one; the reason of coming is the one to show.
@@ -364,7 +349,7 @@ impl<'a> Play<'a> {
         let load = after.load().into_iter().map(|(runner, configs)| (runner.to_owned(), configs)).collect();
         let seconds = self.clock.monotonic().saturating_sub(opening.began).as_secs_f64();
         self.picture = after;
-        Ok(ActReport { act: act.to_owned(), seconds, moved, largest_gap, load, invariants })
+        Ok(ActReport { act: act.to_owned(), seconds, moved, largest_gap, load, succession: None, invariants })
     }
 }
 
@@ -374,6 +359,16 @@ fn gap_and_doubles(evidence: &Evidence, since: i64) -> (Option<crate::demo::evid
 }
 
 impl ActReport {
+    /// Seconds without data of some check; 0 where nothing is known.
+    fn gap(&self) -> f64 {
+        self.largest_gap.as_ref().map_or(0.0, |gap| gap.seconds as f64)
+    }
+
+    /// Seconds without a leader's answer; 0 where nobody looked.
+    fn blind(&self) -> f64 {
+        self.succession.as_ref().map_or(0.0, |succession| succession.blind_seconds)
+    }
+
     fn with(mut self, name: &str, held: bool, detail: String) -> Self {
         self.invariants.push(Invariant { name: name.to_owned(), held, detail });
         self

@@ -1,5 +1,6 @@
-//! The demo's eyes: reads the server's public routes with the cluster token, as an operator could.
+//! The demo's eyes: reads the servers' public routes with the cluster token, as an operator could.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -7,6 +8,10 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::demo::picture::Picture;
+use crate::demo::stage::{Server, Stage};
+
+/// A route that only the leader answers; followers pass it on. It concerns no node, so asking changes nothing.
+const LEADER_ONLY: &str = "/api/v1/endpointschecks/configs/demo";
 
 /// Why a look at the server failed.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +19,9 @@ pub enum LookError {
     /// The HTTP client could not be built.
     #[error("build HTTP client")]
     Client(#[source] reqwest::Error),
+    /// No server says that it leads and has the assignment.
+    #[error("find the server that leads")]
+    NoLeader,
     /// No answer, or not the expected one.
     #[error("get {route}")]
     Get {
@@ -25,12 +33,23 @@ pub enum LookError {
     },
 }
 
-/// A client of one server.
+/// A client of all servers of a stage.
+#[derive(Clone)]
 pub struct ServerView {
     http: reqwest::Client,
-    base: String,
-    metrics: String,
+    servers: Vec<Server>,
+    /// Where agents reach one of them.
+    service: String,
     token: String,
+}
+
+/// Which server leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leader {
+    /// Its name.
+    pub name: String,
+    /// Number of its term of office.
+    pub epoch: u64,
 }
 
 /// One decision of the server's journal, as far as the demo shows it.
@@ -46,29 +65,25 @@ pub struct Decision {
 }
 
 impl ServerView {
-    /// A client for the server on these ports of 127.0.0.1.
+    /// A client for the servers of this stage.
     ///
     /// Errors: [`LookError::Client`].
-    pub fn new(port: u16, metrics_port: u16, token: &str) -> Result<Self, LookError> {
+    pub fn of(stage: &Stage) -> Result<Self, LookError> {
         let http = reqwest::Client::builder()
             .tls_danger_accept_invalid_certs(true)
             .no_proxy()
             .timeout(Duration::from_secs(3))
             .build()
             .map_err(LookError::Client)?;
-        Ok(Self {
-            http,
-            base: format!("https://127.0.0.1:{port}"),
-            metrics: format!("http://127.0.0.1:{metrics_port}/metrics"),
-            token: token.to_owned(),
-        })
+        let service = address(stage.port());
+        Ok(Self { http, servers: stage.servers.clone(), service, token: stage.token.clone() })
     }
 
-    async fn get(&self, route: &str) -> Result<Json, LookError> {
+    async fn get(&self, base: &str, route: &str) -> Result<Json, LookError> {
         let failed = |source| LookError::Get { route: route.to_owned(), source };
         let answer = self
             .http
-            .get(format!("{}{route}", self.base))
+            .get(format!("{base}{route}"))
             .bearer_auth(&self.token)
             .send()
             .await
@@ -78,16 +93,71 @@ impl ServerView {
         answer.json().await.map_err(failed)
     }
 
-    /// Whether the server leads and dispatches.
+    /// What a server says about itself; `None` if it does not answer.
+    async fn state(&self, server: &Server) -> Option<Json> {
+        self.get(&address(server.port), "/api/v1/clusterchecks").await.ok()
+    }
+
+    /// The server that leads, and what it says about itself.
+    async fn leading(&self) -> Result<(&Server, Json), LookError> {
+        for server in &self.servers {
+            if let Some(state) = self.state(server).await.filter(|state| state["not_running"] == "") {
+                return Ok((server, state));
+            }
+        }
+        Err(LookError::NoLeader)
+    }
+
+    /// Asks the server that leads.
+    async fn ask(&self, route: &str) -> Result<Json, LookError> {
+        let (leader, _) = self.leading().await?;
+        self.get(&address(leader.port), route).await
+    }
+
+    /// Whether a server leads and dispatches.
     pub async fn active(&self) -> bool {
-        self.get("/api/v1/clusterchecks").await.is_ok_and(|state| state["not_running"] == "" && state["warmup"] == false)
+        self.leading().await.is_ok_and(|(_, state)| state["warmup"] == false)
+    }
+
+    /// Which server leads.
+    ///
+    /// Errors: [`LookError`].
+    pub async fn leader(&self) -> Result<Leader, LookError> {
+        let (server, _) = self.leading().await?;
+        let table = self.get(&address(server.port), "/api/v1/muster/assignments").await?;
+        Ok(Leader { name: server.name.clone(), epoch: table["epoch"].as_u64().unwrap_or_default() })
+    }
+
+    /// Whether an agent, which reaches any server, gets the answer that only the leader gives.
+    pub async fn answers_agents(&self) -> bool {
+        self.get(&self.service, LEADER_ONLY).await.is_ok()
+    }
+
+    /// How many servers follow the leader and have the very table that it has.
+    ///
+    /// Errors: [`LookError`].
+    pub async fn followers_in_step(&self) -> Result<usize, LookError> {
+        let (leader, _) = self.leading().await?;
+        let position = self.position(leader).await?;
+        let mut in_step = 0;
+        for server in self.servers.iter().filter(|server| server.name != leader.name) {
+            let follows = self.state(server).await.is_some_and(|state| state["not_running"] == "currently follower");
+            in_step += usize::from(follows && self.position(server).await? == position);
+        }
+        Ok(in_step)
+    }
+
+    /// Up to which change a server has the table.
+    async fn position(&self, server: &Server) -> Result<Json, LookError> {
+        let mut diagnostics = self.get(&address(server.port), "/api/v1/muster/diagnostics").await?;
+        Ok(diagnostics["actors"]["Replica"]["position"].take())
     }
 
     /// The assignment at this moment.
     ///
     /// Errors: [`LookError`].
     pub async fn picture(&self) -> Result<Picture, LookError> {
-        let table = self.get("/api/v1/muster/assignments").await?;
+        let table = self.ask("/api/v1/muster/assignments").await?;
         let mut picture = Picture::default();
         for node in table["nodes"].as_array().into_iter().flatten() {
             let runner = node["name"].as_str().unwrap_or_default();
@@ -106,7 +176,7 @@ impl ServerView {
     ///
     /// Errors: [`LookError`].
     pub async fn decisions(&self, after: i64) -> Result<Vec<Decision>, LookError> {
-        let journal = self.get("/api/v1/muster/journal").await?;
+        let journal = self.ask("/api/v1/muster/journal").await?;
         let entries = journal["decisions"].as_array().cloned().unwrap_or_default();
         Ok(entries
             .into_iter()
@@ -119,7 +189,7 @@ impl ServerView {
     ///
     /// Errors: [`LookError`].
     pub async fn digests(&self) -> Result<Vec<(String, String)>, LookError> {
-        let table = self.get("/api/v1/muster/assignments").await?;
+        let table = self.ask("/api/v1/muster/assignments").await?;
         let placed = table["nodes"].as_array().into_iter().flatten().flat_map(|node| node["configs"].as_array().into_iter().flatten());
         let all = placed.chain(table["dangling"].as_array().into_iter().flatten());
         Ok(all.map(|config| (demo_name(&config["config"]), config["digest"].as_str().unwrap_or_default().to_owned())).collect())
@@ -129,23 +199,31 @@ impl ServerView {
     ///
     /// Errors: [`LookError`].
     pub async fn file_errors(&self) -> Result<Vec<String>, LookError> {
-        let report = self.get("/config-check").await?;
+        let report = self.ask("/config-check").await?;
         let errors = report["config_errors"].as_object().cloned().unwrap_or_default();
         Ok(errors.iter().map(|(name, text)| format!("{name}: {}", text.as_str().unwrap_or_default())).collect())
     }
 
-    /// Value of a counter on the metrics page, summed over the series whose labels contain `label`; 0 when there is none.
-    ///
-    /// Errors: [`LookError`].
-    pub async fn counter(&self, name: &str, label: &str) -> Result<f64, LookError> {
-        let failed = |source| LookError::Get { route: "/metrics".to_owned(), source };
-        let page = self.http.get(&self.metrics).send().await.map_err(failed)?.text().await.map_err(failed)?;
-        Ok(page
-            .lines()
-            .filter(|line| line.starts_with(name) && line.contains(label))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .fold(0.0, |sum, value| sum + value))
+    /// Value of a counter on the metrics page of each server that answers, summed over the series whose labels contain `label`.
+    pub async fn counters(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
+        let mut found = BTreeMap::new();
+        for server in &self.servers {
+            if let Ok(page) = self.metrics(server).await {
+                let series = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
+                let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+                found.insert(server.name.clone(), values.fold(0.0, |sum, value| sum + value));
+            }
+        }
+        found
     }
+
+    async fn metrics(&self, server: &Server) -> reqwest::Result<String> {
+        self.http.get(format!("http://127.0.0.1:{}/metrics", server.metrics_port)).send().await?.text().await
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
 }
 
 /// The `demo_check` tag of a config's first instance.

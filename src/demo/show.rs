@@ -40,6 +40,23 @@ pub struct Invariant {
     pub detail: String,
 }
 
+/// How one leader followed another.
+#[derive(Debug, Clone, Serialize)]
+pub struct Succession {
+    /// The server that leads after the act.
+    pub leader: String,
+    /// Its term of office.
+    pub epoch: u64,
+    /// The server that led before.
+    pub leader_before: String,
+    /// Its term of office.
+    pub epoch_before: u64,
+    /// Longest time in which no agent got an answer that only a leader gives.
+    pub blind_seconds: f64,
+    /// Polls that followers passed on to the leader during the act.
+    pub relayed_polls: u64,
+}
+
 /// What one act showed.
 #[derive(Debug, Clone, Serialize)]
 pub struct ActReport {
@@ -53,6 +70,9 @@ pub struct ActReport {
     pub largest_gap: Option<Gap>,
     /// Configs per runner after the act.
     pub load: Vec<(String, usize)>,
+    /// Only of acts in which a leader ends.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub succession: Option<Succession>,
     /// What had to hold.
     pub invariants: Vec<Invariant>,
 }
@@ -157,6 +177,10 @@ impl Screen {
         let load: Vec<String> =
             report.load.iter().map(|(runner, configs)| format!("{runner} {configs} {}", "#".repeat(*configs))).collect();
         self.line(format!("      load: {}", load.join("  ")).trim_end());
+        if let Some(Succession { leader, epoch, leader_before, epoch_before, blind_seconds, relayed_polls }) = &report.succession {
+            self.line(&format!("      leader: {leader} (epoch {epoch}), before {leader_before} (epoch {epoch_before})"));
+            self.line(&format!("      blind: {blind_seconds:.1} s; polls passed on by followers: {relayed_polls}"));
+        }
         for invariant in &report.invariants {
             let mark = if invariant.held { self.paint("32", "held  ") } else { self.paint("1;31", "BROKEN") };
             let Invariant { name, detail, .. } = invariant;

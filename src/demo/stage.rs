@@ -1,4 +1,4 @@
-//! The demo's processes and files: a server and runners as real child processes of this program, in one temporary folder.
+//! The demo's processes and files: servers and runners as real child processes of this program, in one temporary folder.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,6 +8,8 @@ use std::process::{ExitStatus, Stdio};
 
 use tokio::process::{Child, Command};
 use uuid::Uuid;
+
+use crate::demo::service::Service;
 
 /// Why the stage could not be set.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,18 @@ pub enum StageError {
         #[source]
         source: std::io::Error,
     },
+    /// The one address in front of several servers could not be opened.
+    #[error("open the service in front of the servers")]
+    Service(#[source] std::io::Error),
+    /// A server could not be stopped.
+    #[error("stop {name}")]
+    Stop {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A child process could not be started.
     #[error("start {name}")]
     Spawn {
@@ -45,24 +59,37 @@ pub enum StageError {
 pub const POLL_SECONDS: u64 = 1;
 /// Seconds of silence after which the demo's server gives a runner up (stock: 30).
 pub const EXPIRATION_SECONDS: u64 = 4;
+/// Seconds without a sign of the leader after which another one of several servers leads (stock: 60).
+pub const LEASE_SECONDS: u64 = 6;
+
+/// One server: its name and where it listens on 127.0.0.1.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// `server`; of several `server-1`, `server-2`, ...
+    pub name: String,
+    /// API port.
+    pub port: u16,
+    /// Metrics port.
+    pub metrics_port: u16,
+}
 
 /// Files, ports and secrets of one demo.
 pub struct Stage {
     folder: PathBuf,
     program: PathBuf,
-    /// API port of the server.
-    pub server_port: u16,
-    /// Metrics port of the server.
-    pub server_metrics_port: u16,
+    /// The servers; several of them share a lock.
+    pub servers: Vec<Server>,
+    /// In front of several servers.
+    service: Option<Service>,
     runner_port: u16,
-    /// Token shared by server and runners.
+    /// Token shared by servers and runners.
     pub token: String,
     intake_url: String,
 }
 
 /// One running child.
 pub struct Actor {
-    /// `server`, `runner-1`, ...
+    /// `server`, `server-1`, `runner-1`, ...
     pub name: String,
     child: Child,
     log: PathBuf,
@@ -112,6 +139,10 @@ pub fn free_port(address: &str) -> Result<u16, StageError> {
     Ok(listener.local_addr().map_err(failed)?.port())
 }
 
+fn create_folder(path: PathBuf) -> Result<(), StageError> {
+    fs::create_dir_all(&path).map_err(|source| StageError::Write { path, source })
+}
+
 /// Loopback address of a runner: all runners share one API port by protocol, so each needs its own address.
 fn runner_address(number: usize) -> String {
     format!("127.0.0.{}", 10 + number)
@@ -130,25 +161,41 @@ pub fn runner_key(number: usize) -> String {
 }
 
 impl Stage {
-    /// Makes the folder and chooses ports.
+    /// Makes the folder and chooses ports: for one server that stands alone, or for several of which one leads.
     ///
     /// Errors: [`StageError`].
-    pub fn set(program: PathBuf, parent: &Path, intake_url: String) -> Result<Self, StageError> {
+    pub fn set(program: PathBuf, parent: &Path, intake_url: String, servers: usize) -> Result<Self, StageError> {
         let folder = parent.join(format!("muster-demo-{}", Uuid::new_v4().simple()));
+        let alone = servers == 1;
+        let servers = (1..=servers).map(|number| {
+            let name = if alone { "server".to_owned() } else { format!("server-{number}") };
+            Ok(Server { name, port: free_port("127.0.0.1")?, metrics_port: free_port("127.0.0.1")? })
+        });
+        let servers = servers.collect::<Result<Vec<_>, StageError>>()?;
+        let service = if alone { None } else { Some(Service::open(servers.iter().map(|server| server.port).collect())) };
         let stage = Self {
             folder,
             program,
-            server_port: free_port("127.0.0.1")?,
-            server_metrics_port: free_port("127.0.0.1")?,
+            servers,
+            service: service.transpose().map_err(StageError::Service)?,
             runner_port: free_port(&runner_address(1))?,
             token: Uuid::new_v4().simple().to_string(),
             intake_url,
         };
-        for folder in [stage.conf_d(), stage.folder.join("server/run")] {
-            fs::create_dir_all(&folder).map_err(|source| StageError::Write { path: folder, source })?;
+        create_folder(stage.conf_d())?;
+        create_folder(stage.folder.join("shared"))?;
+        for server in &stage.servers {
+            create_folder(stage.folder_of(&server.name).join("run"))?;
+            stage.write(&format!("{}/datadog-cluster.yaml", server.name), &stage.server_config(server))?;
         }
-        stage.write("server/datadog-cluster.yaml", &stage.server_config())?;
         Ok(stage)
+    }
+
+    /// Where agents reach the server, or one of several, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let alone = || self.servers.first().map(|server| server.port);
+        self.service.as_ref().map(|service| service.port).or_else(alone).unwrap_or_default()
     }
 
     /// The folder with everything in it.
@@ -157,27 +204,43 @@ impl Stage {
         &self.folder
     }
 
-    /// The folder of a child, where its configuration and its `run` folder are: `server`, `runner-1`, ...
+    /// The folder of a child, where its configuration and its `run` folder are: `server`, `server-1`, `runner-1`, ...
     #[must_use]
     pub fn folder_of(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn conf_d(&self) -> PathBuf {
-        self.folder.join("server/conf.d")
+    /// The folder of check configs, which all servers read.
+    #[must_use]
+    pub fn conf_d(&self) -> PathBuf {
+        self.folder.join("conf.d")
     }
 
-    fn server_config(&self) -> String {
-        let folder = self.folder.display();
-        format!(
-            "# Written by `muster demo`.\ncluster_name: demo\nhostname: demo-server\nconfd_path: {folder}/server/conf.d\nrun_path: {folder}/server/run\n\
-             auth_token_file_path: {folder}/server/auth_token\nmetrics_port: {metrics}\nlog_level: info\n\
+    /// What several servers keep together so that all of them may end: the assignment, beside their lock.
+    #[must_use]
+    pub fn snapshot(&self) -> PathBuf {
+        self.folder.join("shared/lock.snapshot")
+    }
+
+    fn server_config(&self, server: &Server) -> String {
+        let (folder, name) = (self.folder.display(), &server.name);
+        let alone = format!(
+            "# Written by `muster demo`.\ncluster_name: demo\nhostname: demo-{name}\nconfd_path: {folder}/conf.d\nrun_path: {folder}/{name}/run\n\
+             auth_token_file_path: {folder}/{name}/auth_token\nmetrics_port: {metrics}\nlog_level: info\n\
              cluster_agent:\n  auth_token: {token}\n  cmd_port: {port}\n\
              cluster_checks:\n  enabled: true\n  node_expiration_timeout: {EXPIRATION_SECONDS}\n  warmup_duration: 4\n\
              muster:\n  standalone: true\n",
-            metrics = self.server_metrics_port,
+            metrics = server.metrics_port,
             token = self.token,
-            port = self.server_port,
+            port = server.port,
+        );
+        if self.service.is_none() {
+            return alone;
+        }
+        format!(
+            "{alone}  lock_file: {folder}/shared/lock\n  advertise_address: 127.0.0.1:{port}\n\
+             pod_name: {name}\nleader_election: true\nleader_lease_duration: {LEASE_SECONDS}\n",
+            port = server.port,
         )
     }
 
@@ -199,7 +262,7 @@ impl Stage {
             cmd = free_port("127.0.0.1")?,
             metrics = free_port("127.0.0.1")?,
             port = self.runner_port,
-            server = self.server_port,
+            server = self.port(),
             token = self.token,
         ))
     }
@@ -209,29 +272,36 @@ impl Stage {
         fs::write(&path, text).map_err(|source| StageError::Write { path, source })
     }
 
-    /// Writes a file of check configs below the server's `conf.d`.
+    /// Writes a file of check configs below `conf.d`.
     ///
     /// Errors: [`StageError::Write`].
     pub fn write_check_file(&self, name: &str, text: &str) -> Result<(), StageError> {
         let path = self.conf_d().join(name);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(|source| StageError::Write { path: parent.to_path_buf(), source })?;
+            create_folder(parent.to_path_buf())?;
         }
         fs::write(&path, text).map_err(|source| StageError::Write { path, source })
     }
 
-    /// Starts the server (again).
+    /// Starts the server of this name (again).
     ///
     /// Errors: [`StageError`].
-    pub fn start_server(&self) -> Result<Actor, StageError> {
-        self.start_server_with(&[])
+    pub fn start_server(&self, name: &str) -> Result<Actor, StageError> {
+        self.spawn(name, &["cluster", "start"], &[])
     }
 
-    /// Starts the server with further arguments.
+    /// Stops a server as an operator does, and waits until it has ended.
     ///
-    /// Errors: [`StageError`].
-    pub fn start_server_with(&self, arguments: &[&str]) -> Result<Actor, StageError> {
-        self.spawn("server", &["cluster", "start"], arguments)
+    /// Errors: [`StageError::Stop`].
+    pub async fn stop_server(&self, server: &mut Actor) -> Result<(), StageError> {
+        let failed = |source| StageError::Stop { name: server.name.clone(), source };
+        let mut stop = Command::new(&self.program);
+        stop.args(["cluster", "stop", "-c"]).arg(self.folder_of(&server.name)).env_clear();
+        let done = stop.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).status().await;
+        if !done.map_err(failed)?.success() {
+            return Err(failed(std::io::Error::other("`muster cluster stop` failed")));
+        }
+        server.child.wait().await.map(drop).map_err(failed)
     }
 
     /// Starts runner `number`, counted from 1.
@@ -247,8 +317,7 @@ impl Stage {
     pub fn start_runner_with(&self, number: usize, arguments: &[&str]) -> Result<Actor, StageError> {
         let name = runner_name(number);
         for part in ["conf.d", "run"] {
-            let folder = self.folder.join(&name).join(part);
-            fs::create_dir_all(&folder).map_err(|source| StageError::Write { path: folder, source })?;
+            create_folder(self.folder_of(&name).join(part))?;
         }
         self.write(&format!("{name}/datadog.yaml"), &self.runner_config(number)?)?;
         self.spawn(&name, &["node", "run"], arguments)

@@ -47,7 +47,7 @@ async fn a_damaged_file_is_set_aside_and_the_server_serves() {
     for number in 0..8 {
         files.write(&scene, number, 0);
     }
-    let mut server = scene.stage.start_server().unwrap();
+    let mut server = scene.start_server();
     let agents = [PretendAgent::join(&scene.stage, "agent-1"), PretendAgent::join(&scene.stage, "agent-2")];
     until_settled(&scene, &files, &agents).await;
     for (version, damage) in (1..).zip(&DAMAGES) {
@@ -64,7 +64,7 @@ async fn a_damaged_file_is_set_aside_and_the_server_serves() {
         let kept_before = set_aside(&folder, damage.file);
         fs::remove_file(&log).unwrap();
 
-        server = scene.stage.start_server().unwrap();
+        server = scene.start_server();
         until("the server says what it found", async || {
             server.log().lines().any(|line| line.contains("assignment files were repaired") && line.contains(damage.says))
         })

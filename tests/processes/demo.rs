@@ -11,7 +11,7 @@ async fn the_demo_holds_every_invariant() {
     let mut demo = Group::spawn(Command::new(MUSTER).args(["demo", "--json"]).stdout(std::process::Stdio::piped()));
     let mut output = String::new();
     let mut stdout = demo.0.stdout.take().unwrap();
-    let read = tokio::time::timeout(std::time::Duration::from_secs(120), stdout.read_to_string(&mut output));
+    let read = tokio::time::timeout(std::time::Duration::from_secs(240), stdout.read_to_string(&mut output));
     assert!(read.await.is_ok(), "the demo does not end: {output}");
     let lines: Vec<Json> =
         output.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
@@ -23,7 +23,11 @@ async fn the_demo_holds_every_invariant() {
         .map(|(act, invariant)| format!("{}: {invariant}", act["act"]))
         .collect();
     assert!(broken.is_empty(), "{broken:#?}");
-    assert_eq!(acts.len(), 7, "{output}");
+    assert_eq!(acts.len(), 9, "{output}");
+    let leaders: Vec<_> = acts.iter().filter_map(|act| Some((act["leader"].as_str()?, act["epoch"].as_u64()?))).collect();
+    assert!(leaders.len() == 3 && leaders.iter().all(|(name, _)| name.starts_with("server-")), "{leaders:?}");
+    assert!(leaders.is_sorted_by(|(_, one), (_, next)| one < next), "{leaders:?}");
+    assert!(acts[6..].iter().all(|act| act["blind_seconds"].as_f64().unwrap() > 0.0), "{output}");
     assert_eq!(summary["held"], true, "{summary}");
     assert!(summary["summary"]["reports"].as_u64().unwrap() > 0 && summary["summary"]["unreadable"] == 0, "{summary}");
     assert_eq!(demo.0.wait().await.unwrap().code(), Some(0));

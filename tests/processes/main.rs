@@ -6,6 +6,7 @@ mod damage;
 mod demo;
 mod pretend_agent;
 mod readme;
+mod replica_kills;
 mod runner_kills;
 mod scene;
 mod server_kills;

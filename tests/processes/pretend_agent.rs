@@ -74,7 +74,7 @@ impl Calls {
 
 impl PretendAgent {
     pub fn join(stage: &Stage, name: &str) -> Self {
-        let base = format!("https://127.0.0.1:{}/api/v1/clusterchecks", stage.server_port);
+        let base = format!("https://127.0.0.1:{}/api/v1/clusterchecks", stage.port());
         let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().timeout(Duration::from_secs(5));
         let calls = Calls {
             http: http.build().unwrap(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::scene::{Group, MUSTER, until};
+use crate::scene::{Group, MUSTER, show_logs_of_a_failure, until};
 use crate::starts::free;
 
 /// The commands of "Use it", split into what every terminal needs and what each of the three runs.
@@ -36,15 +36,24 @@ fn shell(script: &str, variables: &[(&str, &str)]) -> Command {
     command
 }
 
+/// The folder of everything, whose logs a failure shows.
+struct Folder(TempDir);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        show_logs_of_a_failure(self.0.path());
+    }
+}
+
 #[actix_rt::test]
 async fn the_example_of_the_readme_works_as_written() {
-    let folder: TempDir = tempfile::tempdir().unwrap();
+    let folder = Folder(tempfile::tempdir().unwrap());
     let [api, metrics, runner_metrics, runner_api, runner_local] = [(); 5].map(|()| free().to_string());
     let ports = [("5005", api), ("5000", metrics), ("5010", runner_metrics), ("5006", runner_api), ("5001", runner_local)];
-    let scripts = terminals(folder.path(), &ports);
+    let scripts = terminals(folder.0.path(), &ports);
     assert_eq!(scripts.len(), 3);
     let variables = [("DD_CLUSTER_CHECKS_WARMUP_DURATION", "2"), ("DD_AD_CONFIG_POLL_INTERVAL", "1"), ("MUSTER_FLUSH_INTERVAL", "1")];
-    let log = |name: &str| folder.path().join(name);
+    let log = |name: &str| folder.0.path().join(name);
     let start = |script: &str, name: &str| {
         let file = File::create(log(name)).unwrap();
         Group::spawn(shell(script, &variables).stdout(file.try_clone().unwrap()).stderr(file))

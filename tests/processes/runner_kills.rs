@@ -47,12 +47,9 @@ async fn a_runner_cut_off_from_its_server_keeps_running_its_checks() {
     let several = muster::demo::stage::EXPIRATION_SECONDS.cast_signed() + 2;
     scene.until_all_report(CHECKS, cut_off_at + several).await;
 
-    let _server = scene.stage.start_server().unwrap();
-    until("both runners polled the new server three times", async || {
-        scene.view.counter("api_requests", "postCheckStatus").await.is_ok_and(|polls| polls >= 6.0)
-    })
-    .await;
-    let resends = scene.view.counter("api_requests", "getCheckConfigs").await.unwrap();
+    let _server = scene.start_server();
+    until("both runners polled the new server three times", async || scene.requests("postCheckStatus").await >= 6.0).await;
+    let resends = scene.requests("getCheckConfigs").await;
     scene.until_all_report(CHECKS, unix_seconds() + 1).await;
     let after = scene.picture().await;
     assert!(before.moves_to(&after).is_empty(), "{:#?}", before.moves_to(&after));

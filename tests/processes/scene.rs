@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -35,19 +36,33 @@ pub struct Scene {
 
 impl Scene {
     pub fn set() -> Self {
+        Self::of_servers(1)
+    }
+
+    /// With several servers, of which one leads.
+    pub fn of_servers(servers: usize) -> Self {
         let keys: BTreeMap<String, String> = (1..=RUNNERS).map(|number| (runner_key(number), runner_name(number))).collect();
         let intake = Intake::start(keys).unwrap();
         let address = format!("http://{}", intake.address);
-        Self::with_intake(intake, address)
+        Self::of(intake, address, servers)
     }
 
     /// With an intake that the runners are not told of.
     pub fn with_intake(intake: Intake, told: String) -> Self {
+        Self::of(intake, told, 1)
+    }
+
+    fn of(intake: Intake, told: String, servers: usize) -> Self {
         use_ring();
         let folder = tempfile::tempdir().unwrap();
-        let stage = Stage::set(MUSTER.into(), folder.path(), told).unwrap();
-        let view = ServerView::new(stage.server_port, stage.server_metrics_port, &stage.token).unwrap();
+        let stage = Stage::set(MUSTER.into(), folder.path(), told, servers).unwrap();
+        let view = ServerView::of(&stage).unwrap();
         Self { stage, intake, target: Target::start().unwrap(), view, _folder: folder }
+    }
+
+    /// Starts the server that stands alone.
+    pub fn start_server(&self) -> Actor {
+        self.stage.start_server("server").unwrap()
     }
 
     pub fn write_checks(&self, numbers: impl IntoIterator<Item = usize>) {
@@ -60,7 +75,7 @@ impl Scene {
     /// Starts the server and `runners` runners, and waits until each of `checks` checks reported data.
     pub async fn play(&self, runners: usize, checks: usize) -> (Actor, Vec<Actor>) {
         self.write_checks(1..=checks);
-        let server = self.stage.start_server().unwrap();
+        let server = self.start_server();
         let runners = (1..=runners).map(|number| self.stage.start_runner(number).unwrap()).collect();
         self.until_all_report(checks, 0).await;
         (server, runners)
@@ -80,6 +95,11 @@ impl Scene {
         self.view.picture().await.unwrap()
     }
 
+    /// Requests that the servers answered, by their handler.
+    pub async fn requests(&self, handler: &str) -> f64 {
+        self.view.counters("api_requests", handler).await.values().sum()
+    }
+
     pub fn look<R>(&self, look: impl FnOnce(&Ledger) -> R) -> R {
         self.intake.read(look)
     }
@@ -87,15 +107,20 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        for entry in fs::read_dir(self.stage.folder()).into_iter().flatten().flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == "log") {
-                let text = fs::read_to_string(entry.path()).unwrap_or_default();
-                let tail: Vec<&str> = text.lines().rev().take(25).collect();
-                eprintln!("--- {}\n{}", entry.path().display(), tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
-            }
+        show_logs_of_a_failure(self.stage.folder());
+    }
+}
+
+/// Shows the ends of all logs in this folder if the test is failing.
+pub fn show_logs_of_a_failure(folder: &Path) {
+    if !std::thread::panicking() {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "log") {
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            let tail: Vec<&str> = text.lines().rev().take(25).collect();
+            eprintln!("--- {}\n{}", entry.path().display(), tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
     }
 }

@@ -32,7 +32,7 @@ impl Files {
 
     fn remove(&mut self, scene: &Scene, number: u64) {
         if self.0.remove(&number).is_some() {
-            fs::remove_file(scene.stage.folder_of("server").join(format!("conf.d/http_check.d/{number}.yaml"))).unwrap();
+            fs::remove_file(scene.stage.conf_d().join(format!("http_check.d/{number}.yaml"))).unwrap();
         }
     }
 
@@ -71,7 +71,7 @@ pub async fn until_settled(scene: &Scene, files: &Files, agents: &[PretendAgent]
 }
 
 /// Waits until each agent got `polls` more answers.
-async fn until_polled(agents: &[PretendAgent], polls: u64) {
+pub async fn until_polled(agents: &[PretendAgent], polls: u64) {
     let before: Vec<u64> = agents.iter().map(|agent| agent.look(|memory| memory.polls)).collect();
     until("every agent polled", async || {
         agents.iter().zip(&before).all(|(agent, before)| agent.look(|memory| memory.polls) >= before + polls)
@@ -90,7 +90,7 @@ async fn a_server_killed_at_random_moments_forgets_nothing() {
     for number in 0..FILES / 2 {
         files.write(&scene, number, 0);
     }
-    let mut server = scene.stage.start_server().unwrap();
+    let mut server = scene.start_server();
     let agents = [PretendAgent::join(&scene.stage, "agent-1"), PretendAgent::join(&scene.stage, "agent-2")];
     until_settled(&scene, &files, &agents).await;
 
@@ -98,7 +98,7 @@ async fn a_server_killed_at_random_moments_forgets_nothing() {
         files.change(&scene, &random, round);
         tokio::time::sleep(Duration::from_millis(random.below(KILL_WITHIN_MILLIS))).await;
         server.kill().await;
-        server = scene.stage.start_server().unwrap();
+        server = scene.start_server();
         scene.until_active().await;
         for agent in &agents {
             agent.compare().await;
@@ -111,7 +111,7 @@ async fn a_server_killed_at_random_moments_forgets_nothing() {
         let before: Vec<_> = agents.iter().map(shown).collect();
         tokio::time::sleep(Duration::from_millis(random.below(KILL_WITHIN_MILLIS / 4))).await;
         server.kill().await;
-        server = scene.stage.start_server().unwrap();
+        server = scene.start_server();
         until_polled(&agents, 4).await;
         for agent in &agents {
             agent.compare().await;

@@ -27,7 +27,7 @@ pub fn free() -> u16 {
 #[actix_rt::test]
 async fn a_second_server_on_the_same_state_is_refused() {
     let scene = Scene::set();
-    let first = scene.stage.start_server().unwrap();
+    let first = scene.start_server();
     scene.until_active().await;
     let ports = [format!("cluster_agent.cmd_port={}", free()), format!("metrics_port={}", free())];
     let said = scene.start_wrongly(&["cluster", "start"], "server", &ports).await;

@@ -20,7 +20,7 @@ async fn until_says(actor: &Actor, words: &str) {
 async fn sigterm_ends_both_roles_in_order_and_the_last_samples_arrive() {
     let scene = Scene::set();
     scene.write_checks(1..=CHECKS);
-    let mut server = scene.stage.start_server().unwrap();
+    let mut server = scene.start_server();
     // So rarely that nothing is sent but at the end.
     let mut runner = scene.stage.start_runner_with(1, &["--set", "muster.flush_interval=3600"]).unwrap();
     until("checks have run", async || scene.target.requests.load(Ordering::Relaxed) >= 2 * CHECKS as u64).await;
@@ -44,7 +44,7 @@ async fn a_second_signal_ends_a_draining_runner_at_once() {
     let deaf = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let scene = Scene::with_intake(Intake::start(BTreeMap::new()).unwrap(), format!("http://{}", deaf.local_addr().unwrap()));
     scene.write_checks(1..=CHECKS);
-    let _server = scene.stage.start_server().unwrap();
+    let _server = scene.start_server();
     for second in ["TERM", "INT"] {
         let asked = scene.target.requests.load(Ordering::Relaxed);
         let mut runner = scene.stage.start_runner(1).unwrap();
@@ -62,7 +62,7 @@ async fn a_second_signal_ends_a_draining_runner_at_once() {
 #[actix_rt::test]
 async fn a_second_signal_ends_a_draining_server_at_once() {
     let scene = Scene::set();
-    let mut server = scene.stage.start_server().unwrap();
+    let mut server = scene.start_server();
     scene.until_active().await;
     // A request whose body never ends keeps the server from ending by itself.
     let (sent, read) = tokio::sync::oneshot::channel();
@@ -72,7 +72,7 @@ async fn a_second_signal_ends_a_draining_server_at_once() {
     });
     let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().build().unwrap();
     let request = http
-        .post(format!("https://127.0.0.1:{}/api/v1/clusterchecks/status/agent-1", scene.stage.server_port))
+        .post(format!("https://127.0.0.1:{}/api/v1/clusterchecks/status/agent-1", scene.stage.port()))
         .bearer_auth(&scene.stage.token)
         .body(reqwest::Body::wrap_stream(begun.chain(stream::pending())));
     let posting = actix_rt::spawn(request.send());
@@ -91,7 +91,7 @@ async fn a_second_signal_ends_a_draining_server_at_once() {
 #[actix_rt::test]
 async fn stop_ends_each_role() {
     let scene = Scene::set();
-    let mut server = scene.stage.start_server().unwrap();
+    let mut server = scene.start_server();
     let mut runner = scene.stage.start_runner(1).unwrap();
     until_says(&server, "now running").await;
     until_says(&runner, "node running").await;

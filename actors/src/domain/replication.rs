@@ -116,13 +116,15 @@ pub struct Followers {
 }
 
 impl Followers {
-    /// A follower asked at this monotonic time; `knows` is what it has, if that is a point of this leader's history.
-    pub fn asked(&mut self, name: &str, now: Duration, knows: Option<Seq>) {
-        self.by_name.insert(name.to_owned(), Follower { seen: now, knows });
+    /// A follower asked at this monotonic time; `knows` is what it has, if that is a point of this leader's history. Returns whether
+    /// it asked for the first time.
+    pub fn asked(&mut self, name: &str, now: Duration, knows: Option<Seq>) -> bool {
+        let first = self.by_name.insert(name.to_owned(), Follower { seen: now, knows }).is_none();
         if self.by_name.len() > MOST_FOLLOWERS {
             let longest_silent = self.by_name.iter().min_by_key(|(_, follower)| follower.seen).map(|(name, _)| name.clone());
             longest_silent.map(|name| self.by_name.remove(&name));
         }
+        first
     }
 
     /// What the followers have that are in contact and in step; empty when there is none.

@@ -104,10 +104,11 @@ impl Replica {
         let (now, nobody_leads) = (self.now(), self.shipment(Content::NotLeader));
         let State::Leading(leading) = &mut self.state else { return Box::pin(ready(nobody_leads)) };
         let news = question.position.and_then(|position| Some((position, leading.history.since(position)?)));
-        leading.followers.asked(&question.replica, now, news.as_ref().map(|(position, _)| position.seq));
+        let first = leading.followers.asked(&question.replica, now, news.as_ref().map(|(position, _)| position.seq));
         let (answer, answered) = oneshot::channel();
         match news {
-            Some((position, news)) if news.is_empty() => {
+            // The first answer of a term is not held: it confirms the follower's copy, with which it may have to lead soon.
+            Some((position, news)) if news.is_empty() && !first => {
                 self.questions_asked += 1;
                 let (number, asker) = (self.questions_asked, question.replica.clone());
                 leading.questions.insert(question.replica, Question { number, position, answer });
