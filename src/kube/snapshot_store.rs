@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use muster_actors::ports::{SaveOutcome, SnapshotStore, StillLeads, StoreError};
 use tokio::sync::Mutex;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::config_map::ConfigMaps;
 use super::error::ObjectError;
@@ -41,8 +41,8 @@ struct Inner {
     place: String,
     /// What was read or written last, so that writing takes one request.
     known: Mutex<Option<ObjectMeta>>,
-    /// A right is missing: nothing is read or written any more.
-    off: AtomicBool,
+    /// A right was missing the last time, and that was said.
+    refused: AtomicBool,
 }
 
 /// Keeps opaque bytes over the end of all replicas. Without the right to do so it keeps nothing, and says so once.
@@ -59,7 +59,7 @@ impl ConfigMapSnapshot {
             maps: ConfigMaps::new(client, namespace),
             place: format!("config map {namespace}/{NAME}"),
             known: Mutex::default(),
-            off: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -80,9 +80,6 @@ impl SnapshotStore for ConfigMapSnapshot {
 
 impl Inner {
     async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        if self.off.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
         let object = match self.maps.get(NAME).await {
             Ok(object) => object,
             Err(ObjectError::NotFound) => return Ok(None),
@@ -93,9 +90,6 @@ impl Inner {
     }
 
     async fn save(&self, bytes: Vec<u8>, leads: StillLeads) -> Result<SaveOutcome, StoreError> {
-        if self.off.load(Ordering::Relaxed) {
-            return Ok(SaveOutcome::Saved);
-        }
         if bytes.len() > LARGEST {
             return Err(self.failed("write", TooLarge { size: bytes.len() }));
         }
@@ -113,6 +107,9 @@ impl Inner {
         match outcome {
             Ok(Some(metadata)) => {
                 *known = Some(metadata);
+                if self.refused.swap(false, Ordering::Relaxed) {
+                    info!("the right to keep a snapshot is there, it is kept");
+                }
                 Ok(SaveOutcome::Saved)
             }
             Ok(None) => Ok(SaveOutcome::NotLeading),
@@ -144,12 +141,13 @@ impl Inner {
         written.map(|object| Some(object.metadata))
     }
 
-    /// A missing right is said once and then lived with; everything else is an error.
+    /// A missing right is said once and lived with; everything else is an error. It is asked for again with the next change, because an
+    /// API server that has just started refuses everything for some seconds.
     fn refuse(&self, step: &str, error: ObjectError) -> Result<(), StoreError> {
         if !matches!(error, ObjectError::Forbidden { .. }) {
             return Err(self.failed(step, error));
         }
-        if !self.off.swap(true, Ordering::Relaxed) {
+        if !self.refused.swap(true, Ordering::Relaxed) {
             warn!(%error, "no right to keep a snapshot: if all replicas end together, checks are placed anew");
         }
         Ok(())
@@ -268,12 +266,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_the_right_nothing_is_kept_and_nothing_asked_again() {
-        let script = Script::new().on("GET", PATH, Reply::status(403, "Forbidden", "no"));
+    async fn without_the_right_nothing_is_kept_and_with_it_again() {
+        let forbidden = || Reply::status(403, "Forbidden", "no");
+        let script = Script::new().on("GET", PATH, forbidden()).on("GET", PATH, forbidden()).on("GET", PATH, not_found());
+        let script = script.on("POST", PATH, Reply::json(201, &json!({"metadata": {"name": NAME, "resourceVersion": "1"}})));
         let store = store(&script);
         assert_eq!(store.load().await.unwrap(), None);
         store.save(vec![1], leads()).await.unwrap();
-        assert_eq!(store.load().await.unwrap(), None);
+        store.save(vec![1], leads()).await.unwrap();
         script.finish();
     }
 
