@@ -84,7 +84,7 @@ fn alone_a_replica_whose_clock_was_set_back_goes_beyond_what_it_finds() {
     universe::run(1, |universe| async move {
         let alone = Replica::with(&universe, "a", Election::Alone { epoch: Epoch(7) });
         universe.settle().await;
-        alone.told.take();
+        drop(alone.told.take());
         alone.actor.tell(EpochSeen { epoch: Epoch(5) }).unwrap();
         alone.actor.tell(EpochSeen { epoch: Epoch(40) }).unwrap();
         universe.settle().await;
