@@ -384,3 +384,51 @@ fn a_lock_that_was_deleted_goes_on_where_the_table_stands() {
         assert_eq!(replicas.shown("r1"), before);
     });
 }
+
+fn all(shown: &replicas::Shown) -> usize {
+    shown.values().map(|(_, set)| set.len()).sum()
+}
+
+#[test]
+fn a_lease_that_runs_out_in_the_middle_of_a_decision_loses_nothing() {
+    for looks in 1..16 {
+        universe::run(18, move |universe| async move {
+            let replicas = Replicas::at_work(&universe).await;
+            let now = universe.clock().monotonic();
+            replicas.lead_until("r1", 1, Some(now + seconds(4))).await;
+            replicas.clock.jump_after(looks, seconds(3));
+            for number in 50..55 {
+                replicas.find(instance(number));
+            }
+            universe.advance(millis(500)).await;
+            replicas.renew("r1", now + seconds(100));
+            replicas.keep_polling("r1", &["n1", "n2", "n3"], 3).await;
+            assert_eq!(all(&replicas.shown("r1")), 15, "after {looks} looks at the clock");
+        });
+    }
+}
+
+#[test]
+fn a_lease_that_runs_out_while_the_warm_up_ends_gives_nobody_an_empty_set() {
+    for looks in 1..16 {
+        universe::run(19, move |universe| async move {
+            let mut replicas = Replicas::none(&universe);
+            replicas.start("r1");
+            replicas.find(instance(1));
+            replicas.lead("r1", 1).await;
+            replicas.keep_polling("r1", &["n1"], 31).await;
+            let now = universe.clock().monotonic();
+            assert_eq!(replicas.served("r1").standing, Standing::WarmingUp);
+            replicas.lead_until("r1", 1, Some(now + seconds(5))).await;
+            replicas.clock.jump_after(looks, seconds(4));
+            for _ in 0..30 {
+                universe.advance(millis(100)).await;
+                let served = replicas.served("r1");
+                assert!(served.standing != Standing::Active || replicas.set_size("r1", "n1") == 1, "after {looks} looks at the clock");
+            }
+            replicas.renew("r1", now + seconds(100));
+            replicas.keep_polling("r1", &["n1"], 5).await;
+            assert_eq!((replicas.served("r1").standing, replicas.set_size("r1", "n1")), (Standing::Active, 1));
+        });
+    }
+}

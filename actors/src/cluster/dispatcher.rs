@@ -156,7 +156,7 @@ impl Dispatcher {
         if !may && !self.paused {
             warn!(epoch = self.epoch.0, "the lease was not renewed in time, nothing is dispatched for now");
             self.paused = true;
-            self.intake.inbox.forget();
+            self.intake.forget();
         }
         !self.paused
     }
@@ -211,8 +211,13 @@ impl Dispatcher {
             warn!(waited_seconds = DISCOVERY_TIME.as_secs(), "discovery is not complete, dispatching what it has found so far");
         }
         self.warming_up = false;
-        self.warm_up_end = None;
         self.decide(Cause::WarmedUp, |_| Permitted::default());
+        if self.paused {
+            // The lease ran out in between.
+            self.warming_up = true;
+            return self.warm_up_for(TICK, context);
+        }
+        self.warm_up_end = None;
         self.warm_up_decided = self.table.as_ref().map_or(Seq(0), AssignmentTable::seq);
         info!(placed = self.counters.placements, "warm-up ended");
         self.publish();
@@ -373,7 +378,7 @@ impl Dispatcher {
     fn work_off_discovery(&mut self, context: &mut Context<Self>) {
         if !self.may_decide() {
             // Told again when dispatching begins or goes on.
-            self.intake.inbox.forget();
+            self.intake.forget();
             return;
         }
         let Some(table) = &self.table else { return };
@@ -411,6 +416,10 @@ impl Dispatcher {
             }
             Permitted { removed }
         });
+        if self.paused {
+            // The lease ran out since this was taken out of the inbox.
+            return;
+        }
         let first_sync = synced && self.discovery_synced.is_none();
         if first_sync {
             info!("discovery is complete");

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use muster_actors::domain::liveness::LivenessPolicy;
 use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::{NodeKind, ServedTable};
+use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::supervised::Observe;
@@ -44,6 +46,43 @@ pub(crate) fn endpoint(number: u32) -> Arc<CheckConfig> {
     discovered_endpoint("redisdb", &format!("port: {number}\n"), "k1")
 }
 
+/// A clock that also runs while a dispatcher is at work.
+pub(crate) struct JumpingClock {
+    real: Arc<dyn Clock>,
+    looks_left: AtomicU32,
+    jump_millis: AtomicU64,
+    ahead_millis: AtomicU64,
+}
+
+impl JumpingClock {
+    fn of(universe: &Universe) -> Arc<Self> {
+        let (looks_left, jump_millis, ahead_millis) = Default::default();
+        Arc::new(Self { real: universe.clock(), looks_left, jump_millis, ahead_millis })
+    }
+
+    /// Jumps ahead after so many looks.
+    pub(crate) fn jump_after(&self, looks: u32, jump: Duration) {
+        self.jump_millis.store(jump.as_millis() as u64, Ordering::Relaxed);
+        self.looks_left.store(looks, Ordering::Relaxed);
+    }
+}
+
+impl Clock for JumpingClock {
+    fn monotonic(&self) -> Duration {
+        let now = self.real.monotonic() + Duration::from_millis(self.ahead_millis.load(Ordering::Relaxed));
+        let left = self.looks_left.load(Ordering::Relaxed);
+        self.looks_left.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left == 1 {
+            self.ahead_millis.fetch_add(self.jump_millis.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        now
+    }
+
+    fn unix_nanos(&self) -> i64 {
+        self.real.unix_nanos()
+    }
+}
+
 /// What all replicas discover.
 #[derive(Clone, Default)]
 struct Discovery {
@@ -65,6 +104,8 @@ struct Process {
 /// The replicas, by name; the name is the address, too.
 pub(crate) struct Replicas {
     universe: Universe,
+    /// Of the dispatchers.
+    pub(crate) clock: Arc<JumpingClock>,
     pub(crate) network: ReplicaNetwork,
     pub(crate) snapshots: FakeSnapshotStore,
     discovery: Discovery,
@@ -93,6 +134,7 @@ impl Replicas {
         discovery.complete.set(true);
         Self {
             universe: universe.clone(),
+            clock: JumpingClock::of(universe),
             network: ReplicaNetwork::default(),
             snapshots: FakeSnapshotStore::default(),
             discovery,
@@ -158,7 +200,7 @@ impl Replicas {
         kernel.one_for_one("storage", None).child(&replica, STATE_OWNER_CAPACITY, move || Replica::new(parts.clone()));
         let group = kernel.group("assignment", None);
         let parts = DispatcherParts {
-            clock: self.universe.clock(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy::default(),
             published: Arc::clone(&published),
