@@ -432,3 +432,24 @@ fn a_lease_that_runs_out_while_the_warm_up_ends_gives_nobody_an_empty_set() {
         });
     }
 }
+
+#[test]
+fn a_replica_that_loses_the_lock_while_it_looks_for_a_table_keeps_the_best_so_far() {
+    universe::run(20, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        let before = replicas.shown("r1");
+        replicas.snapshots.fail(true);
+        replicas.network.cut("r2", true);
+        replicas.kill("r1").await;
+        replicas.lead("r3", 2).await;
+        replicas.kill("r3").await;
+        replicas.lead("r2", 3).await;
+        universe.advance(seconds(1)).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Starting, "it has only a copy of the first term");
+        replicas.lead("", 3).await;
+        replicas.lead("r2", 4).await;
+        universe.advance(seconds(12)).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Active);
+        assert_eq!(replicas.shown("r2"), before);
+    });
+}

@@ -157,6 +157,8 @@ impl Replica {
         if let State::Following(Following { under_way: Some(work), .. }) = &self.state {
             context.cancel_future(*work);
         }
-        self.state = State::Idle;
+        if let State::Seeking(seeking) = std::mem::replace(&mut self.state, State::Idle) {
+            self.mirror = seeking.best;
+        }
     }
 }
