@@ -453,3 +453,19 @@ fn a_replica_that_loses_the_lock_while_it_looks_for_a_table_keeps_the_best_so_fa
         assert_eq!(replicas.shown("r2"), before);
     });
 }
+
+#[test]
+fn a_change_that_waits_while_the_replica_panics_is_shown_nevertheless() {
+    universe::run(21, |universe| async move {
+        let replicas = Replicas::at_work(&universe).await;
+        replicas.network.slow(seconds(1));
+        universe.advance(seconds(12)).await;
+        replicas.find(instance(50));
+        universe.advance(millis(50)).await;
+        assert!(replicas.served("r1").shown.0 < replicas.seq("r1").await);
+        replicas.crash("r1", "Replica");
+        universe.advance(seconds(1)).await;
+        assert_eq!(replicas.served("r1").shown.0, replicas.seq("r1").await);
+        assert_eq!(all(&replicas.shown("r1")), 11);
+    });
+}

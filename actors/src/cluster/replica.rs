@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::domain::ids::Epoch;
+use crate::domain::ids::{Epoch, Seq};
 use crate::domain::lease::Leadership;
 use crate::domain::replication::{Followers, History, Mirror, Position, Shipment, Unsettled};
 use crate::domain::world::ServedTable;
@@ -120,6 +120,8 @@ pub struct Replica {
     restored: bool,
     /// The dispatcher waits for the table.
     wanted: bool,
+    /// The dispatcher sent its whole table up to here and waits to hear that followers have it.
+    unanswered: Option<Seq>,
     saving: Saving,
     questions_asked: u64,
     shown_by_timer: u64,
@@ -139,6 +141,7 @@ impl Replica {
             mirror: None,
             restored: false,
             wanted: false,
+            unanswered: None,
             saving: Saving::default(),
             questions_asked: 0,
             shown_by_timer: 0,

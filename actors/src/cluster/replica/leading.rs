@@ -51,11 +51,17 @@ impl Replica {
             restored,
             "this replica leads with this table"
         );
+        let mut unsettled = Unsettled::default();
+        if let Some(seq) = self.unanswered.take() {
+            // What it decided last may have been lost with an earlier incarnation of this actor, and is not shown yet.
+            unsettled.push(seq, now);
+            context.run_later(SHOW_AFTER, |replica, _| replica.settle());
+        }
         self.state = State::Leading(Leading {
             since: now,
             history: History::new(Position::of(table)),
             followers: Followers::default(),
-            unsettled: Unsettled::default(),
+            unsettled,
             questions: BTreeMap::new(),
         });
         self.hand_out();
