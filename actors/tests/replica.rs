@@ -469,3 +469,23 @@ fn a_change_that_waits_while_the_replica_panics_is_shown_nevertheless() {
         assert_eq!(all(&replicas.shown("r1")), 11);
     });
 }
+
+#[test]
+fn a_follower_that_lost_its_leader_long_before_the_lock_was_free_asks_the_others_first() {
+    universe::run(22, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        replicas.network.cut("r2", true);
+        universe.advance(seconds(16)).await;
+        replicas.keep_polling("r1", &["n1", "n2", "n3"], 1).await;
+        replicas.find(instance(50));
+        replicas.keep_polling("r1", &["n1", "n2", "n3"], 30).await;
+        let before = replicas.shown("r1");
+        replicas.kill("r1").await;
+        replicas.network.cut("r2", false);
+        replicas.lead("r2", 2).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Starting);
+        universe.advance(seconds(1)).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Active);
+        assert_eq!(replicas.shown("r2"), before);
+    });
+}

@@ -14,7 +14,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::domain::ids::{Epoch, Seq};
-use crate::domain::lease::Leadership;
+use crate::domain::lease::{Leadership, LeaseTimings};
 use crate::domain::replication::{Followers, History, Mirror, Position, Shipment, Unsettled};
 use crate::domain::world::ServedTable;
 use crate::kernel::clock::Clock;
@@ -31,6 +31,8 @@ pub struct ReplicaParts {
     pub clock: Arc<dyn Clock>,
     /// Identity of this replica, as in the lock.
     pub identity: String,
+    /// Times of the lock.
+    pub timings: LeaseTimings,
     /// The other replicas.
     pub client: Arc<dyn ReplicaClient>,
     /// Where the latest table is kept for the case that all replicas end; `None` = nowhere.
@@ -116,6 +118,8 @@ pub struct Replica {
     state: State,
     epoch: Epoch,
     mirror: Option<Mirror>,
+    /// Monotonic time at which whoever decided last had the same table as this replica; `None` = nobody knows.
+    in_step_at: Option<Duration>,
     /// Whether the copy came from before, or holds a decision: no warm-up is needed.
     restored: bool,
     /// The dispatcher waits for the table.
@@ -139,6 +143,7 @@ impl Replica {
             state: State::Idle,
             epoch: Epoch(0),
             mirror: None,
+            in_step_at: None,
             restored: false,
             wanted: false,
             unanswered: None,
@@ -160,8 +165,10 @@ impl Replica {
         if let State::Following(Following { under_way: Some(work), .. }) = &self.state {
             context.cancel_future(*work);
         }
-        if let State::Seeking(seeking) = std::mem::replace(&mut self.state, State::Idle) {
-            self.mirror = seeking.best;
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Seeking(seeking) => (self.mirror, self.in_step_at) = (seeking.best, None),
+            State::Leading(_) => self.in_step_at = Some(self.now()),
+            State::Idle | State::Following(_) => {}
         }
     }
 }

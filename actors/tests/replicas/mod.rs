@@ -13,7 +13,7 @@ use muster_actors::cluster::membership::{Membership, MembershipParts};
 use muster_actors::cluster::replica::{Replica, ReplicaParts};
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::ids::{ConfigKey, Epoch, NodeName, Stamp};
-use muster_actors::domain::lease::{Leadership, Role};
+use muster_actors::domain::lease::{Leadership, LeaseTimings, Role};
 use muster_actors::domain::liveness::LivenessPolicy;
 use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::patch::PatchOptions;
@@ -106,6 +106,8 @@ pub(crate) struct Replicas {
     universe: Universe,
     /// Of the dispatchers.
     pub(crate) clock: Arc<JumpingClock>,
+    /// Of the lock, as replicas know it that are started from now on.
+    pub(crate) lease: Duration,
     pub(crate) network: ReplicaNetwork,
     pub(crate) snapshots: FakeSnapshotStore,
     discovery: Discovery,
@@ -135,6 +137,7 @@ impl Replicas {
         Self {
             universe: universe.clone(),
             clock: JumpingClock::of(universe),
+            lease: Duration::from_secs(15),
             network: ReplicaNetwork::default(),
             snapshots: FakeSnapshotStore::default(),
             discovery,
@@ -184,6 +187,7 @@ impl Replicas {
         let parts = ReplicaParts {
             clock: self.universe.clock(),
             identity: name.to_owned(),
+            timings: LeaseTimings::from_lease(self.lease),
             client: self.network.client(name),
             snapshots: Some(Arc::new(self.snapshots.clone())),
             served: published.reader(),

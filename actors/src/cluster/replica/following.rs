@@ -92,6 +92,7 @@ impl Replica {
     }
 
     fn in_contact(&mut self) {
+        self.in_step_at = Some(self.now());
         let State::Following(following) = &mut self.state else { return };
         let failures = std::mem::take(&mut following.failures);
         if failures >= NOTABLE {
