@@ -489,3 +489,25 @@ fn a_follower_that_lost_its_leader_long_before_the_lock_was_free_asks_the_others
         assert_eq!(replicas.shown("r2"), before);
     });
 }
+
+#[test]
+fn an_empty_leader_waits_for_followers_that_look_at_the_lock_seldom() {
+    universe::run(23, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        let before = replicas.shown("r1");
+        replicas.kill("r1").await;
+        replicas.snapshots.clear();
+        replicas.lease = seconds(60);
+        replicas.start("r4");
+        replicas.grant("r4", 2, None);
+        replicas.notice("r4");
+        // Twice in a retry period of 8 s, and up to a fifth later.
+        universe.advance(millis(4_800)).await;
+        assert_eq!(replicas.served("r4").standing, Standing::Starting);
+        replicas.notice("r2");
+        replicas.notice("r3");
+        universe.advance(seconds(1)).await;
+        assert_eq!(replicas.served("r4").standing, Standing::Active);
+        assert_eq!(replicas.shown("r4"), before);
+    });
+}
