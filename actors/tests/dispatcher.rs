@@ -29,7 +29,7 @@ fn seconds(count: u64) -> Duration {
 fn cc_t16_in_warm_up_everybody_is_up_to_date_and_nothing_is_dispatched() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::start(&universe).await;
-        cluster.discover(&[instance(1)]).await;
+        cluster.discover_all(&[instance(1)]).await;
         assert!(cluster.poll("n1", 77).await.up_to_date);
         let served = cluster.served();
         assert_eq!(served.standing, Standing::WarmingUp);
@@ -272,7 +272,7 @@ fn the_warm_up_ends_when_what_it_decided_is_on_disk() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::reading_for(&universe, seconds(1)).await;
         universe.advance(seconds(2)).await;
-        cluster.discover(&[instance(1)]).await;
+        cluster.discover_all(&[instance(1)]).await;
         for _ in 0..350 {
             cluster.beat("n1", None, NodeKind::Runner, CheckCompatibility::default()).await;
             universe.advance(Duration::from_millis(100)).await;
@@ -564,5 +564,60 @@ fn a_membership_that_panics_counts_everybody_as_just_seen() {
         assert!(cluster.crash("Membership"));
         universe.advance(seconds(25)).await;
         assert!(cluster.served().nodes.contains_key("n1"));
+    });
+}
+
+#[test]
+fn a_warm_up_waits_for_discovery() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::start(&universe).await;
+        cluster.tell(DiscoveryStarted).await;
+        cluster.keep_polling(&["n1"], seconds(60)).await;
+        assert_eq!(cluster.served().standing, Standing::WarmingUp);
+        assert!(cluster.poll("n1", 77).await.up_to_date, "it keeps what an earlier server gave it");
+        cluster.discover(&[instance(1)]).await;
+        cluster.synced().await;
+        cluster.keep_polling(&["n1"], seconds(2)).await;
+        assert_eq!(cluster.served().standing, Standing::Active);
+        assert_eq!(cluster.set("n1").len(), 1);
+    });
+}
+
+#[test]
+fn a_warm_up_does_not_wait_for_ever_for_discovery() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::start(&universe).await;
+        cluster.discover(&[instance(1)]).await;
+        cluster.keep_polling(&["n1"], seconds(295)).await;
+        assert_eq!(cluster.served().standing, Standing::WarmingUp);
+        cluster.keep_polling(&["n1"], seconds(10)).await;
+        assert_eq!(cluster.served().standing, Standing::Active);
+        assert_eq!(cluster.set("n1").len(), 1);
+    });
+}
+
+#[test]
+fn a_server_that_ended_before_it_had_discovered_anything_warms_up_again() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::start(&universe).await;
+        cluster.poll("n1", 77).await;
+        let cluster = cluster.kill_and_restart().await;
+        assert!(cluster.served().nodes.contains_key("n1"));
+        assert_eq!(cluster.served().standing, Standing::WarmingUp);
+        assert!(cluster.poll("n1", 77).await.up_to_date);
+    });
+}
+
+#[test]
+fn endpoint_checks_are_complete_only_when_the_complete_ones_are_on_disk() {
+    universe::run(1, |universe| async move {
+        let cluster = Cluster::on_slow_disk(&universe, &["n1"], seconds(2)).await;
+        cluster.discover_all(&[discovered_endpoint("redisdb", "host: a\n", "k1")]).await;
+        universe.advance(seconds(1)).await;
+        let served = cluster.served();
+        assert!(served.endpoints.is_empty() && !served.discovery_synced);
+        universe.advance(seconds(3)).await;
+        let served = cluster.served();
+        assert!(served.endpoints.contains_key("k1") && served.discovery_synced);
     });
 }

@@ -438,3 +438,130 @@ fn a_lock_that_was_deleted_goes_on_where_the_table_stands() {
         assert_eq!(replicas.shown("r1"), before);
     });
 }
+
+fn all(shown: &replicas::Shown) -> usize {
+    shown.values().map(|(_, set)| set.len()).sum()
+}
+
+#[test]
+fn a_lease_that_runs_out_in_the_middle_of_a_decision_loses_nothing() {
+    for looks in 1..16 {
+        universe::run(18, move |universe| async move {
+            let replicas = Replicas::at_work(&universe).await;
+            let now = universe.clock().monotonic();
+            replicas.lead_until("r1", 1, Some(now + seconds(4))).await;
+            replicas.clock.jump_after(looks, seconds(3));
+            for number in 50..55 {
+                replicas.find(instance(number));
+            }
+            universe.advance(millis(500)).await;
+            replicas.renew("r1", now + seconds(100));
+            replicas.keep_polling("r1", &["n1", "n2", "n3"], 3).await;
+            assert_eq!(all(&replicas.shown("r1")), 15, "after {looks} looks at the clock");
+        });
+    }
+}
+
+#[test]
+fn a_lease_that_runs_out_while_the_warm_up_ends_gives_nobody_an_empty_set() {
+    for looks in 1..16 {
+        universe::run(19, move |universe| async move {
+            let mut replicas = Replicas::none(&universe);
+            replicas.start("r1");
+            replicas.find(instance(1));
+            replicas.lead("r1", 1).await;
+            replicas.keep_polling("r1", &["n1"], 31).await;
+            let now = universe.clock().monotonic();
+            assert_eq!(replicas.served("r1").standing, Standing::WarmingUp);
+            replicas.lead_until("r1", 1, Some(now + seconds(5))).await;
+            replicas.clock.jump_after(looks, seconds(4));
+            for _ in 0..30 {
+                universe.advance(millis(100)).await;
+                let served = replicas.served("r1");
+                assert!(served.standing != Standing::Active || replicas.set_size("r1", "n1") == 1, "after {looks} looks at the clock");
+            }
+            replicas.renew("r1", now + seconds(100));
+            replicas.keep_polling("r1", &["n1"], 5).await;
+            assert_eq!((replicas.served("r1").standing, replicas.set_size("r1", "n1")), (Standing::Active, 1));
+        });
+    }
+}
+
+#[test]
+fn a_replica_that_loses_the_lock_while_it_looks_for_a_table_keeps_the_best_so_far() {
+    universe::run(20, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        let before = replicas.shown("r1");
+        replicas.snapshots.fail(true);
+        replicas.network.cut("r2", true);
+        replicas.kill("r1").await;
+        replicas.lead("r3", 2).await;
+        replicas.kill("r3").await;
+        replicas.lead("r2", 3).await;
+        universe.advance(seconds(1)).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Starting, "it has only a copy of the first term");
+        replicas.lead("", 3).await;
+        replicas.lead("r2", 4).await;
+        universe.advance(seconds(12)).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Active);
+        assert_eq!(replicas.shown("r2"), before);
+    });
+}
+
+#[test]
+fn a_change_that_waits_while_the_replica_panics_is_shown_nevertheless() {
+    universe::run(21, |universe| async move {
+        let replicas = Replicas::at_work(&universe).await;
+        replicas.network.slow(seconds(1));
+        universe.advance(seconds(12)).await;
+        replicas.find(instance(50));
+        universe.advance(millis(50)).await;
+        assert!(replicas.served("r1").shown.0 < replicas.seq("r1").await);
+        replicas.crash("r1", "Replica");
+        universe.advance(seconds(1)).await;
+        assert_eq!(replicas.served("r1").shown.0, replicas.seq("r1").await);
+        assert_eq!(all(&replicas.shown("r1")), 11);
+    });
+}
+
+#[test]
+fn a_follower_that_lost_its_leader_long_before_the_lock_was_free_asks_the_others_first() {
+    universe::run(22, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        replicas.network.cut("r2", true);
+        universe.advance(seconds(16)).await;
+        replicas.keep_polling("r1", &["n1", "n2", "n3"], 1).await;
+        replicas.find(instance(50));
+        replicas.keep_polling("r1", &["n1", "n2", "n3"], 30).await;
+        let before = replicas.shown("r1");
+        replicas.kill("r1").await;
+        replicas.network.cut("r2", false);
+        replicas.lead("r2", 2).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Starting);
+        universe.advance(seconds(1)).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Active);
+        assert_eq!(replicas.shown("r2"), before);
+    });
+}
+
+#[test]
+fn an_empty_leader_waits_for_followers_that_look_at_the_lock_seldom() {
+    universe::run(23, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        let before = replicas.shown("r1");
+        replicas.kill("r1").await;
+        replicas.snapshots.clear();
+        replicas.lease = seconds(60);
+        replicas.start("r4");
+        replicas.grant("r4", 2, None);
+        replicas.notice("r4");
+        // Twice in a retry period of 8 s, and up to a fifth later.
+        universe.advance(millis(4_800)).await;
+        assert_eq!(replicas.served("r4").standing, Standing::Starting);
+        replicas.notice("r2");
+        replicas.notice("r3");
+        universe.advance(seconds(1)).await;
+        assert_eq!(replicas.served("r4").standing, Standing::Active);
+        assert_eq!(replicas.shown("r4"), before);
+    });
+}

@@ -33,6 +33,12 @@ use crate::messages::resolver::ReplayDiscovery;
 /// Time between two looks at what changes by waiting alone: unscheduled checks, advanced dispatching, a lease that is renewed late.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Longest time that a warm-up waits for the first complete listing of discovery, counted from its beginning.
+///
+/// Why wait: who is told its set from half a listing stops the other half. Why not for ever: a kind of object that may not be
+/// listed never becomes complete, and agents that start meanwhile get no checks at all.
+const DISCOVERY_TIME: Duration = Duration::from_secs(300);
+
 /// Owns the assignment table. The only one that decides, and only on the replica that leads; on others it has no table.
 ///
 /// After a restart it waits for the role and the table, then asks `Membership` and discovery for what changed meanwhile; the
@@ -51,6 +57,8 @@ pub struct Dispatcher {
     paused: bool,
     warming_up: bool,
     warm_up_end: Option<SpawnHandle>,
+    /// When the warm-up stops waiting for discovery.
+    warm_up_latest: Duration,
     /// The last decision of the warm-up; as long as it is not shown, agents are told to keep what they have.
     warm_up_decided: Seq,
     exposure: Exposure,
@@ -58,7 +66,8 @@ pub struct Dispatcher {
     settled: Seq,
     intake: Intake,
     continuing: bool,
-    discovery_synced: bool,
+    /// The last change that the first complete listing made; `None` = there was none yet.
+    discovery_synced: Option<Seq>,
     advanced: AdvancedDispatching,
     unscheduled: UnscheduledWatch,
     counters: DispatcherCounters,
@@ -80,13 +89,14 @@ impl Dispatcher {
             paused: false,
             warming_up: false,
             warm_up_end: None,
+            warm_up_latest: Duration::ZERO,
             warm_up_decided: Seq(0),
             exposure: Exposure::default(),
             polls: WaitingPolls::default(),
             settled: Seq(0),
             intake,
             continuing: false,
-            discovery_synced: false,
+            discovery_synced: None,
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
             counters: DispatcherCounters::default(),
@@ -123,6 +133,7 @@ impl Dispatcher {
         self.parts.outlets.replay.post(ReplayDiscovery);
         if cold && !self.parts.policy.warmup.is_zero() {
             self.warming_up = true;
+            self.warm_up_latest = self.parts.clock.monotonic() + DISCOVERY_TIME;
             self.warm_up_for(self.parts.policy.warmup, context);
         } else if !self.warming_up {
             self.decide(Cause::WarmedUp, |_| Permitted::default());
@@ -145,7 +156,7 @@ impl Dispatcher {
         if !may && !self.paused {
             warn!(epoch = self.epoch.0, "the lease was not renewed in time, nothing is dispatched for now");
             self.paused = true;
-            self.intake.inbox.forget();
+            self.intake.forget();
         }
         !self.paused
     }
@@ -175,7 +186,7 @@ impl Dispatcher {
         let policy = self.parts.policy;
         self.table = None;
         (self.cold_start, self.deciding, self.paused, self.warming_up) = (false, false, false, false);
-        (self.warm_up_decided, self.settled, self.discovery_synced) = (Seq(0), Seq(0), false);
+        (self.warm_up_decided, self.settled, self.discovery_synced) = (Seq(0), Seq(0), None);
         self.exposure = Exposure::default();
         self.intake = Intake::new(Arc::clone(&self.parts.patch));
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
@@ -193,9 +204,20 @@ impl Dispatcher {
             // Without its decision, agents would be told that they have nothing to run.
             return self.warm_up_for(TICK, context);
         }
+        if self.discovery_synced.is_none() {
+            if self.parts.clock.monotonic() < self.warm_up_latest {
+                return self.warm_up_for(TICK, context);
+            }
+            warn!(waited_seconds = DISCOVERY_TIME.as_secs(), "discovery is not complete, dispatching what it has found so far");
+        }
         self.warming_up = false;
-        self.warm_up_end = None;
         self.decide(Cause::WarmedUp, |_| Permitted::default());
+        if self.paused {
+            // The lease ran out in between.
+            self.warming_up = true;
+            return self.warm_up_for(TICK, context);
+        }
+        self.warm_up_end = None;
         self.warm_up_decided = self.table.as_ref().map_or(Seq(0), AssignmentTable::seq);
         info!(placed = self.counters.placements, "warm-up ended");
         self.publish();
@@ -267,7 +289,7 @@ impl Dispatcher {
             epoch: self.epoch,
             nodes: self.exposure.nodes().clone(),
             endpoints: self.exposure.endpoints().clone(),
-            discovery_synced: self.discovery_synced,
+            discovery_synced: self.discovery_synced.is_some_and(|complete| self.exposure.shown() >= complete),
             dangling: dangling.collect(),
             advanced_dispatching: self.advanced.on(),
             shown: self.exposure.shown(),
@@ -356,7 +378,7 @@ impl Dispatcher {
     fn work_off_discovery(&mut self, context: &mut Context<Self>) {
         if !self.may_decide() {
             // Told again when dispatching begins or goes on.
-            self.intake.inbox.forget();
+            self.intake.forget();
             return;
         }
         let Some(table) = &self.table else { return };
@@ -394,10 +416,14 @@ impl Dispatcher {
             }
             Permitted { removed }
         });
-        let first_sync = synced && !self.discovery_synced;
+        if self.paused {
+            // The lease ran out since this was taken out of the inbox.
+            return;
+        }
+        let first_sync = synced && self.discovery_synced.is_none();
         if first_sync {
             info!("discovery is complete");
-            self.discovery_synced = true;
+            self.discovery_synced = self.table.as_ref().map(AssignmentTable::seq);
         }
         if first_sync || rejected_changed {
             self.publish();

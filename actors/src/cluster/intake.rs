@@ -50,6 +50,14 @@ impl Intake {
         }
     }
 
+    /// Forgets what was said so far, also what was taken out already and may not have reached the table: discovery will be asked
+    /// to tell everything again.
+    pub(crate) fn forget(&mut self) {
+        self.inbox.forget();
+        self.patched.clear();
+        self.rejected.clear();
+    }
+
     /// Configs that cannot be dispatched, in key order.
     pub(crate) fn rejected(&self) -> Vec<Rejected> {
         self.rejected.values().cloned().collect()

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::domain::contender::{Action, Candidacy, Contender};
 use crate::domain::ids::Epoch;
-use crate::domain::lease::{Leadership, Role};
+use crate::domain::lease::{Leadership, LeaseTimings, Role};
 use crate::domain::lock_record::LockError;
 use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
@@ -50,6 +50,17 @@ pub enum Election {
         /// For the pauses between two looks.
         random: Arc<dyn Random>,
     },
+}
+
+impl Election {
+    /// The times of the lock; those of the shortest lease where there is none.
+    #[must_use]
+    pub fn timings(&self) -> LeaseTimings {
+        match self {
+            Self::Alone { .. } => LeaseTimings::from_lease(LeaseTimings::MIN_LEASE),
+            Self::Contend { candidacy, .. } => candidacy.timings,
+        }
+    }
 }
 
 /// What `LeaderElection` needs.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::domain::ids::Epoch;
-use crate::domain::lease::Leadership;
+use crate::domain::ids::{Epoch, Seq};
+use crate::domain::lease::{Leadership, LeaseTimings};
 use crate::domain::replication::{Followers, History, Mirror, Position, Shipment, Unsettled};
 use crate::domain::world::ServedTable;
 use crate::kernel::clock::Clock;
@@ -31,6 +31,8 @@ pub struct ReplicaParts {
     pub clock: Arc<dyn Clock>,
     /// Identity of this replica, as in the lock.
     pub identity: String,
+    /// Times of the lock.
+    pub timings: LeaseTimings,
     /// The other replicas.
     pub client: Arc<dyn ReplicaClient>,
     /// Where the latest table is kept for the case that all replicas end; `None` = nowhere.
@@ -116,10 +118,14 @@ pub struct Replica {
     state: State,
     epoch: Epoch,
     mirror: Option<Mirror>,
+    /// Monotonic time at which whoever decided last had the same table as this replica; `None` = nobody knows.
+    in_step_at: Option<Duration>,
     /// Whether the copy came from before, or holds a decision: no warm-up is needed.
     restored: bool,
     /// The dispatcher waits for the table.
     wanted: bool,
+    /// The dispatcher sent its whole table up to here and waits to hear that followers have it.
+    unanswered: Option<Seq>,
     saving: Saving,
     questions_asked: u64,
     shown_by_timer: u64,
@@ -137,8 +143,10 @@ impl Replica {
             state: State::Idle,
             epoch: Epoch(0),
             mirror: None,
+            in_step_at: None,
             restored: false,
             wanted: false,
+            unanswered: None,
             saving: Saving::default(),
             questions_asked: 0,
             shown_by_timer: 0,
@@ -157,6 +165,10 @@ impl Replica {
         if let State::Following(Following { under_way: Some(work), .. }) = &self.state {
             context.cancel_future(*work);
         }
-        self.state = State::Idle;
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Seeking(seeking) => (self.mirror, self.in_step_at) = (seeking.best, None),
+            State::Leading(_) => self.in_step_at = Some(self.now()),
+            State::Idle | State::Following(_) => {}
+        }
     }
 }

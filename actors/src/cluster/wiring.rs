@@ -110,6 +110,7 @@ impl Dispatching {
                 let replica = ReplicaParts {
                     clock: Arc::clone(&parts.clock),
                     identity,
+                    timings: parts.election.timings(),
                     client,
                     snapshots,
                     served: parts.published.reader(),

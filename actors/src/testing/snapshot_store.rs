@@ -41,6 +41,11 @@ impl FakeSnapshotStore {
         self.shelf().bytes = Some(bytes);
     }
 
+    /// Loses the snapshot.
+    pub fn clear(&self) {
+        self.shelf().bytes = None;
+    }
+
     /// What was saved last.
     #[must_use]
     pub fn bytes(&self) -> Option<Vec<u8>> {

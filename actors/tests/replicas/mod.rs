@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use muster_actors::cluster::dispatcher::Dispatcher;
@@ -12,11 +13,12 @@ use muster_actors::cluster::membership::{Membership, MembershipParts};
 use muster_actors::cluster::replica::{Replica, ReplicaParts};
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::ids::{ConfigKey, Epoch, NodeName, Stamp};
-use muster_actors::domain::lease::{Leadership, Role};
+use muster_actors::domain::lease::{Leadership, LeaseTimings, Role};
 use muster_actors::domain::liveness::LivenessPolicy;
 use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::patch::PatchOptions;
 use muster_actors::domain::world::{NodeKind, ServedTable};
+use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::supervised::Observe;
@@ -44,6 +46,43 @@ pub(crate) fn endpoint(number: u32) -> Arc<CheckConfig> {
     discovered_endpoint("redisdb", &format!("port: {number}\n"), "k1")
 }
 
+/// A clock that also runs while a dispatcher is at work.
+pub(crate) struct JumpingClock {
+    real: Arc<dyn Clock>,
+    looks_left: AtomicU32,
+    jump_millis: AtomicU64,
+    ahead_millis: AtomicU64,
+}
+
+impl JumpingClock {
+    fn of(universe: &Universe) -> Arc<Self> {
+        let (looks_left, jump_millis, ahead_millis) = Default::default();
+        Arc::new(Self { real: universe.clock(), looks_left, jump_millis, ahead_millis })
+    }
+
+    /// Jumps ahead after so many looks.
+    pub(crate) fn jump_after(&self, looks: u32, jump: Duration) {
+        self.jump_millis.store(jump.as_millis() as u64, Ordering::Relaxed);
+        self.looks_left.store(looks, Ordering::Relaxed);
+    }
+}
+
+impl Clock for JumpingClock {
+    fn monotonic(&self) -> Duration {
+        let now = self.real.monotonic() + Duration::from_millis(self.ahead_millis.load(Ordering::Relaxed));
+        let left = self.looks_left.load(Ordering::Relaxed);
+        self.looks_left.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left == 1 {
+            self.ahead_millis.fetch_add(self.jump_millis.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        now
+    }
+
+    fn unix_nanos(&self) -> i64 {
+        self.real.unix_nanos()
+    }
+}
+
 /// What all replicas discover.
 #[derive(Clone, Default)]
 struct Discovery {
@@ -65,6 +104,10 @@ struct Process {
 /// The replicas, by name; the name is the address, too.
 pub(crate) struct Replicas {
     universe: Universe,
+    /// Of the dispatchers.
+    pub(crate) clock: Arc<JumpingClock>,
+    /// Of the lock, as replicas know it that are started from now on.
+    pub(crate) lease: Duration,
     pub(crate) network: ReplicaNetwork,
     pub(crate) snapshots: FakeSnapshotStore,
     discovery: Discovery,
@@ -93,6 +136,8 @@ impl Replicas {
         discovery.complete.set(true);
         Self {
             universe: universe.clone(),
+            clock: JumpingClock::of(universe),
+            lease: Duration::from_secs(15),
             network: ReplicaNetwork::default(),
             snapshots: FakeSnapshotStore::default(),
             discovery,
@@ -142,6 +187,7 @@ impl Replicas {
         let parts = ReplicaParts {
             clock: self.universe.clock(),
             identity: name.to_owned(),
+            timings: LeaseTimings::from_lease(self.lease),
             client: self.network.client(name),
             snapshots: Some(Arc::new(self.snapshots.clone())),
             served: published.reader(),
@@ -158,7 +204,7 @@ impl Replicas {
         kernel.one_for_one("storage", None).child(&replica, STATE_OWNER_CAPACITY, move || Replica::new(parts.clone()));
         let group = kernel.group("assignment", None);
         let parts = DispatcherParts {
-            clock: self.universe.clock(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy::default(),
             published: Arc::clone(&published),

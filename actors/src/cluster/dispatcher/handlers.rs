@@ -51,7 +51,7 @@ impl Observed for Dispatcher {
             "unscheduled": self.unscheduled.flagged(),
             "nodes": table.map(|table| table.nodes().len()),
             "highest_stamp": table.map(AssignmentTable::highest_stamp),
-            "discovery_synced": self.discovery_synced,
+            "discovery_synced": self.discovery_synced.is_some(),
             "advanced_dispatching": self.advanced.on(),
             "rejected": self.intake.rejected(),
             "counters": self.counters,
@@ -91,12 +91,14 @@ impl Handler<TableLoaded> for Dispatcher {
             return;
         }
         let table = *loaded.table;
+        // Whoever was served endpoint checks a moment ago, by an earlier incarnation or the leader before, is served on.
+        let discovery_synced = loaded.discovery_synced || self.parts.published.reader().peek().discovery_synced;
+        self.discovery_synced = discovery_synced.then(|| table.seq());
+        let nothing_discovered = !discovery_synced && table.rows().is_empty();
         let interrupted_warm_up = table.rows().values().any(|row| row.placement == Placement::Dangling(DanglingReason::WarmingUp));
-        self.cold_start = !loaded.restored || interrupted_warm_up;
+        self.cold_start = !loaded.restored || interrupted_warm_up || nothing_discovered;
         self.exposure = Exposure::of(&table);
         self.settled = table.seq();
-        // Whoever was served endpoint checks a moment ago, by an earlier incarnation or the leader before, is served on.
-        self.discovery_synced = loaded.discovery_synced || self.parts.published.reader().peek().discovery_synced;
         self.table = Some(table);
         self.begin(context);
     }

@@ -28,6 +28,7 @@ const EMPTY_PAUSE: Duration = Duration::from_millis(10);
 impl Replica {
     pub(super) fn follow(&mut self, leader: String, address: Option<String>, context: &mut Context<Self>) {
         info!(leader, address, epoch = self.epoch.0, "another replica leads");
+        self.unanswered = None;
         self.state = State::Following(Following { leader, address, under_way: None, failures: 0 });
         self.pull(context);
     }
@@ -91,6 +92,7 @@ impl Replica {
     }
 
     fn in_contact(&mut self) {
+        self.in_step_at = Some(self.now());
         let State::Following(following) = &mut self.state else { return };
         let failures = std::mem::take(&mut following.failures);
         if failures >= NOTABLE {

@@ -108,6 +108,7 @@ impl Handler<SaveTable> for Replica {
             return;
         }
         let discovery_synced = self.parts.served.peek().discovery_synced;
+        (self.unanswered, self.in_step_at) = (Some(save.table.seq()), Some(self.now()));
         self.mirror = Some(Mirror { table: *save.table, confirmed: save.epoch, discovery_synced });
         self.restored = true;
         if !matches!(self.state, State::Idle) {

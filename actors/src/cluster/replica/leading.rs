@@ -19,7 +19,11 @@ use crate::messages::replica::{FetchDeltas, HOLD};
 impl Replica {
     /// This replica was granted the lock: goes on with its copy if nobody led since it was taken, else looks for a better one.
     pub(super) fn take_office(&mut self, context: &mut Context<Self>) {
-        let promoted = self.mirror.as_ref().is_some_and(|mirror| mirror.is_of_the_term_before(self.epoch));
+        // A leader that dies was asked not long before it renewed the lock for the last time. If this replica lost it earlier,
+        // another follower may know what was decided since.
+        let fresh = FOLLOWER_TIME + self.parts.timings.lease;
+        let in_step = self.in_step_at.is_some_and(|at| self.now().saturating_sub(at) <= fresh);
+        let promoted = in_step && self.mirror.as_ref().is_some_and(|mirror| mirror.is_of_the_term_before(self.epoch));
         if promoted {
             self.promotions += 1;
             self.restored = true;
@@ -38,6 +42,7 @@ impl Replica {
             // The lock was deleted and counts from the beginning. It goes on from here, and comes back with a later grant.
             warn!(table = decided_in.0, granted = self.epoch.0, "the table is of a later epoch than the lock");
             mirror.confirmed = decided_in;
+            self.in_step_at = Some(now);
             self.state = State::Idle;
             self.parts.epochs.post(EpochSeen { epoch: decided_in });
             return;
@@ -51,11 +56,17 @@ impl Replica {
             restored,
             "this replica leads with this table"
         );
+        let mut unsettled = Unsettled::default();
+        if let Some(seq) = self.unanswered.take() {
+            // What it decided last may have been lost with an earlier incarnation of this actor, and is not shown yet.
+            unsettled.push(seq, now);
+            context.run_later(SHOW_AFTER, |replica, _| replica.settle());
+        }
         self.state = State::Leading(Leading {
             since: now,
             history: History::new(Position::of(table)),
             followers: Followers::default(),
-            unsettled: Unsettled::default(),
+            unsettled,
             questions: BTreeMap::new(),
         });
         self.hand_out();

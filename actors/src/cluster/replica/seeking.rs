@@ -8,8 +8,11 @@ use tracing::{info, warn};
 use crate::cluster::replica::{Replica, Seeking, State};
 use crate::domain::replication::{Mirror, Position};
 
-/// How long a new leader waits for an offer. Followers ask a leader that does not answer several times a second.
+/// How long a new leader waits for an offer at least. Followers ask a leader that does not answer several times a second.
 const OFFER_TIME: Duration = Duration::from_secs(2);
+
+/// Time between the look at the lock by which a follower learns who leads, and its offer.
+const FINDING_TIME: Duration = Duration::from_millis(500);
 
 /// How long the first offer waits for a later table: longer than the pause between two questions of a follower.
 const COMPARE_TIME: Duration = Duration::from_millis(300);
@@ -27,7 +30,12 @@ impl Replica {
         info!(epoch = self.epoch.0, has_older_copy = best.is_some(), "this replica leads and looks for the latest table");
         self.state = State::Seeking(Seeking { since: self.now(), best, offers: 0, reading_snapshot });
         self.read_snapshot(context);
-        context.run_later(OFFER_TIME, Self::conclude_if_due);
+        context.run_later(self.offer_time(), Self::conclude_if_due);
+    }
+
+    /// How long a new leader waits for an offer. With a long lease, followers look at the lock so seldom that it takes longer.
+    fn offer_time(&self) -> Duration {
+        OFFER_TIME.max(self.parts.timings.look(1.0) + FINDING_TIME)
     }
 
     /// Somebody offers a copy. Returns whether it was wanted.
@@ -83,7 +91,7 @@ impl Replica {
 
     fn conclude_if_due(&mut self, context: &mut Context<Self>) {
         let Some(seeking) = self.seeking() else { return };
-        if self.now().saturating_sub(seeking.since) >= OFFER_TIME && !seeking.reading_snapshot {
+        if self.now().saturating_sub(seeking.since) >= self.offer_time() && !seeking.reading_snapshot {
             self.conclude(context);
         }
     }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::domain::ids::Stamp;
 use crate::domain::invariants::{Permitted, check_table, check_turn};
@@ -159,4 +161,47 @@ fn an_endpoint_check_that_changes_its_node_leaves_the_old_one() {
 fn removing_what_is_not_known_does_nothing() {
     let mut table = small_table();
     assert!(commit(&mut table, |turn| assert!(!turn.remove_config(ConfigKey(99)))).is_none());
+}
+
+/// A change of the set of a node, decided in a term by a clock that shows `now`.
+fn change(table: &mut AssignmentTable, epoch: u64, now: i64, number: u64) -> TableDelta {
+    let mut turn = Turn::begin(table);
+    turn.put_config(config(number), DanglingReason::NoNode);
+    turn.place(ConfigKey(number.into()), owned("a"), Cause::Discovered);
+    turn.finish(Epoch(epoch), now).unwrap().delta
+}
+
+proptest! {
+    /// Each leader decides, and only a part of it reaches the next one; the rest may have been shown by the timer all the same.
+    #[test]
+    fn no_two_leaders_give_out_one_stamp_although_the_clock_is_behind(
+        terms in prop::collection::vec((1_usize..40, 0_usize..40, 1_u64..4, -5_000_000_000_i64..0), 2..8),
+    ) {
+        let (mut copy, mut epoch, mut number) = (small_table(), 1, 10);
+        let mut given = BTreeSet::from([stamp(&copy, "a")]);
+        for (decided, reached, passed, behind) in terms {
+            epoch += passed;
+            let mut table = copy.clone();
+            for position in 0..decided {
+                number += 1;
+                let delta = change(&mut table, epoch, NOW + behind, number);
+                if position < reached {
+                    prop_assert!(copy.apply(&delta));
+                    prop_assert_eq!(&copy, &table);
+                }
+                prop_assert!(given.insert(stamp(&table, "a")), "in term {}", epoch);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_change_of_a_term_keeps_the_gap_although_no_set_changes(passed in 1_u64..4) {
+        let (mut table, mut other) = (small_table(), small_table());
+        let lost = change(&mut other, 1, 0, 10).highest_stamp;
+        let mut turn = Turn::begin(&mut table);
+        turn.put_node(&"c".into(), NodeFacts::default());
+        prop_assert!(turn.finish(Epoch(1 + passed), 0).unwrap().delta.highest_stamp > lost);
+        change(&mut table, 1 + passed, 0, 11);
+        prop_assert!(stamp(&table, "a") > lost);
+    }
 }
