@@ -2,11 +2,11 @@
 //!
 //! A failing seed is printed; `cargo run -p muster-actors --example simulate_seed -- <seed>` shows that run line by line.
 
-use muster_actors::sim::simulate;
+use muster_actors::sim::{WorldKind, simulate};
 
 fn seeds(range: std::ops::Range<u64>) {
     for seed in range {
-        let report = simulate(seed);
+        let report = simulate(WorldKind::Single, seed);
         assert!(
             report.violations.is_empty(),
             "seed {seed}: {:#?}\nlast events:\n{}",
@@ -40,13 +40,13 @@ fn seeds_75_to_99() {
 #[test]
 fn a_seed_replays_identically() {
     for seed in [3, 17, 42] {
-        assert_eq!(simulate(seed), simulate(seed));
+        assert_eq!(simulate(WorldKind::Single, seed), simulate(WorldKind::Single, seed));
     }
 }
 
 #[test]
 fn seeds_differ_and_kill_servers() {
-    let reports: Vec<_> = (100..110).map(simulate).collect();
+    let reports: Vec<_> = (100..110).map(|seed| simulate(WorldKind::Single, seed)).collect();
     let hashes: std::collections::BTreeSet<_> = reports.iter().map(|report| report.trace_hash).collect();
     assert_eq!(hashes.len(), reports.len());
     assert!(reports.iter().any(|report| report.server_kills > 1));
