@@ -8,7 +8,7 @@ use crate::domain::config::DispatchedConfig;
 use crate::domain::ids::{ConfigKey, Epoch, KubernetesNodeName, NodeName, Seq};
 use crate::domain::journal::{Cause, Decision};
 use crate::domain::node::NodeFacts;
-use crate::domain::stamp::next_stamp;
+use crate::domain::stamp::{floor_of_term, next_stamp};
 use crate::domain::world::{DanglingReason, Presence};
 
 /// What putting a config did.
@@ -223,7 +223,8 @@ impl<'a> Turn<'a> {
             }
         }
 
-        let stamp = next_stamp(table.highest_stamp, now_unix_nanos);
+        let floor = floor_of_term(table.highest_stamp, epoch.0.saturating_sub(table.epoch.0));
+        let stamp = next_stamp(floor, now_unix_nanos);
         for name in changed_sets {
             if let Some(node) = table.nodes.get_mut(&name) {
                 nodes_before.entry(name).or_insert_with(|| Some(node.clone()));
