@@ -332,6 +332,9 @@ impl Handler<NodesRestored> for Membership {
 
     fn handle(&mut self, restored: NodesRestored, _: &mut Context<Self>) {
         let at = self.now();
+        if restored.anew {
+            self.nodes.clear();
+        }
         let mut known_there: BTreeMap<NodeName, NodeFacts> = BTreeMap::new();
         for (node, facts) in restored.nodes {
             match self.nodes.get_mut(&node) {

@@ -38,6 +38,8 @@ pub struct Heartbeats {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct NodesRestored {
+    /// Dispatching begins: agents polled elsewhere until now, so whatever was heard from them before proves nothing.
+    pub anew: bool,
     /// The nodes.
     pub nodes: Vec<(NodeName, NodeFacts)>,
     /// Those of them that are on their way out.
