@@ -31,6 +31,8 @@ struct Inner {
     newest: BTreeMap<NodeName, Stamp>,
     /// What each node was given last, over all its lives and all lives of the server.
     last_given: BTreeMap<NodeName, RunningSet>,
+    /// Version each node was given last; 0 for an empty set that nothing was ever in.
+    given: BTreeMap<NodeName, Stamp>,
     /// Newest versions that nobody knew any more who led afterwards.
     lost: BTreeSet<(NodeName, Stamp)>,
     /// Those of them that another table took the place of without a warm-up.
@@ -64,7 +66,8 @@ impl Auditor {
     pub(super) fn received(&self, node: &NodeName, stamp: Stamp, set: &RunningSet) {
         let mut inner = self.inner();
         inner.last_given.insert(node.clone(), set.clone());
-        if inner.quiet && inner.newest.get(node).is_some_and(|newest| *newest != stamp) {
+        let before = inner.given.insert(node.clone(), stamp);
+        if inner.quiet && before.is_some_and(|before| before != stamp) {
             self.trace.violation(format_args!("{node} is sent version {stamp} although nothing happened to agents"));
         }
         if stamp.0 == 0 {
@@ -108,7 +111,7 @@ impl Auditor {
     pub(super) fn current(&self, running: &BTreeMap<NodeName, RunningSet>, served: &ServedTable) {
         let inner = self.inner();
         for node in running.keys() {
-            let (given, shown) = (inner.newest.get(node), served.nodes.get(node).map(|entry| entry.view.stamp));
+            let (given, shown) = (inner.given.get(node), served.nodes.get(node).map(|entry| entry.view.stamp));
             if shown.is_none() || given.copied().unwrap_or_default() != shown.unwrap_or_default() {
                 self.trace.violation(format_args!("in the end {node} has version {given:?}, and {shown:?} is current"));
             }
@@ -146,6 +149,7 @@ impl Auditor {
         let mut inner = self.inner();
         inner.versions.clear();
         inner.newest.clear();
+        inner.given.clear();
     }
 
     /// An agent completed a poll: it knows what it is to run.

@@ -19,6 +19,9 @@ use crate::sim::trace::Trace;
 /// Time after a change of agents, pods or files in which a new leader may begin with another assignment than the old one had.
 const UNREST: Duration = Duration::from_secs(45);
 
+/// A table that is shown so long after its decision was not waited for any more, give or take the grain of timers.
+const EARLY: Duration = SHOW_AFTER.saturating_sub(Duration::from_millis(5));
+
 /// What is looked at in a running process.
 pub(super) struct Watched {
     pub(super) leadership: Reader<Leadership>,
@@ -33,8 +36,17 @@ struct Life {
     looked_at: Option<Arc<ServedTable>>,
     /// Versions of sets that this process has seen, whoever decided them.
     knows: BTreeSet<(NodeName, Stamp)>,
-    /// Followers that asked this process in its term, and had everything from there on: when they asked.
-    followers: BTreeMap<String, (Epoch, Duration)>,
+    /// Followers that asked this process and had everything up to there.
+    followers: BTreeMap<String, Asked>,
+}
+
+/// A question that showed a follower to be in step.
+struct Asked {
+    /// Life of the follower.
+    life: u64,
+    /// Term of the leader.
+    epoch: Epoch,
+    at: Duration,
 }
 
 #[derive(Default)]
@@ -47,7 +59,8 @@ struct Inner {
     shown_terms: BTreeSet<Epoch>,
     /// Two leaders that were reported already.
     reported: BTreeSet<(Epoch, Epoch)>,
-    snapshot: Position,
+    /// The term in which the snapshot was saved, and what it holds.
+    snapshot: (Epoch, Position),
     unrest: Option<Duration>,
 }
 
@@ -171,7 +184,7 @@ impl Overseer {
             }
             // A version is the time of the decision, unless the clock was behind.
             let age = wall.saturating_sub(stamp.0);
-            if (0..SHOW_AFTER.as_nanos() as i64).contains(&age) {
+            if (0..EARLY.as_nanos() as i64).contains(&age) {
                 self.check_known(inner, leader, served.epoch, now, &version);
             }
             news.insert(version);
@@ -184,10 +197,11 @@ impl Overseer {
     /// A version is shown so early that every follower in contact has to have it.
     fn check_known(&self, inner: &Inner, leader: &str, epoch: Epoch, now: Duration, version: &(NodeName, Stamp)) {
         let Some(life) = inner.lives.get(leader) else { return };
-        for (follower, (term, asked)) in &life.followers {
-            let in_contact = *term == epoch && now < *asked + FOLLOWER_TIME;
-            let has_it = inner.lives.get(follower).is_some_and(|follower| follower.knows.contains(version));
-            if in_contact && !has_it {
+        for (follower, asked) in &life.followers {
+            // Whoever died since then took with it what it had acknowledged.
+            let Some(copy) = inner.lives.get(follower).filter(|copy| copy.number == asked.life) else { continue };
+            let in_contact = asked.epoch == epoch && now < asked.at + FOLLOWER_TIME;
+            if in_contact && !copy.knows.contains(version) {
                 let (node, stamp) = version;
                 self.trace.violation(format_args!("{leader} shows version {stamp} of {node}, which its follower {follower} does not know"));
             }
@@ -204,9 +218,10 @@ impl Overseer {
     /// A leader answers the question of a follower.
     pub(super) fn told(&self, leader: &str, follower: &str, asked_at: Duration, shipment: &Shipment) {
         let mut inner = self.inner();
-        let Some(life) = inner.lives.get_mut(leader) else { return };
+        let number = inner.lives.get(follower).map(|life| life.number);
+        let (Some(life), Some(number)) = (inner.lives.get_mut(leader), number) else { return };
         match &shipment.content {
-            Content::Deltas(_) => life.followers.insert(follower.to_owned(), (shipment.epoch, asked_at)),
+            Content::Deltas(_) => life.followers.insert(follower.to_owned(), Asked { life: number, epoch: shipment.epoch, at: asked_at }),
             Content::Table(_) | Content::NoTable | Content::NotLeader => life.followers.remove(follower),
         };
     }
@@ -227,15 +242,19 @@ impl Overseer {
         }
     }
 
-    /// The snapshot was replaced.
+    /// The snapshot was replaced: not by a leader of before, and in one term not by an older table.
+    ///
+    /// A later leader may know less than the snapshot; then its table is what counts (docs/adr/017-followers-pull.md).
     pub(super) fn snapshot_saved(&self, name: &str, table: &AssignmentTable) {
-        let position = Position::of(table);
         let mut inner = self.inner();
-        if position < inner.snapshot {
-            let before = inner.snapshot;
-            self.trace.violation(format_args!("{name} replaces the snapshot of {before:?} by an older one, of {position:?}"));
+        let Some(life) = inner.lives.get(name) else { return };
+        let me = (name.to_owned(), life.number);
+        let term = inner.terms.iter().rev().find(|(_, leader)| **leader == me).map(|(epoch, _)| *epoch).unwrap_or_default();
+        let (before, saved) = (inner.snapshot, (term, Position::of(table)));
+        if saved < before {
+            self.trace.violation(format_args!("{name} replaces the snapshot of {before:?} by an older one, of {saved:?}"));
         }
-        inner.snapshot = position;
+        inner.snapshot = saved;
     }
 }
 

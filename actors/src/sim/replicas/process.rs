@@ -23,6 +23,7 @@ pub(super) struct Process {
     tasks: Rc<LocalSet>,
     switch: Rc<Switch>,
     door: ProcessDoor,
+    intake: JoinHandle<()>,
     driver: JoinHandle<()>,
 }
 
@@ -50,7 +51,7 @@ impl Process {
     pub(super) fn start(after_step: impl Fn() + 'static) -> Self {
         let (jobs, mut arriving) = mpsc::unbounded_channel();
         let (tasks, switch) = (Rc::new(LocalSet::new()), Rc::new(Switch::default()));
-        tasks.spawn_local(async move {
+        let intake = tasks.spawn_local(async move {
             while let Some(job) = arriving.recv().await {
                 actix_rt::spawn(job);
             }
@@ -66,7 +67,7 @@ impl Process {
             }
             Poll::Pending
         }));
-        Self { tasks, switch, door: ProcessDoor { jobs }, driver }
+        Self { tasks, switch, door: ProcessDoor { jobs }, intake, driver }
     }
 
     /// Runs a closure inside the process: what it spawns belongs to the process.
@@ -88,6 +89,12 @@ impl Process {
         if let Some(waker) = self.switch.waker.take() {
             waker.wake();
         }
+    }
+
+    /// Nobody is let in any more; who waits at the door is sent away. What stood still goes on, so that it can be stopped.
+    pub(super) fn close(&self) {
+        self.intake.abort();
+        self.go_on();
     }
 
     pub(super) fn stands_still(&self) -> bool {

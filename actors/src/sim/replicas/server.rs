@@ -201,7 +201,7 @@ impl ReplicaServer {
         cluster.peers.close(&self.name);
         cluster.pods.unwatch(&self.name);
         cluster.overseer.ends(&self.name);
-        self.process.go_on();
+        self.process.close();
         self.kernel.shutdown(Duration::from_secs(1)).await;
     }
 }
