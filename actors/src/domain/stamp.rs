@@ -25,10 +25,14 @@ const MOST_TERMS: u64 = 1_000;
 /// What stamps of a term are larger than: whatever an earlier leader gave out that this one never heard of was in another term.
 ///
 /// Why: a follower that did not get the last changes may lead next. With both clocks behind `highest`, both leaders would count on
-/// from there, and one stamp would mean two sets. `terms` is how many terms ago the table was changed last.
+/// from there, and one stamp would mean two sets. `terms` is how many terms ago the table was changed last; it may be a number of
+/// seconds where the count of terms was lost, which must not take stamps out of this century.
 #[must_use]
 pub fn floor_of_term(highest: Stamp, terms: u64) -> Stamp {
-    let terms = i64::try_from(terms).unwrap_or(i64::MAX);
+    if highest == Stamp(0) {
+        return highest;
+    }
+    let terms = i64::try_from(terms.min(MOST_TERMS)).unwrap_or(0);
     Stamp(highest.0.saturating_add(terms.saturating_mul(OF_ONE_TERM)))
 }
 

@@ -25,19 +25,17 @@ pub(super) struct ProcessClock {
     truth: Arc<dyn Clock>,
     started: Duration,
     wall: WallError,
-    /// Monotonic time passes by so many halves of true time. Always two halves in production.
-    halves: u32,
 }
 
 impl ProcessClock {
-    pub(super) fn start(truth: Arc<dyn Clock>, wall: WallError, at_half_speed: bool) -> Self {
-        Self { started: truth.monotonic(), truth, wall, halves: if at_half_speed { 1 } else { 2 } }
+    pub(super) fn start(truth: Arc<dyn Clock>, wall: WallError) -> Self {
+        Self { started: truth.monotonic(), truth, wall }
     }
 }
 
 impl Clock for ProcessClock {
     fn monotonic(&self) -> Duration {
-        self.truth.monotonic().saturating_sub(self.started) * self.halves / 2
+        self.truth.monotonic().saturating_sub(self.started)
     }
 
     fn unix_nanos(&self) -> i64 {
@@ -55,7 +53,7 @@ mod tests {
         universe::run(1, |universe| async move {
             universe.advance(Duration::from_secs(5)).await;
             let wall = WallError::default();
-            let clock = ProcessClock::start(universe.clock(), wall.clone(), false);
+            let clock = ProcessClock::start(universe.clock(), wall.clone());
             universe.advance(Duration::from_secs(2)).await;
             let before = clock.unix_nanos();
             wall.step(-3);

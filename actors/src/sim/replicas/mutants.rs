@@ -8,8 +8,8 @@ use std::str::FromStr;
 pub enum Mutant {
     /// The HTTP layer believes the published role and does not ask how long it is valid.
     ValidityIgnored,
-    /// The monotonic clocks of replicas run at half speed, so that a leader believes in its lease for too long.
-    SlowClocks,
+    /// Whoever looks at the lock takes its lease for a third of what it is.
+    LeaseCutShort,
     /// The lock can be written in any version.
     LockWithoutVersions,
     /// Followers acknowledge changes before they have them.
@@ -32,7 +32,7 @@ impl Mutant {
     /// All of them.
     pub const ALL: [Self; 10] = [
         Self::ValidityIgnored,
-        Self::SlowClocks,
+        Self::LeaseCutShort,
         Self::LockWithoutVersions,
         Self::AcknowledgedBeforeApplied,
         Self::StampsLost,

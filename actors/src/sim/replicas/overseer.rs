@@ -36,6 +36,8 @@ struct Life {
     looked_at: Option<Arc<ServedTable>>,
     /// Versions of sets that this process has seen, whoever decided them.
     knows: BTreeSet<(NodeName, Stamp)>,
+    /// Whether it has, or had, a table from elsewhere or of its own.
+    has_table: bool,
     /// Followers that asked this process and had everything up to there.
     followers: BTreeMap<String, Asked>,
 }
@@ -96,7 +98,7 @@ impl Overseer {
         let mut inner = self.inner();
         inner.lives_so_far += 1;
         let number = inner.lives_so_far;
-        let life = Life { number, watched, looked_at: None, knows: BTreeSet::new(), followers: BTreeMap::new() };
+        let life = Life { number, watched, looked_at: None, knows: BTreeSet::new(), has_table: false, followers: BTreeMap::new() };
         inner.lives.insert(name.to_owned(), life);
     }
 
@@ -167,7 +169,10 @@ impl Overseer {
         let Some(life) = inner.lives.get(leader) else { return };
         let wall = life.watched.clock.unix_nanos();
         if first_of_term {
-            let cold = life.knows.is_empty();
+            let cold = !life.has_table;
+            if cold && served.standing == Standing::Active {
+                self.trace.violation(format_args!("{leader} begins with nothing and does not warm up"));
+            }
             self.auditor.succeeded(cold, |node, stamp| life.knows.contains(&(node.clone(), stamp)));
         }
         let mut names: Vec<_> = served.nodes.keys().collect();
@@ -190,6 +195,7 @@ impl Overseer {
             news.insert(version);
         }
         if let Some(life) = inner.lives.get_mut(leader) {
+            life.has_table = true;
             life.knows.extend(news);
         }
     }
@@ -211,6 +217,7 @@ impl Overseer {
     /// A replica has these changes now, or may have.
     pub(super) fn has_copy(&self, name: &str, delta: &TableDelta) {
         if let Some(life) = self.inner().lives.get_mut(name) {
+            life.has_table = true;
             life.knows.extend(delta.nodes_put.iter().map(|(node, row)| (node.clone(), row.stamp)));
         }
     }

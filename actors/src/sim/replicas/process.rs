@@ -1,4 +1,4 @@
-//! A simulated process: its tasks form a set of their own that can stand still as a whole, as after SIGSTOP.
+//! A simulated process: its actors and the threads that answer requests can stand still as a whole, as after SIGSTOP.
 //!
 //! While it stands still time goes on: its timers fall due, requests and answers pile up, and all of that is worked off at once when it
 //! goes on.
@@ -50,19 +50,22 @@ impl Process {
     /// Starts a process that does nothing yet. `after_step` is called whenever its tasks did something.
     pub(super) fn start(after_step: impl Fn() + 'static) -> Self {
         let (jobs, mut arriving) = mpsc::unbounded_channel();
-        let (tasks, switch) = (Rc::new(LocalSet::new()), Rc::new(Switch::default()));
-        let intake = tasks.spawn_local(async move {
+        let (tasks, jobs_under_way, switch) = (Rc::new(LocalSet::new()), LocalSet::new(), Rc::new(Switch::default()));
+        let intake = jobs_under_way.spawn_local(async move {
             while let Some(job) = arriving.recv().await {
                 actix_rt::spawn(job);
             }
         });
         let driven = Rc::clone(&tasks);
-        let mut run = Box::pin(async move { driven.run_until(pending::<()>()).await });
+        let mut threads = Box::pin(async move { jobs_under_way.run_until(pending::<()>()).await });
+        let mut actors = Box::pin(async move { driven.run_until(pending::<()>()).await });
         let watched = Rc::clone(&switch);
         let driver = actix_rt::spawn(poll_fn(move |context| {
             watched.waker.replace(Some(context.waker().clone()));
             if !watched.stopped.get() {
-                let _: Poll<()> = run.as_mut().poll(context);
+                // The threads that answer requests do not wait for actors: after a standstill they are the first ones.
+                let _: Poll<()> = threads.as_mut().poll(context);
+                let _: Poll<()> = actors.as_mut().poll(context);
                 after_step();
             }
             Poll::Pending

@@ -233,6 +233,7 @@ impl World {
             call_limit: timings().call_limit(),
             way: Arc::default(),
             ignores_versions: self.cluster.mutant == Some(Mutant::LockWithoutVersions),
+            shortens_lease: self.cluster.mutant == Some(Mutant::LeaseCutShort),
         };
         self.machines.borrow_mut().insert(name.clone(), Machine { way_to_lock, wall: WallError::default() });
         self.wanted.borrow_mut().push(name.clone());
