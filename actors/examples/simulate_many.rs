@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use muster_actors::sim::{Mutant, Report, WorldKind, simulate, simulate_mutant};
 
@@ -96,12 +95,11 @@ fn main() -> ExitCode {
                     }
                     let ended = catch_unwind(|| order.run(seed));
                     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-                    match ended {
-                        Ok(report) => summary.add(report),
-                        Err(_) => {
-                            summary.done += 1;
-                            summary.failed.push((order.world_of(seed), seed, "panicked, see above".to_owned()));
-                        }
+                    if let Ok(report) = ended {
+                        summary.add(report);
+                    } else {
+                        summary.done += 1;
+                        summary.failed.push((order.world_of(seed), seed, "panicked, see above".to_owned()));
                     }
                     if summary.done.is_multiple_of(PROGRESS) {
                         println!("{} of {} seeds, {} failed", summary.done, order.count, summary.failed.len());

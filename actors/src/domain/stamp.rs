@@ -65,10 +65,12 @@ mod tests {
     #[test]
     fn terms_that_go_on_from_one_table_with_clocks_that_are_behind_never_give_one_stamp_out_twice() {
         let highest = Stamp(1_000);
-        let of_term = |terms| (0..3).scan(floor_of_term(highest, terms), |last, _| {
-            *last = next_stamp(*last, 7);
-            Some(*last)
-        });
+        let of_term = |terms| {
+            (0..3).scan(floor_of_term(highest, terms), |last, _| {
+                *last = next_stamp(*last, 7);
+                Some(*last)
+            })
+        };
         let given: std::collections::BTreeSet<_> = (0..4).flat_map(of_term).collect();
         assert_eq!(given.len(), 12);
         assert!(given.iter().all(|stamp| *stamp > highest));

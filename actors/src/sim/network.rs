@@ -62,7 +62,11 @@ impl Network {
     /// These two do not reach each other any more, or again.
     pub(super) fn part(&self, one: &str, other: &str, apart: bool) {
         let (mut quality, pair) = (self.quality(), pair(one, other));
-        if apart { quality.apart.insert(pair) } else { quality.apart.remove(&pair) };
+        if apart {
+            quality.apart.insert(pair)
+        } else {
+            quality.apart.remove(&pair)
+        };
     }
 
     pub(super) fn heal(&self) {

@@ -28,49 +28,103 @@ pub(super) enum Which {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fault {
     /// A replica is killed and started again under the same name, with nothing.
-    KillReplica { which: Which, down: Duration },
+    KillReplica {
+        which: Which,
+        down: Duration,
+    },
     /// A replica is stopped, gives the lock up if it holds it, and is started again.
-    StopReplica { which: Which, down: Duration },
+    StopReplica {
+        which: Which,
+        down: Duration,
+    },
     /// Every replica is replaced by one of a new name, one after the other, the new one first.
-    RollReplicas { each: Duration },
+    RollReplicas {
+        each: Duration,
+    },
     /// A replica stands still.
-    PauseReplica { which: Which, lasts: Duration },
+    PauseReplica {
+        which: Which,
+        lasts: Duration,
+    },
     /// The way of a replica to the lock is bad.
-    BadLock { which: Which, way: LockWay, lasts: Duration },
+    BadLock {
+        which: Which,
+        way: LockWay,
+        lasts: Duration,
+    },
     /// Nobody can use the lock.
-    LockDown { way: LockWay, lasts: Duration },
+    LockDown {
+        way: LockWay,
+        lasts: Duration,
+    },
     /// A replica and the lock do not reach each other.
-    CutLock { which: Which, lasts: Duration },
+    CutLock {
+        which: Which,
+        lasts: Duration,
+    },
     /// Somebody deletes the lock.
     DeleteLock,
     /// Leader and follower do not reach each other.
-    PartReplicas { follower: u64, lasts: Duration },
+    PartReplicas {
+        follower: u64,
+        lasts: Duration,
+    },
     /// Nobody reaches a replica, and it reaches nobody.
-    IsolateReplica { which: Which, lasts: Duration },
+    IsolateReplica {
+        which: Which,
+        lasts: Duration,
+    },
     /// All replicas end at once.
-    KillAll { down: Duration },
+    KillAll {
+        down: Duration,
+    },
     /// Snapshots cannot be saved and read.
-    SnapshotFails { lasts: Duration },
+    SnapshotFails {
+        lasts: Duration,
+    },
     /// An actor panics.
-    CrashActor { which: Which, actor: &'static str },
+    CrashActor {
+        which: Which,
+        actor: &'static str,
+    },
     /// The wall clock of a replica is set.
-    StepClock { which: Which, nanos: i64 },
+    StepClock {
+        which: Which,
+        nanos: i64,
+    },
     /// Discovery takes its time.
-    SlowDiscovery { time: Duration, lasts: Duration },
+    SlowDiscovery {
+        time: Duration,
+        lasts: Duration,
+    },
     /// An agent dies; it comes back under the same name if it was down already.
     ToggleAgent(u64),
     /// An agent dies and comes back after a while with nothing.
-    RestartAgent { agent: u64, down: Duration },
+    RestartAgent {
+        agent: u64,
+        down: Duration,
+    },
     /// The provider of an agent panics: it begins anew with version 0 while the checks run on.
     CrashProvider(u64),
     /// The pod of an agent is replaced by one of a newer template.
-    RollAgent { agent: u64, overlap: Duration },
+    RollAgent {
+        agent: u64,
+        overlap: Duration,
+    },
     /// The pod of an agent is deleted, and none comes instead.
-    RemoveAgent { agent: u64 },
+    RemoveAgent {
+        agent: u64,
+    },
     /// Nobody reaches an agent.
-    IsolateAgent { agent: u64, lasts: Duration },
+    IsolateAgent {
+        agent: u64,
+        lasts: Duration,
+    },
     /// The network loses, and duplicates what agents send.
-    Lossy { loss: f64, lasts: Duration },
+    Lossy {
+        loss: f64,
+        lasts: Duration,
+    },
     AddConfigs(u64),
     RemoveConfig(u64),
     ChangeConfig(u64),

@@ -274,3 +274,6 @@ impl Inner {
         self.lives.iter().filter_map(|(name, life)| Some((name.clone(), leads(life)?))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,8 +78,7 @@ impl ReplicaServer {
         let broken = |mutant| cluster.mutant == Some(mutant);
         let overseer = cluster.overseer.clone();
         let process = Process::start(move || overseer.step());
-        let clock: Arc<dyn Clock> =
-            Arc::new(ProcessClock::start(universe.clock(), machine.wall.clone()));
+        let clock: Arc<dyn Clock> = Arc::new(ProcessClock::start(universe.clock(), machine.wall.clone()));
         let leadership = Arc::new(Publisher::new(Leadership::default()));
         let published = Arc::new(Publisher::new(ServedTable::default()));
         let (leads, served) = (leadership.reader(), published.reader());

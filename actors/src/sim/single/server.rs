@@ -58,12 +58,8 @@ impl Server {
                 watched: None,
             },
         );
-        let source = Arc::new(FileSource {
-            files: files.clone(),
-            resolver: resolver.outlet(),
-            pace: Pace::default(),
-            cut_short: Mutex::default(),
-        });
+        let source =
+            Arc::new(FileSource { files: files.clone(), resolver: resolver.outlet(), pace: Pace::default(), cut_short: Mutex::default() });
         let subscriber =
             DiscoverySubscriber { started: core.dispatcher.outlet(), configs: core.dispatcher.outlet(), synced: core.dispatcher.outlet() };
         let report = Arc::new(Publisher::new(DiscoveryReport::default()));

@@ -16,9 +16,9 @@ use crate::sim::agent::{Agent, AgentLinks, Service};
 use crate::sim::auditor::{Auditor, RunningSet, running_set};
 use crate::sim::discovery::Files;
 use crate::sim::front_door::{FrontDoor, Reply, Request, unavailable};
-use crate::sim::single::faults::{AGENTS, Fault, plan};
 use crate::sim::network::Network;
 use crate::sim::report::{Report, WorldKind};
+use crate::sim::single::faults::{AGENTS, Fault, plan};
 use crate::sim::single::server::Server;
 use crate::sim::trace::Trace;
 use crate::testing::assignment_store::FakeAssignmentStore;
@@ -123,8 +123,7 @@ impl World {
         let trace = Trace::new(universe.clock());
         let (door, files, network) = (CurrentDoor::default(), Files::default(), Network::new(universe.random()));
         let auditor = Auditor::new(trace.clone());
-        let service =
-            OneServer { door: Arc::clone(&door), network: network.clone(), auditor: auditor.clone(), files: files.clone() };
+        let service = OneServer { door: Arc::clone(&door), network: network.clone(), auditor: auditor.clone(), files: files.clone() };
         let links = AgentLinks { service: Arc::new(service), auditor, trace };
         // On a slow disk, agents poll while a decision is written.
         let slow = if universe.random().below(2) == 0 { 300_000 } else { 0 };

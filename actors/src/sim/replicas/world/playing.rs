@@ -50,7 +50,7 @@ impl World {
                 for name in self.running_replicas() {
                     self.end_replica(&name, false).await;
                 }
-                self.later(down, |world| world.start_all_replicas());
+                self.later(down, Self::start_all_replicas);
             }
             Fault::CrashActor { which, actor } => {
                 if let Some(name) = self.choose(which)
@@ -209,9 +209,11 @@ impl World {
         self.universe.advance(LOOKS).await;
         let wanted = self.wanted.borrow().len();
         let everybody_knows = self.replicas.borrow().len() == wanted
-            && self.replicas.borrow().values().all(|replica| {
-                !replica.process.stands_still() && replica.leadership.peek().role != Role::Unknown
-            });
+            && self
+                .replicas
+                .borrow()
+                .values()
+                .all(|replica| !replica.process.stands_still() && replica.leadership.peek().role != Role::Unknown);
         if !everybody_knows {
             self.cluster.trace.note(format_args!("the lock is not deleted: not everybody has seen it"));
             return;
@@ -220,7 +222,7 @@ impl World {
         self.universe.advance(AFTER_DELETION).await;
     }
 
-    pub(super) fn start_new_replica(&self) -> String {
+    pub(super) fn start_new_replica(&self) {
         let number = self.replicas_so_far.get() + 1;
         self.replicas_so_far.set(number);
         let name = format!("replica-{number}");
@@ -238,7 +240,6 @@ impl World {
         self.machines.borrow_mut().insert(name.clone(), Machine { way_to_lock, wall: WallError::default() });
         self.wanted.borrow_mut().push(name.clone());
         self.start_replica(&name);
-        name
     }
 
     /// Starts a replica unless it runs, or is not wanted any more.
@@ -255,7 +256,9 @@ impl World {
 
     pub(super) fn start_all_replicas(&self) {
         let wanted = self.wanted.borrow().clone();
-        wanted.iter().for_each(|name| self.start_replica(name));
+        for name in wanted {
+            self.start_replica(&name);
+        }
     }
 
     pub(super) async fn end_replica(&self, name: &str, orderly: bool) {
