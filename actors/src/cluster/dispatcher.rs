@@ -119,7 +119,7 @@ impl Dispatcher {
         self.paused = false;
         let cold = std::mem::take(&mut self.cold_start);
         info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), cold, "dispatching begins");
-        self.restore_nodes(true);
+        self.restore_nodes();
         self.parts.outlets.replay.post(ReplayDiscovery);
         if cold && !self.parts.policy.warmup.is_zero() {
             self.warming_up = true;
@@ -158,7 +158,7 @@ impl Dispatcher {
         }
         info!(epoch = self.epoch.0, "the lease is renewed, dispatching goes on");
         self.paused = false;
-        self.restore_nodes(false);
+        self.restore_nodes();
         self.parts.outlets.replay.post(ReplayDiscovery);
         self.decide(Cause::WarmedUp, |_| Permitted::default());
         self.publish();
@@ -182,6 +182,8 @@ impl Dispatcher {
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
         self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
         self.polls.give_up();
+        // Agents poll elsewhere from now on; their silence here would count against them when this replica leads again.
+        self.parts.outlets.nodes.post(NodesRestored { anew: true, ..NodesRestored::default() });
     }
 
     fn warm_up_for(&mut self, time: Duration, context: &mut Context<Self>) {
@@ -307,12 +309,12 @@ impl Dispatcher {
     }
 
     /// Tells `Membership` which nodes are in the table; what it knows beyond that, it reports again.
-    fn restore_nodes(&self, anew: bool) {
+    fn restore_nodes(&self) {
         if let Some(table) = self.table.as_ref().filter(|_| self.deciding) {
             let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
             let departing = table.nodes().iter().filter(|(_, node)| !node.presence.is_staying());
             let departing = departing.map(|(name, node)| (name.clone(), node.presence)).collect();
-            self.parts.outlets.nodes.post(NodesRestored { anew, nodes, departing });
+            self.parts.outlets.nodes.post(NodesRestored { anew: false, nodes, departing });
         }
     }
 

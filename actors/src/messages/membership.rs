@@ -35,10 +35,10 @@ pub struct Heartbeats {
 /// The nodes of a table that the `Dispatcher` loaded. They count as just seen.
 ///
 /// Answered with [`crate::messages::dispatcher::NodesChanged`] if `Membership` knows more.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, Default, Message)]
 #[rtype(result = "()")]
 pub struct NodesRestored {
-    /// Dispatching begins: agents polled elsewhere until now, so whatever was heard from them before proves nothing.
+    /// Another replica may lead from now on, and agents poll there: whatever was heard from them is forgotten first.
     pub anew: bool,
     /// The nodes.
     pub nodes: Vec<(NodeName, NodeFacts)>,

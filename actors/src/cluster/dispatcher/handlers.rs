@@ -187,7 +187,7 @@ impl Handler<NodesWanted> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, _: NodesWanted, _: &mut Context<Self>) {
-        self.restore_nodes(false);
+        self.restore_nodes();
     }
 }
 
@@ -225,7 +225,7 @@ impl Handler<Poll> for Dispatcher {
         let Poll { node, last_change } = poll;
         if let Some(reply) = self.reply_to(&node, last_change) {
             if self.deciding && reply.standing == Standing::Starting {
-                self.restore_nodes(false);
+                self.restore_nodes();
             }
             return Box::pin(ready(reply));
         }
