@@ -2,19 +2,48 @@
 
 use std::process::ExitCode;
 
-use muster_actors::sim::simulate;
+use muster_actors::sim::{Mutant, Report, WorldKind, simulate, simulate_mutant};
+
+const USAGE: &str = "usage: simulate_seed <seed> [--world replicas|single] [--mutant <name>]";
+
+fn run(mut arguments: impl Iterator<Item = String>) -> Result<Report, String> {
+    let (mut seed, mut world, mut mutant) = (None, WorldKind::Replicas, None);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(USAGE);
+        match argument.as_str() {
+            "--world" => world = value()?.parse().map_err(|error| format!("{error}"))?,
+            "--mutant" => mutant = Some(value()?.parse::<Mutant>().map_err(|error| error.to_string())?),
+            number => seed = Some(number.parse::<u64>().map_err(|_| USAGE)?),
+        }
+    }
+    let seed = seed.ok_or(USAGE)?;
+    Ok(match mutant {
+        Some(mutant) => simulate_mutant(mutant, seed),
+        None => simulate(world, seed),
+    })
+}
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
 fn main() -> ExitCode {
-    let Some(seed) = std::env::args().nth(1).and_then(|text| text.parse().ok()) else {
-        eprintln!("usage: simulate_seed <seed>");
-        return ExitCode::FAILURE;
+    let report = match run(std::env::args().skip(1)) {
+        Ok(report) => report,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::FAILURE;
+        }
     };
-    let report = simulate(seed);
     for line in &report.trace {
         println!("{line}");
     }
-    println!("seed {seed}: trace {:08x}, {} violations, {} kills", report.trace_hash, report.violations.len(), report.server_kills);
+    println!(
+        "{} seed {}: trace {:08x}, {} violations, {} kills, {} leader changes",
+        report.world,
+        report.seed,
+        report.trace_hash,
+        report.violations.len(),
+        report.server_kills,
+        report.leader_changes
+    );
     for violation in &report.violations {
         println!("violation: {violation}");
     }

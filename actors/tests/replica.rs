@@ -565,3 +565,17 @@ fn an_empty_leader_waits_for_followers_that_look_at_the_lock_seldom() {
         assert_eq!(replicas.shown("r4"), before);
     });
 }
+
+#[test]
+fn a_leader_of_before_that_leads_again_takes_no_agent_for_dead_that_polled_elsewhere_meanwhile() {
+    universe::run(31, |universe| async move {
+        let replicas = Replicas::at_work(&universe).await;
+        let before = replicas.shown("r1");
+        replicas.lead("r2", 2).await;
+        replicas.keep_polling("r2", &["n1", "n2", "n3"], 20).await;
+        replicas.lead("r1", 3).await;
+        // Silent for 34 s as far as this replica heard itself.
+        universe.advance(seconds(14)).await;
+        assert_eq!(replicas.shown("r1"), before);
+    });
+}

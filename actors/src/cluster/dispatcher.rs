@@ -193,6 +193,8 @@ impl Dispatcher {
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
         self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
         self.polls.give_up();
+        // Agents poll elsewhere from now on; their silence here would count against them when this replica leads again.
+        self.parts.outlets.nodes.post(NodesRestored { anew: true, ..NodesRestored::default() });
     }
 
     fn warm_up_for(&mut self, time: Duration, context: &mut Context<Self>) {
@@ -334,7 +336,7 @@ impl Dispatcher {
             let nodes = table.nodes().iter().map(|(name, node)| (name.clone(), node.facts.clone())).collect();
             let departing = table.nodes().iter().filter(|(_, node)| !node.presence.is_staying());
             let departing = departing.map(|(name, node)| (name.clone(), node.presence)).collect();
-            self.parts.outlets.nodes.post(NodesRestored { begins, nodes, departing });
+            self.parts.outlets.nodes.post(NodesRestored { anew: false, begins, nodes, departing });
         }
     }
 

@@ -332,6 +332,9 @@ impl Handler<NodesRestored> for Membership {
 
     fn handle(&mut self, restored: NodesRestored, _: &mut Context<Self>) {
         let at = self.now();
+        if restored.anew {
+            self.nodes.clear();
+        }
         let mut known_there: BTreeMap<NodeName, NodeFacts> = BTreeMap::new();
         for (node, facts) in restored.nodes {
             match self.nodes.get_mut(&node) {
@@ -440,7 +443,12 @@ mod tests {
             };
             let membership = universe.start("membership", move || Membership::new(parts.clone()));
             let lost = || changed.take().iter().map(|change| change.lost.len()).sum::<usize>();
-            let restored = |begins| NodesRestored { begins, nodes: vec![("n1".into(), NodeFacts::default())], departing: BTreeMap::new() };
+            let restored = |begins| NodesRestored {
+                anew: false,
+                begins,
+                nodes: vec![("n1".into(), NodeFacts::default())],
+                departing: BTreeMap::new(),
+            };
             membership.post(restored(true));
             universe.advance(Duration::from_secs(25)).await;
             membership.post(restored(true));

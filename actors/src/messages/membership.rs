@@ -35,11 +35,13 @@ pub struct Heartbeats {
 /// The nodes of the table that the `Dispatcher` decides by. Nodes that `Membership` does not know count as just seen.
 ///
 /// Answered with [`crate::messages::dispatcher::NodesChanged`] if `Membership` knows more.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, Default, Message)]
 #[rtype(result = "()")]
 pub struct NodesRestored {
     /// Dispatching begins: until now others may have been polled, so all of them count as just seen. Source: cluster-checks 8.3.
     pub begins: bool,
+    /// Another replica may lead from now on, and agents poll there: whatever was heard from them is forgotten first.
+    pub anew: bool,
     /// The nodes.
     pub nodes: Vec<(NodeName, NodeFacts)>,
     /// Those of them that are on their way out.

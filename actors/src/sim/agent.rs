@@ -19,98 +19,84 @@ use crate::messages::scheduler::ApplyConfigs;
 use crate::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
 use crate::shared::config_provider::{ConfigProvider, ProviderLinks, ProviderView};
 use crate::sim::auditor::{Auditor, RunningSet, running_set};
-use crate::sim::discovery::Files;
-use crate::sim::front_door::FrontDoor;
-use crate::sim::network::Network;
+use crate::sim::front_door::{Reply, Request, unavailable};
 use crate::sim::trace::Trace;
 use crate::supervised;
-
-/// The door of the server that runs at the moment; `None` while there is none.
-pub(super) type CurrentDoor = Arc<Mutex<Option<FrontDoor>>>;
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The address under which agents find whoever answers.
+pub(super) trait Service: Send + Sync {
+    /// Carries a question of this agent there and the answer back, and shows both to the auditor.
+    fn ask(&self, agent: &NodeName, request: Request) -> BoxFuture<'static, Result<Reply, ClusterAgentError>>;
+}
+
 /// What connects agents to the rest of the simulation.
 #[derive(Clone)]
 pub(super) struct AgentLinks {
-    pub(super) door: CurrentDoor,
-    pub(super) network: Network,
+    pub(super) service: Arc<dyn Service>,
     pub(super) auditor: Auditor,
-    pub(super) files: Files,
     pub(super) trace: Trace,
 }
 
-/// How an agent reaches the server.
+/// How an agent reaches the cluster agent.
 struct SimClient {
     node: NodeName,
     links: AgentLinks,
 }
 
-fn refused<T>() -> Result<T, ClusterAgentError> {
-    Err(ClusterAgentError::Remote("connection refused".to_owned()))
+fn misunderstood<T>() -> Result<T, ClusterAgentError> {
+    Err(ClusterAgentError::Unexpected("an answer to another question".to_owned()))
 }
 
 impl ClusterAgentClient for SimClient {
     fn post_status(&self, last_change: i64, _: Duration) -> BoxFuture<'static, Result<UpToDate, ClusterAgentError>> {
         let (node, links) = (self.node.clone(), self.links.clone());
+        let asked = links.service.ask(&node, Request::Status { node: node.clone(), last_change });
         async move {
-            let deliver = || {
-                let (door, node) = (lock(&links.door).clone(), node.clone());
-                async move {
-                    match door {
-                        Some(door) => door.post_status(node, last_change).await,
-                        None => refused(),
-                    }
-                }
-                .boxed()
-            };
-            let answer = links.network.exchange(node.as_str(), deliver).await;
+            let answer = asked.await;
             links.trace.note(format_args!("{node} status {last_change} -> {answer:?}"));
-            // While the server warms up, "up to date" says nothing about the set.
-            let active = lock(&links.door).as_ref().is_some_and(|door| door.served.peek().standing == Standing::Active);
-            if answer == Ok(UpToDate(true)) && last_change >= 0 && active {
-                links.auditor.polled(&node);
+            match answer? {
+                Reply::Status { up_to_date, standing } => {
+                    // While the server warms up, "up to date" says nothing about the set.
+                    if up_to_date && last_change >= 0 && standing == Standing::Active {
+                        links.auditor.polled(&node);
+                    }
+                    Ok(UpToDate(up_to_date))
+                }
+                Reply::Configs(_) => misunderstood(),
             }
-            answer
         }
         .boxed()
     }
 
     fn fetch_configs(&self) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>> {
         let (node, links) = (self.node.clone(), self.links.clone());
+        let asked = links.service.ask(&node, Request::Configs { node: node.clone() });
         async move {
-            let deliver = || {
-                let (door, node, links) = (lock(&links.door).clone(), node.clone(), links.clone());
-                async move {
-                    let Some(door) = door else { return refused() };
-                    let answer = door.fetch(&node);
-                    if answer.is_ok() {
-                        links.auditor.answered(&node, &door.served.peek(), || links.files.expected());
-                    }
-                    answer
-                }
-                .boxed()
-            };
-            let answer = links.network.exchange(node.as_str(), deliver).await;
-            match &answer {
-                Ok(fetched) => {
+            match asked.await {
+                Ok(Reply::Configs(fetched)) => {
                     let set = running_set(fetched.configs.iter().map(AsRef::as_ref));
                     links.trace.note(format_args!("{node} fetched {} -> {}", fetched.last_change, set.len()));
                     links.auditor.received(&node, Stamp(fetched.last_change), &set);
                     links.auditor.polled(&node);
+                    Ok(fetched)
                 }
-                Err(error) => links.trace.note(format_args!("{node} fetched nothing: {error}")),
+                Ok(Reply::Status { .. }) => misunderstood(),
+                Err(error) => {
+                    links.trace.note(format_args!("{node} fetched nothing: {error}"));
+                    Err(error)
+                }
             }
-            answer
         }
         .boxed()
     }
 
     fn fetch_endpoint_configs(&self, _: &str) -> BoxFuture<'static, Result<FetchedConfigs, ClusterAgentError>> {
         // Simulated agents are dedicated runners, which have no Kubernetes node of their own.
-        async { refused() }.boxed()
+        async { Err(unavailable("no endpoint checks for runners")) }.boxed()
     }
 }
 

@@ -31,6 +31,14 @@ struct Inner {
     newest: BTreeMap<NodeName, Stamp>,
     /// What each node was given last, over all its lives and all lives of the server.
     last_given: BTreeMap<NodeName, RunningSet>,
+    /// Version each node was given last; 0 for an empty set that nothing was ever in.
+    given: BTreeMap<NodeName, Stamp>,
+    /// Newest versions that nobody knew any more who led afterwards.
+    lost: BTreeSet<(NodeName, Stamp)>,
+    /// Those of them that another table took the place of without a warm-up.
+    excused: BTreeSet<(NodeName, Stamp)>,
+    /// Whether nothing happens to agents and configs, so that no set may change.
+    quiet: bool,
     /// Completed polls of each agent.
     polls: BTreeMap<NodeName, u64>,
     /// Since how many completed polls two agents run the same check.
@@ -58,6 +66,10 @@ impl Auditor {
     pub(super) fn received(&self, node: &NodeName, stamp: Stamp, set: &RunningSet) {
         let mut inner = self.inner();
         inner.last_given.insert(node.clone(), set.clone());
+        let before = inner.given.insert(node.clone(), stamp);
+        if inner.quiet && before.is_some_and(|before| before != stamp) {
+            self.trace.violation(format_args!("{node} is sent version {stamp} although nothing happened to agents"));
+        }
         if stamp.0 == 0 {
             if !set.is_empty() {
                 self.trace.violation(format_args!("{node} was given a set with version 0"));
@@ -68,11 +80,42 @@ impl Auditor {
         if known != set {
             self.trace.violation(format_args!("version {stamp} of {node} is two sets"));
         }
-        let newest = inner.newest.entry(node.clone()).or_default();
-        if stamp < *newest {
+        let newest = inner.newest.get(node).copied().unwrap_or_default();
+        if stamp < newest && !inner.lost.contains(&(node.clone(), newest)) {
             self.trace.violation(format_args!("{node} went back from {newest} to {stamp}"));
         }
-        *newest = stamp;
+        inner.newest.insert(node.clone(), stamp);
+    }
+
+    /// A leader begins to answer. What it cannot know (`knows` tells) was shown when no follower was there to learn it, and is lost.
+    ///
+    /// With a cold start nothing is excused: it warms up.
+    pub(super) fn succeeded(&self, cold: bool, knows: impl Fn(&NodeName, Stamp) -> bool) {
+        let inner = &mut *self.inner();
+        let lost = inner.newest.iter().filter(|(node, newest)| !knows(node, **newest));
+        for (node, newest) in lost {
+            self.trace.note(format_args!("version {newest} of {node} is lost"));
+            inner.lost.insert((node.clone(), *newest));
+            if !cold {
+                inner.excused.insert((node.clone(), *newest));
+            }
+        }
+    }
+
+    /// From now on nothing happens to agents and configs, or again.
+    pub(super) fn quiet(&self, quiet: bool) {
+        self.inner().quiet = quiet;
+    }
+
+    /// What every agent was given last is what the leader shows now.
+    pub(super) fn current(&self, running: &BTreeMap<NodeName, RunningSet>, served: &ServedTable) {
+        let inner = self.inner();
+        for node in running.keys() {
+            let (given, shown) = (inner.given.get(node), served.nodes.get(node).map(|entry| entry.view.stamp));
+            if shown.is_none() || given.copied().unwrap_or_default() != shown.unwrap_or_default() {
+                self.trace.violation(format_args!("in the end {node} has version {given:?}, and {shown:?} is current"));
+            }
+        }
     }
 
     /// The server answers a request for configs out of `served`: what the node had, and what still exists, must be shown to
@@ -84,6 +127,9 @@ impl Auditor {
     pub(super) fn answered(&self, node: &NodeName, served: &ServedTable, existing: impl FnOnce() -> RunningSet) {
         let inner = self.inner();
         let Some(had) = inner.last_given.get(node) else { return };
+        if inner.newest.get(node).is_some_and(|newest| inner.excused.contains(&(node.clone(), *newest))) {
+            return;
+        }
         let shown_to = |name: &NodeName| served.nodes.get(name).into_iter().flat_map(|entry| entry.view.configs.iter());
         let mut dropped = had - &running_set(shown_to(node).map(|config| &config.config));
         if dropped.is_empty() {
@@ -103,6 +149,7 @@ impl Auditor {
         let mut inner = self.inner();
         inner.versions.clear();
         inner.newest.clear();
+        inner.given.clear();
     }
 
     /// An agent completed a poll: it knows what it is to run.

@@ -89,6 +89,29 @@ fn pick(files: &BTreeMap<u64, Arc<CheckConfig>>, choice: u64) -> Option<u64> {
 pub(super) struct FileSource {
     pub(super) files: Files,
     pub(super) resolver: Outlet<ProviderListing>,
+    pub(super) pace: Pace,
+    /// The next listing names half of what there is. Never in production.
+    pub(super) cut_short: Mutex<bool>,
+}
+
+/// How long listings take. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Pace(Arc<Mutex<Duration>>);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(LISTING_TIME)))
+    }
+}
+
+impl Pace {
+    pub(super) fn set(&self, time: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    }
+
+    fn get(&self) -> Duration {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl DiscoverySource for FileSource {
@@ -97,10 +120,15 @@ impl DiscoverySource for FileSource {
     }
 
     fn request_listing(&self) {
-        let (files, resolver) = (self.files.clone(), self.resolver.clone());
+        let (files, resolver, time) = (self.files.clone(), self.resolver.clone(), self.pace.get());
+        let cut_short = std::mem::take(&mut *self.cut_short.lock().unwrap_or_else(PoisonError::into_inner));
         actix_rt::spawn(async move {
-            tokio::time::sleep(LISTING_TIME).await;
-            resolver.post(ProviderListing { provider: PROVIDER, configs: files.all(), errors: Vec::new(), warnings: BTreeMap::new() });
+            tokio::time::sleep(time).await;
+            let mut configs = files.all();
+            if cut_short {
+                configs.truncate(configs.len() / 2);
+            }
+            resolver.post(ProviderListing { provider: PROVIDER, configs, errors: Vec::new(), warnings: BTreeMap::new() });
         });
     }
 }

@@ -1,18 +1,46 @@
-//! What the HTTP listener does with polls, without HTTP. Keep in step with `src/api/cluster_checks.rs`.
+//! What the HTTP listener does with polls, without HTTP. Keep in step with `src/api/cluster_checks.rs` and `src/api/leader.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::ids::NodeName;
+use crate::domain::ids::{NodeName, Stamp};
+use crate::domain::lease::{Leadership, Role};
 use crate::domain::node::CheckCompatibility;
 use crate::domain::world::{NodeKind, ServedTable, Standing};
+use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Reader;
-use crate::messages::dispatcher::Poll;
+use crate::messages::dispatcher::{Poll, PollReply};
 use crate::messages::membership::Heartbeat;
-use crate::ports::{ClusterAgentError, FetchedConfigs, UpToDate};
+use crate::ports::{ClusterAgentError, FetchedConfigs};
 
 const POLL_DEADLINE: Duration = Duration::from_millis(500);
+
+/// What an agent asks.
+#[derive(Debug, Clone)]
+pub(super) enum Request {
+    Status { node: NodeName, last_change: i64 },
+    Configs { node: NodeName },
+}
+
+/// An answer with status 200.
+#[derive(Debug, Clone)]
+pub(super) enum Reply {
+    Status {
+        up_to_date: bool,
+        /// Not sent: what the answer is worth.
+        standing: Standing,
+    },
+    Configs(FetchedConfigs),
+}
+
+/// Who answers for the cluster, as `Lead` in `src/api/leader.rs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Lead {
+    Here,
+    Elsewhere(Option<String>),
+    Unknown,
+}
 
 /// The way into a running server.
 #[derive(Clone)]
@@ -20,38 +48,74 @@ pub(super) struct FrontDoor {
     pub(super) served: Reader<ServedTable>,
     pub(super) heartbeats: Outlet<Heartbeat>,
     pub(super) polls: Outlet<Poll>,
+    pub(super) leadership: Reader<Leadership>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Believes what was published last, without asking the clock. Never in production.
+    pub(super) trusts_role: bool,
 }
 
-fn unavailable(why: impl ToString) -> ClusterAgentError {
+pub(super) fn unavailable(why: impl ToString) -> ClusterAgentError {
     ClusterAgentError::Remote(why.to_string())
 }
 
+fn startup() -> ClusterAgentError {
+    unavailable("Startup in progress")
+}
+
 impl FrontDoor {
-    pub(super) async fn post_status(self, node: NodeName, last_change: i64) -> Result<UpToDate, ClusterAgentError> {
-        let startup = || unavailable("Startup in progress");
-        if self.served.peek().standing == Standing::Starting {
+    pub(super) fn leads(&self) -> bool {
+        let leadership = self.leadership.peek();
+        leadership.leads(self.clock.monotonic()) || self.trusts_role && leadership.role == Role::Leader
+    }
+
+    pub(super) fn lead(&self) -> Lead {
+        let leadership = self.leadership.current();
+        match leadership.role {
+            Role::Leader if self.leads() => Lead::Here,
+            Role::Follower => Lead::Elsewhere(leadership.address.clone()),
+            Role::Leader | Role::Unknown => Lead::Unknown,
+        }
+    }
+
+    /// The answer of this server. As in `src/api/cluster.rs`, the caller asks [`Self::lead`] first.
+    pub(super) async fn answer(&self, request: Request) -> Result<Reply, ClusterAgentError> {
+        match request {
+            Request::Status { node, last_change } => self.post_status(node, last_change).await,
+            Request::Configs { node } => self.fetch(&node).map(Reply::Configs),
+        }
+    }
+
+    async fn post_status(&self, node: NodeName, last_change: i64) -> Result<Reply, ClusterAgentError> {
+        if !self.leads() || self.served.peek().standing == Standing::Starting {
             return Err(startup());
         }
         let beat = Heartbeat { node: node.clone(), address: None, kind: NodeKind::Runner, compatibility: CheckCompatibility::default() };
-        let known = self.served.peek().is_up_to_date(&node, last_change);
+        let (known, standing) = {
+            let served = self.served.peek();
+            (served.is_up_to_date(&node, last_change), served.standing)
+        };
         if let Some(up_to_date) = known {
             self.heartbeats.post(beat);
-            return Ok(UpToDate(up_to_date));
+            return Ok(Reply::Status { up_to_date, standing });
         }
         self.heartbeats.ask(beat, POLL_DEADLINE).await.map_err(unavailable)?;
-        let answer = self.polls.ask(Poll { node, last_change }, POLL_DEADLINE).await.map_err(unavailable)?;
-        if answer.standing == Standing::Starting { Err(startup()) } else { Ok(UpToDate(answer.up_to_date)) }
+        match self.polls.ask(Poll { node, last_change }, POLL_DEADLINE).await.map_err(unavailable)? {
+            PollReply { standing: Standing::Starting, .. } => Err(startup()),
+            _ if !self.leads() => Err(startup()),
+            PollReply { standing, up_to_date, .. } => Ok(Reply::Status { up_to_date, standing }),
+        }
     }
 
-    pub(super) fn fetch(&self, node: &NodeName) -> Result<FetchedConfigs, ClusterAgentError> {
+    fn fetch(&self, node: &NodeName) -> Result<FetchedConfigs, ClusterAgentError> {
         let table = self.served.peek();
         if table.standing != Standing::Active {
-            return Err(unavailable("Startup in progress"));
+            return Err(startup());
         }
         let Some(entry) = table.nodes.get(node) else {
             return Err(unavailable(format!("node {node} is unknown")));
         };
         let configs = entry.view.configs.iter().map(|config| Arc::new(config.config.clone())).collect();
-        Ok(FetchedConfigs { last_change: entry.view.stamp.0, configs })
+        let Stamp(last_change) = entry.view.stamp;
+        Ok(FetchedConfigs { last_change, configs })
     }
 }

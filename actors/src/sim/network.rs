@@ -1,13 +1,13 @@
-//! The network between agents and server: delays, losses, duplicates, partitions.
+//! The network between agents, servers and the lock: delays, losses, duplicates, partitions.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, pending};
 
 use crate::kernel::rng::Random;
-use crate::ports::ClusterAgentError;
 
 /// Time after which a stock agent gives a request up. Source: cluster-checks 9.
 const GIVE_UP: Duration = Duration::from_secs(3);
@@ -16,10 +16,12 @@ const GIVE_UP: Duration = Duration::from_secs(3);
 struct Quality {
     /// Probability that a request or an answer is lost.
     loss: f64,
-    /// Probability that a request arrives twice.
+    /// Probability that a request of an agent arrives twice.
     duplication: f64,
-    partitioned: BTreeSet<String>,
-    all_partitioned: bool,
+    /// Who reaches nobody.
+    isolated: BTreeSet<String>,
+    /// Who does not reach whom, both ways; the smaller name first.
+    apart: BTreeSet<(String, String)>,
 }
 
 /// The network. Clones share it.
@@ -27,6 +29,10 @@ struct Quality {
 pub(super) struct Network {
     random: Arc<dyn Random>,
     quality: Arc<Mutex<Quality>>,
+}
+
+fn pair(one: &str, other: &str) -> (String, String) {
+    (one.min(other).to_owned(), one.max(other).to_owned())
 }
 
 impl Network {
@@ -43,27 +49,35 @@ impl Network {
         (quality.loss, quality.duplication) = (loss, duplication);
     }
 
-    pub(super) fn partition(&self, node: &str, apart: bool) {
+    /// Nobody reaches this one any more, or everybody again.
+    pub(super) fn isolate(&self, name: &str, isolated: bool) {
         let mut quality = self.quality();
-        if apart {
-            quality.partitioned.insert(node.to_owned())
+        if isolated {
+            quality.isolated.insert(name.to_owned())
         } else {
-            quality.partitioned.remove(node)
+            quality.isolated.remove(name)
         };
     }
 
-    pub(super) fn partition_all(&self, apart: bool) {
-        self.quality().all_partitioned = apart;
+    /// These two do not reach each other any more, or again.
+    pub(super) fn part(&self, one: &str, other: &str, apart: bool) {
+        let (mut quality, pair) = (self.quality(), pair(one, other));
+        if apart {
+            quality.apart.insert(pair)
+        } else {
+            quality.apart.remove(&pair)
+        };
     }
 
     pub(super) fn heal(&self) {
         *self.quality() = Quality::default();
     }
 
-    fn lost(&self, node: &str) -> bool {
+    fn lost(&self, from: &str, to: &str) -> bool {
         let chance = self.random.unit();
         let quality = self.quality();
-        chance < quality.loss || quality.all_partitioned || quality.partitioned.contains(node)
+        let isolated = [from, to].iter().any(|name| quality.isolated.contains(*name));
+        chance < quality.loss || isolated || quality.apart.contains(&pair(from, to))
     }
 
     fn delay(&self) -> Duration {
@@ -72,15 +86,22 @@ impl Network {
         Duration::from_micros((self.random.unit() * scale * 1_000.0) as u64 + 100)
     }
 
-    /// Carries a request to the server and its answer back.
+    /// Between machines that stand beside each other.
+    fn short_delay(&self) -> Duration {
+        let scale = if self.random.unit() < 0.005 { 1_000.0 } else { 5.0 };
+        Duration::from_micros((self.random.unit() * scale * 1_000.0) as u64 + 100)
+    }
+
+    /// Carries a request of an agent to a server and the answer back; `None` if none comes in time.
     pub(super) async fn exchange<T: Send + 'static>(
         &self,
-        node: &str,
-        deliver: impl Fn() -> BoxFuture<'static, Result<T, ClusterAgentError>>,
-    ) -> Result<T, ClusterAgentError> {
+        agent: &str,
+        server: &str,
+        deliver: impl Fn() -> BoxFuture<'static, T>,
+    ) -> Option<T> {
         let there_and_back = async {
             tokio::time::sleep(self.delay()).await;
-            if self.lost(node) {
+            if self.lost(agent, server) {
                 return pending().await;
             }
             let twice = self.random.unit() < self.quality().duplication;
@@ -94,9 +115,22 @@ impl Network {
             }
             let answer = deliver().await;
             tokio::time::sleep(self.delay()).await;
-            if self.lost(node) { pending().await } else { answer }
+            if self.lost(agent, server) { pending().await } else { answer }
         };
-        let answer = tokio::time::timeout(GIVE_UP, there_and_back).await;
-        answer.unwrap_or_else(|_| Err(ClusterAgentError::Remote("no answer in time".to_owned())))
+        tokio::time::timeout(GIVE_UP, there_and_back).await.ok()
+    }
+
+    /// Carries a request from server to server and the answer back; `None` if none comes in time.
+    pub(super) async fn carry<T>(&self, from: &str, to: &str, patience: Duration, deliver: impl Future<Output = T>) -> Option<T> {
+        let there_and_back = async {
+            tokio::time::sleep(self.short_delay()).await;
+            if self.lost(from, to) {
+                return pending().await;
+            }
+            let answer = deliver.await;
+            tokio::time::sleep(self.short_delay()).await;
+            if self.lost(from, to) { pending().await } else { answer }
+        };
+        tokio::time::timeout(patience, there_and_back).await.ok()
     }
 }

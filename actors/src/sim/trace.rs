@@ -1,5 +1,6 @@
 //! What happened, in order: a hash to compare runs, and the lines to read one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,15 @@ struct Inner {
     hash: crc32fast::Hasher,
     lines: Vec<String>,
     violations: Vec<String>,
+    faults: BTreeMap<String, u64>,
+}
+
+/// Everything that a [`Trace`] recorded.
+pub(super) struct Recorded {
+    pub(super) hash: u32,
+    pub(super) lines: Vec<String>,
+    pub(super) violations: Vec<String>,
+    pub(super) faults: BTreeMap<String, u64>,
 }
 
 /// The record of a run. Clones share it.
@@ -36,15 +46,34 @@ impl Trace {
         inner.lines.push(line);
     }
 
+    /// A fault is played. Its kind is the first word of how it prints.
+    pub(super) fn fault(&self, fault: &impl fmt::Debug) {
+        let text = format!("{fault:?}");
+        let kind = text.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default().to_owned();
+        self.note(format_args!("fault {text}"));
+        *self.inner().faults.entry(kind).or_default() += 1;
+    }
+
     /// Something happened that must not.
     pub(super) fn violation(&self, what: fmt::Arguments<'_>) {
         self.note(format_args!("VIOLATION {what}"));
         self.inner().violations.push(what.to_string());
     }
 
-    /// Hash over all lines, the lines, and what must not have happened.
-    pub(super) fn finish(&self) -> (u32, Vec<String>, Vec<String>) {
+    /// Everything, at the end.
+    pub(super) fn finish(&self) -> Recorded {
         let inner = self.inner();
-        (inner.hash.clone().finalize(), inner.lines.clone(), inner.violations.clone())
+        Recorded {
+            hash: inner.hash.clone().finalize(),
+            lines: inner.lines.clone(),
+            violations: inner.violations.clone(),
+            faults: inner.faults.clone(),
+        }
+    }
+
+    /// What must not have happened so far.
+    #[cfg(test)]
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.inner().violations.clone()
     }
 }

@@ -1,6 +1,6 @@
 //! The simulated server: one life of the cluster role's process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::cluster::dispatcher_parts::DispatchPolicy;
@@ -11,13 +11,14 @@ use crate::domain::ids::Epoch;
 use crate::domain::lease::Leadership;
 use crate::domain::patch::PatchOptions;
 use crate::domain::world::ServedTable;
+use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
 use crate::kernel::published::{Publisher, Reader};
 use crate::kernel::supervisor::Kernel;
 use crate::kernel::universe::Universe;
 use crate::ports::{AssignmentStore, DiscoverySource};
 use crate::shared::resolver::{DiscoverySubscriber, Resolver};
-use crate::sim::discovery::{FileSource, Files};
+use crate::sim::discovery::{FileSource, Files, Pace};
 use crate::sim::front_door::FrontDoor;
 use crate::sim::trace::Trace;
 use crate::testing::assignment_store::FakeAssignmentStore;
@@ -28,6 +29,8 @@ pub(super) struct Server {
     core: Dispatching,
     source: Arc<FileSource>,
     pub(super) served: Reader<ServedTable>,
+    leadership: Reader<Leadership>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Server {
@@ -38,6 +41,8 @@ impl Server {
         let resolver: Handle<Resolver> = Handle::new("Resolver");
         let published = Arc::new(Publisher::new(ServedTable::default()));
         let served = published.reader();
+        let leadership = Arc::new(Publisher::new(Leadership::default()));
+        let leads = leadership.reader();
         let store: Arc<dyn AssignmentStore> = Arc::new(store.after_restart());
         core.start(
             &kernel,
@@ -47,13 +52,14 @@ impl Server {
                 policy: DispatchPolicy::default(),
                 storage: Storage::Local(store),
                 election: Election::Alone { epoch: Epoch(epoch) },
-                leadership: Arc::new(Publisher::new(Leadership::default())),
+                leadership,
                 published,
                 replay: resolver.outlet(),
                 watched: None,
             },
         );
-        let source = Arc::new(FileSource { files: files.clone(), resolver: resolver.outlet() });
+        let source =
+            Arc::new(FileSource { files: files.clone(), resolver: resolver.outlet(), pace: Pace::default(), cut_short: Mutex::default() });
         let subscriber =
             DiscoverySubscriber { started: core.dispatcher.outlet(), configs: core.dispatcher.outlet(), synced: core.dispatcher.outlet() };
         let report = Arc::new(Publisher::new(DiscoveryReport::default()));
@@ -61,11 +67,18 @@ impl Server {
         kernel
             .one_for_one("discovery", None)
             .child(&resolver, STATE_OWNER_CAPACITY, move || Resolver::new(sources.clone(), vec![subscriber.clone()], Arc::clone(&report)));
-        Self { kernel, core, source, served }
+        Self { kernel, core, source, served, leadership: leads, clock: universe.clock() }
     }
 
     pub(super) fn front_door(&self) -> FrontDoor {
-        FrontDoor { served: self.served.clone(), heartbeats: self.core.membership.outlet(), polls: self.core.dispatcher.outlet() }
+        FrontDoor {
+            served: self.served.clone(),
+            heartbeats: self.core.membership.outlet(),
+            polls: self.core.dispatcher.outlet(),
+            leadership: self.leadership.clone(),
+            clock: Arc::clone(&self.clock),
+            trusts_role: false,
+        }
     }
 
     /// The files changed.

@@ -3,17 +3,23 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::domain::ids::NodeName;
 use crate::domain::world::Standing;
 use crate::kernel::universe::{self, Universe};
-use crate::sim::agent::{Agent, AgentLinks, CurrentDoor};
+use crate::ports::ClusterAgentError;
+use crate::sim::agent::{Agent, AgentLinks, Service};
 use crate::sim::auditor::{Auditor, RunningSet, running_set};
 use crate::sim::discovery::Files;
-use crate::sim::faults::{AGENTS, Fault, plan};
+use crate::sim::front_door::{FrontDoor, Reply, Request, unavailable};
 use crate::sim::network::Network;
-use crate::sim::server::Server;
+use crate::sim::report::{Report, WorldKind};
+use crate::sim::single::faults::{AGENTS, Fault, plan};
+use crate::sim::single::server::Server;
 use crate::sim::trace::Trace;
 use crate::testing::assignment_store::FakeAssignmentStore;
 
@@ -26,26 +32,56 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Time a started server gets before agents may poll, so that the auditor sees what the restart alone did.
 const DOOR_OPENS_AFTER: Duration = Duration::from_secs(1);
 
-/// What a run showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The seed; the same one gives the same run.
-    pub seed: u64,
-    /// Hash over everything that happened.
-    pub trace_hash: u32,
-    /// What happened, one line per event: virtual seconds and text.
-    pub trace: Vec<String>,
-    /// What must not happen and did.
-    pub violations: Vec<String>,
-    /// Times the server was killed.
-    pub server_kills: u64,
-    /// Most checks that ran on two agents at one moment.
-    pub most_double_runs: u64,
+/// The name of the server in the network.
+const SERVER: &str = "server";
+
+/// The door of the server that runs at the moment; `None` while there is none.
+type CurrentDoor = Arc<Mutex<Option<FrontDoor>>>;
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The only server there is, as agents reach it.
+struct OneServer {
+    door: CurrentDoor,
+    network: Network,
+    auditor: Auditor,
+    files: Files,
+}
+
+impl Service for OneServer {
+    fn ask(&self, agent: &NodeName, request: Request) -> BoxFuture<'static, Result<Reply, ClusterAgentError>> {
+        let (door, network, agent) = (Arc::clone(&self.door), self.network.clone(), agent.clone());
+        let (auditor, files) = (self.auditor.clone(), self.files.clone());
+        async move {
+            let asker = agent.clone();
+            let deliver = move || {
+                let (door, request, agent) = (lock(&door).clone(), request.clone(), asker.clone());
+                let (auditor, files) = (auditor.clone(), files.clone());
+                async move {
+                    let Some(door) = door else { return Err(unavailable("connection refused")) };
+                    let answer = door.answer(request).await;
+                    if matches!(answer, Ok(Reply::Configs(_))) {
+                        auditor.answered(&agent, &door.served.peek(), || files.expected());
+                    }
+                    answer
+                }
+                .boxed()
+            };
+            let answer = network.exchange(agent.as_str(), SERVER, deliver).await;
+            answer.unwrap_or_else(|| Err(unavailable("no answer in time")))
+        }
+        .boxed()
+    }
 }
 
 struct World {
     universe: Universe,
     links: AgentLinks,
+    door: CurrentDoor,
+    network: Network,
+    files: Files,
     disk_time: Duration,
     store: RefCell<FakeAssignmentStore>,
     /// Whether the warm-up that an empty disk needs was over when a server was last killed.
@@ -58,15 +94,23 @@ struct World {
 
 /// Runs one seed to its end.
 ///
-/// Panics: if an actor panics that was not told to, among them a dispatcher that finds an invariant broken; the seed is printed.
-#[must_use]
-pub fn simulate(seed: u64) -> Report {
+/// Panics: see [`crate::sim::simulate`].
+pub(in crate::sim) fn simulate(seed: u64) -> Report {
     universe::run(seed, |universe| async move {
         let world = Rc::new(World::new(&universe));
         world.run().await;
-        let (trace_hash, trace, violations) = world.links.trace.finish();
-        let (server_kills, most_double_runs) = (*world.kills.borrow(), world.links.auditor.most_double_runs());
-        Report { seed, trace_hash, trace, violations, server_kills, most_double_runs }
+        let recorded = world.links.trace.finish();
+        Report {
+            world: WorldKind::Single,
+            seed,
+            trace_hash: recorded.hash,
+            trace: recorded.lines,
+            violations: recorded.violations,
+            faults: recorded.faults,
+            server_kills: *world.kills.borrow(),
+            leader_changes: 0,
+            most_double_runs: world.links.auditor.most_double_runs(),
+        }
     })
 }
 
@@ -77,19 +121,19 @@ fn agent_name(number: u64) -> NodeName {
 impl World {
     fn new(universe: &Universe) -> Self {
         let trace = Trace::new(universe.clock());
-        let links = AgentLinks {
-            door: CurrentDoor::default(),
-            network: Network::new(universe.random()),
-            auditor: Auditor::new(trace.clone()),
-            files: Files::default(),
-            trace,
-        };
+        let (door, files, network) = (CurrentDoor::default(), Files::default(), Network::new(universe.random()));
+        let auditor = Auditor::new(trace.clone());
+        let service = OneServer { door: Arc::clone(&door), network: network.clone(), auditor: auditor.clone(), files: files.clone() };
+        let links = AgentLinks { service: Arc::new(service), auditor, trace };
         // On a slow disk, agents poll while a decision is written.
         let slow = if universe.random().below(2) == 0 { 300_000 } else { 0 };
         let disk_time = Duration::from_micros(200 + slow + universe.random().below(30_000 + slow));
         Self {
             universe: universe.clone(),
             links,
+            door,
+            network,
+            files,
             disk_time,
             store: RefCell::new(FakeAssignmentStore::with_delay(disk_time)),
             warmed_up: Cell::default(),
@@ -102,7 +146,7 @@ impl World {
 
     async fn run(self: &Rc<Self>) {
         let random = self.universe.random();
-        self.links.files.add(8 + random.below(30));
+        self.files.add(8 + random.below(30));
         self.start_server().await;
         for number in 0..AGENTS {
             self.start_agent(&agent_name(number));
@@ -116,17 +160,17 @@ impl World {
         });
         for (wait, fault) in plan(&*random) {
             self.universe.advance(wait).await;
-            self.links.trace.note(format_args!("fault {fault:?}"));
+            self.links.trace.fault(&fault);
             self.happen(fault).await;
         }
         self.links.trace.note(format_args!("calm"));
-        self.links.network.heal();
+        self.network.heal();
         self.store.borrow().fail(false);
         if self.agents.borrow().is_empty() {
             self.start_agent(&agent_name(0));
         }
         self.universe.advance(CALM_AFTER).await;
-        self.links.auditor.settled(&self.links.files.expected(), &self.running());
+        self.links.auditor.settled(&self.files.expected(), &self.running());
         auditor.abort();
         let agents = std::mem::take(&mut *self.agents.borrow_mut());
         for (_, agent) in agents {
@@ -140,12 +184,12 @@ impl World {
             Fault::ToggleAgent(number) => self.toggle_agent(&agent_name(number)).await,
             Fault::Partition { agent, lasts } => {
                 let node = agent_name(agent);
-                self.links.network.partition(node.as_str(), true);
-                self.later(lasts, move |world| world.links.network.partition(node.as_str(), false));
+                self.network.isolate(node.as_str(), true);
+                self.later(lasts, move |world| world.network.isolate(node.as_str(), false));
             }
             Fault::Lossy { loss, lasts } => {
-                self.links.network.set_loss(loss, 0.1);
-                self.later(lasts, |world| world.links.network.set_loss(0.0, 0.0));
+                self.network.set_loss(loss, 0.1);
+                self.later(lasts, |world| world.network.set_loss(0.0, 0.0));
             }
             Fault::KillServer { down, written_fraction } => {
                 self.kill_server(written_fraction).await;
@@ -167,8 +211,8 @@ impl World {
                 }
             }
             Fault::Outage { lasts } => {
-                self.links.network.partition_all(true);
-                self.later(lasts, |world| world.links.network.partition_all(false));
+                self.network.isolate(SERVER, true);
+                self.later(lasts, |world| world.network.isolate(SERVER, false));
             }
             Fault::ReplaceServer { down } => {
                 self.kill_server(1.0).await;
@@ -210,7 +254,7 @@ impl World {
     }
 
     fn change_files(&self, change: impl FnOnce(&Files)) {
-        change(&self.links.files);
+        change(&self.files);
         if let Some(server) = self.server.borrow().as_ref() {
             server.notice_files();
         }
@@ -241,7 +285,7 @@ impl World {
         let store = self.store.borrow().clone();
         let stored = store.stored();
         let epoch = *self.epoch.borrow();
-        let server = Server::start(&self.universe, &self.links.trace, epoch, &store, &self.links.files);
+        let server = Server::start(&self.universe, &self.links.trace, epoch, &store, &self.files);
         let (door, served) = (server.front_door(), server.served.clone());
         self.server.replace(Some(server));
         self.universe.advance(DOOR_OPENS_AFTER).await;
@@ -249,17 +293,17 @@ impl World {
         let warm = served.standing == Standing::Active;
         self.links.trace.note(format_args!("server {epoch} is {:?} with {} nodes", served.standing, served.nodes.len()));
         let known = running_set(stored.table.rows().values().map(|row| &row.config.config));
-        if warm && known == self.links.files.expected() && stored.table.dangling().is_empty() {
+        if warm && known == self.files.expected() && stored.table.dangling().is_empty() {
             self.links.auditor.restarted(&served, &stored);
         }
         if !warm && stored.restored && !stored.table.nodes().is_empty() && self.warmed_up.get() {
             self.links.trace.violation(format_args!("a restart with a saved table warms up"));
         }
-        *self.links.door.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(door);
+        *lock(&self.door) = Some(door);
     }
 
     async fn kill_server(&self, written_fraction: f64) {
-        *self.links.door.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *lock(&self.door) = None;
         let Some(server) = self.server.take() else { return };
         *self.kills.borrow_mut() += 1;
         let shown = server.served.current();
