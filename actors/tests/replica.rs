@@ -321,7 +321,9 @@ fn the_snapshot_serves_the_cold_start_and_without_one_there_is_a_warm_up() {
         replicas.start("r3");
         replicas.lead("r3", 2).await;
         universe.advance(seconds(3)).await;
-        assert_eq!(replicas.served("r3").standing, Standing::Active);
+        assert_eq!(replicas.served("r3").standing, Standing::WarmingUp, "nobody knows how old it is");
+        replicas.keep_polling("r3", &["n1", "n2", "n3"], 2).await;
+        assert_eq!(replicas.served("r3").standing, Standing::Active, "everybody in it has polled");
         assert_eq!(replicas.shown("r3"), before);
         replicas.kill("r3").await;
 
@@ -434,6 +436,7 @@ fn a_lock_that_was_deleted_goes_on_where_the_table_stands() {
         universe.advance(seconds(3)).await;
         assert_eq!((replicas.served("r1").standing, replicas.epoch_seen.get()), (Standing::Starting, Some(40)));
         replicas.lead("r1", 41).await;
+        replicas.keep_polling("r1", &["n1", "n2", "n3"], 2).await;
         assert_eq!(replicas.served("r1").standing, Standing::Active);
         assert_eq!(replicas.shown("r1"), before);
     });
@@ -503,6 +506,7 @@ fn a_replica_that_loses_the_lock_while_it_looks_for_a_table_keeps_the_best_so_fa
         replicas.lead("", 3).await;
         replicas.lead("r2", 4).await;
         universe.advance(seconds(12)).await;
+        replicas.keep_polling("r2", &["n1", "n2", "n3"], 2).await;
         assert_eq!(replicas.served("r2").standing, Standing::Active);
         assert_eq!(replicas.shown("r2"), before);
     });
@@ -577,5 +581,69 @@ fn a_leader_of_before_that_leads_again_takes_no_agent_for_dead_that_polled_elsew
         // Silent for 34 s as far as this replica heard itself.
         universe.advance(seconds(14)).await;
         assert_eq!(replicas.shown("r1"), before);
+    });
+}
+
+#[test]
+fn a_snapshot_of_any_age_empties_nobody() {
+    universe::run(24, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        universe.advance(seconds(6)).await;
+        let known = replicas.shown("r1");
+        replicas.snapshots.fail(true);
+        // Not in the snapshot: n4 has come, new configs run there, and n3 ends with the replicas.
+        replicas.poll("r1", "n4", 0).await;
+        for number in 50..53 {
+            replicas.find(instance(number));
+        }
+        replicas.keep_polling("r1", &["n1", "n2", "n3", "n4"], 10).await;
+        let version = replicas.shown("r1")["n4"].0.0;
+        for name in ["r1", "r2", "r3"] {
+            replicas.kill(name).await;
+        }
+        replicas.snapshots.fail(false);
+        replicas.start("r3");
+        replicas.lead("r3", 2).await;
+        universe.advance(seconds(3)).await;
+        for second in 0..40 {
+            let answer = replicas.poll("r3", "n4", version).await;
+            let warm = replicas.served("r3").standing == Standing::WarmingUp;
+            assert!(if warm { answer.up_to_date } else { replicas.set_size("r3", "n4") > 0 }, "n4 is emptied after {second} s");
+            assert!(warm || second >= 29, "n3 has not polled and is not expired after {second} s");
+            replicas.keep_polling("r3", &["n1", "n2"], 1).await;
+        }
+        let now = replicas.shown("r3");
+        assert_eq!(now.keys().collect::<Vec<_>>(), ["n1", "n2", "n4"]);
+        assert_eq!(all(&now), 13);
+        for node in ["n1", "n2"] {
+            assert!(known[node].1.iter().all(|key| now[node].1.contains(key)), "{node} keeps what it has");
+        }
+    });
+}
+
+#[test]
+fn a_snapshot_moves_nothing_and_serves_as_soon_as_all_its_nodes_have_polled() {
+    universe::run(25, |universe| async move {
+        let mut replicas = Replicas::at_work(&universe).await;
+        universe.advance(seconds(6)).await;
+        let before = replicas.shown("r1");
+        for name in ["r1", "r2", "r3"] {
+            replicas.kill(name).await;
+        }
+        replicas.start("r2");
+        replicas.lead("r2", 2).await;
+        universe.advance(seconds(3)).await;
+        replicas.find(instance(50));
+        replicas.keep_polling("r2", &["n1", "n2"], 5).await;
+        assert_eq!((replicas.served("r2").standing, replicas.shown("r2")), (Standing::WarmingUp, before.clone()));
+        replicas.keep_polling("r2", &["n3"], 2).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Active);
+        assert_eq!(all(&replicas.shown("r2")), 11, "what is new is placed");
+        for (node, (_, set)) in replicas.shown("r2") {
+            assert!(before[&node].1.iter().all(|key| set.contains(key)), "{node} keeps what it has");
+        }
+        replicas.crash("r2", "Dispatcher");
+        replicas.keep_polling("r2", &["n1"], 1).await;
+        assert_eq!(replicas.served("r2").standing, Standing::Active, "its warm-up is over");
     });
 }

@@ -2,6 +2,7 @@
 
 mod handlers;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::domain::stamp::is_up_to_date;
 use crate::domain::turn::{Committed, Turn};
 use crate::domain::unscheduled::UnscheduledWatch;
 use crate::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeKind, ServedTable, Standing};
-use crate::messages::dispatcher::PollReply;
+use crate::messages::dispatcher::{Origin, PollReply};
 use crate::messages::journal::RecordDecisions;
 use crate::messages::membership::NodesRestored;
 use crate::messages::persistence::SaveDelta;
@@ -47,8 +48,8 @@ pub struct Dispatcher {
     parts: DispatcherParts,
     /// `None` until it is loaded.
     table: Option<AssignmentTable>,
-    /// Whether a warm-up has to come first.
-    cold_start: bool,
+    /// Where it is from, until it is known whether a warm-up has to come first.
+    origin: Origin,
     role: Role,
     epoch: Epoch,
     /// Whether this replica dispatches: table loaded and role is leader.
@@ -56,6 +57,9 @@ pub struct Dispatcher {
     /// The lease is about to run out: nothing is decided, and what happens meanwhile is told again afterwards.
     paused: bool,
     warming_up: bool,
+    /// Nodes of a table of unknown age that have not polled yet; the warm-up for them ends when there is none left. `None` = no such
+    /// warm-up.
+    unheard: Option<BTreeSet<NodeName>>,
     warm_up_end: Option<SpawnHandle>,
     /// When the warm-up stops waiting for discovery.
     warm_up_latest: Duration,
@@ -82,7 +86,8 @@ impl Dispatcher {
         Self {
             parts,
             table: None,
-            cold_start: false,
+            origin: Origin::Nothing,
+            unheard: None,
             role: Role::Unknown,
             epoch: Epoch(0),
             deciding: false,
@@ -127,12 +132,14 @@ impl Dispatcher {
         }
         self.deciding = true;
         self.paused = false;
-        let cold = std::mem::take(&mut self.cold_start);
-        info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), cold, "dispatching begins");
+        let origin = std::mem::replace(&mut self.origin, Origin::Current);
+        let aged = origin == Origin::Aged && !table.nodes().is_empty();
+        let unheard = aged.then(|| table.nodes().keys().cloned().collect());
+        info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), ?origin, "dispatching begins");
         self.restore_nodes(true);
         self.parts.outlets.replay.post(ReplayDiscovery);
-        if cold && !self.parts.policy.warmup.is_zero() {
-            self.warming_up = true;
+        if origin != Origin::Current && !self.parts.policy.warmup.is_zero() {
+            (self.warming_up, self.unheard) = (true, unheard);
             self.warm_up_latest = self.parts.clock.monotonic() + DISCOVERY_TIME;
             self.warm_up_for(self.parts.policy.warmup, context);
         } else if !self.warming_up {
@@ -185,7 +192,8 @@ impl Dispatcher {
         }
         let policy = self.parts.policy;
         self.table = None;
-        (self.cold_start, self.deciding, self.paused, self.warming_up) = (false, false, false, false);
+        (self.origin, self.unheard) = (Origin::Nothing, None);
+        (self.deciding, self.paused, self.warming_up) = (false, false, false);
         (self.warm_up_decided, self.settled, self.discovery_synced) = (Seq(0), Seq(0), None);
         self.exposure = Exposure::default();
         self.intake = Intake::new(Arc::clone(&self.parts.patch));
@@ -206,7 +214,7 @@ impl Dispatcher {
             // Without its decision, agents would be told that they have nothing to run.
             return self.warm_up_for(TICK, context);
         }
-        if self.discovery_synced.is_none() {
+        if self.discovery_synced.is_none() && self.unheard.is_none() {
             if self.parts.clock.monotonic() < self.warm_up_latest {
                 return self.warm_up_for(TICK, context);
             }
@@ -223,6 +231,18 @@ impl Dispatcher {
         self.warm_up_decided = self.table.as_ref().map_or(Seq(0), AssignmentTable::seq);
         info!(placed = self.counters.placements, "warm-up ended");
         self.publish();
+    }
+
+    /// Ends the warm-up of a table of unknown age early, if all its nodes have polled or are gone.
+    fn call_roll(&mut self, context: &mut Context<Self>) {
+        let (Some(unheard), Some(table)) = (&mut self.unheard, &self.table) else { return };
+        unheard.retain(|node| table.nodes().contains_key(node));
+        if self.warming_up && unheard.is_empty() && self.discovery_synced.is_some() {
+            if let Some(end) = self.warm_up_end.take() {
+                context.cancel_future(end);
+            }
+            self.end_warm_up(context);
+        }
     }
 
     /// Changes the table in one turn and places whatever dangles then. `cause` is why a dangling config finds a place.
@@ -280,6 +300,9 @@ impl Dispatcher {
     }
 
     fn publish(&mut self) {
+        if self.standing() == Standing::Active {
+            self.unheard = None;
+        }
         let Some(table) = &self.table else { return };
         let dangling = table.dangling().iter().filter_map(|key| {
             let row = table.rows().get(key)?;
@@ -289,6 +312,7 @@ impl Dispatcher {
         let served = ServedTable {
             standing: self.standing(),
             epoch: self.epoch,
+            roll_call: self.unheard.is_some(),
             nodes: self.exposure.nodes().clone(),
             endpoints: self.exposure.endpoints().clone(),
             discovery_synced: self.discovery_synced.is_some_and(|complete| self.exposure.shown() >= complete),
@@ -340,11 +364,12 @@ impl Dispatcher {
         }
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self, context: &mut Context<Self>) {
         self.go_on();
         if !self.may_decide() {
             return;
         }
+        self.call_roll(context);
         let was_on = self.advanced.on();
         self.follow_nodes();
         self.follow_dangling();

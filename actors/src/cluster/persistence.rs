@@ -10,7 +10,7 @@ use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::ids::Seq;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::{DeltaSaved, PersistenceStarted, TableLoaded};
+use crate::messages::dispatcher::{DeltaSaved, Origin, PersistenceStarted, TableLoaded};
 use crate::messages::persistence::{LoadTable, SaveDelta, SaveTable};
 use crate::ports::{AssignmentStore, StoreError, StoreSize, StoredTable};
 use crate::supervised;
@@ -143,7 +143,8 @@ impl Persistence {
         // Not to be lost: without a table the dispatcher decides nothing.
         let table = Box::new(self.mirror.clone());
         // What discovery knew is not kept on disk. Nobody else writes there, so the table is that of any term.
-        self.parts.loaded.post(TableLoaded { table, restored: self.restored, discovery_synced: false, epoch: None });
+        let origin = if self.restored { Origin::Current } else { Origin::Nothing };
+        self.parts.loaded.post(TableLoaded { table, origin, discovery_synced: false, epoch: None });
     }
 
     fn take_in(&mut self, delta: Arc<TableDelta>) {

@@ -20,7 +20,7 @@ use crate::domain::world::ServedTable;
 use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Reader;
-use crate::messages::dispatcher::{DeltaSaved, PersistenceStarted, TableLoaded};
+use crate::messages::dispatcher::{DeltaSaved, Origin, PersistenceStarted, TableLoaded};
 use crate::messages::leader_election::{AnnounceLeadership, EpochSeen};
 use crate::ports::{ReplicaClient, SnapshotStore};
 
@@ -76,8 +76,8 @@ struct Following {
 
 struct Seeking {
     since: Duration,
-    /// The latest copy so far.
-    best: Option<Mirror>,
+    /// The latest copy so far, and what it is worth.
+    best: Option<(Mirror, Origin)>,
     offers: u32,
     reading_snapshot: bool,
 }
@@ -120,8 +120,8 @@ pub struct Replica {
     mirror: Option<Mirror>,
     /// Monotonic time at which whoever decided last had the same table as this replica; `None` = nobody knows.
     in_step_at: Option<Duration>,
-    /// Whether the copy came from before, or holds a decision: no warm-up is needed.
-    restored: bool,
+    /// What the copy is worth to the dispatcher.
+    origin: Origin,
     /// The dispatcher waits for the table.
     wanted: bool,
     /// The dispatcher sent its whole table up to here and waits to hear that followers have it.
@@ -144,7 +144,7 @@ impl Replica {
             epoch: Epoch(0),
             mirror: None,
             in_step_at: None,
-            restored: false,
+            origin: Origin::Nothing,
             wanted: false,
             unanswered: None,
             saving: Saving::default(),
@@ -166,7 +166,7 @@ impl Replica {
             context.cancel_future(*work);
         }
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Seeking(seeking) => (self.mirror, self.in_step_at) = (seeking.best, None),
+            State::Seeking(seeking) => (self.mirror, self.in_step_at) = (seeking.best.map(|(mirror, _)| mirror), None),
             State::Leading(_) => self.in_step_at = Some(self.now()),
             State::Idle | State::Following(_) => {}
         }

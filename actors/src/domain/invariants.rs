@@ -180,7 +180,8 @@ pub fn check_exposure(exposure: &Exposure, settled: Seq) -> Vec<Violation> {
 #[must_use]
 pub fn check_served(served: &ServedTable) -> Vec<Violation> {
     let mut violations = Vec::new();
-    if served.standing == Standing::WarmingUp && served.nodes.values().any(|entry| !entry.view.configs.is_empty()) {
+    // While the roll is called, sets are those of before and nobody may fetch them.
+    if served.standing == Standing::WarmingUp && !served.roll_call && served.nodes.values().any(|entry| !entry.view.configs.is_empty()) {
         violations.push(broken("nothing_before_warm_up_ends", "a set is served during the warm-up".to_owned()));
     }
     let mut owners: BTreeMap<ConfigKey, usize> = BTreeMap::new();

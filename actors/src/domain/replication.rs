@@ -210,12 +210,6 @@ impl Mirror {
     pub fn is_of_the_term_before(&self, granted: Epoch) -> bool {
         self.confirmed.0.saturating_add(1) >= granted.0
     }
-
-    /// The later one of two copies.
-    #[must_use]
-    pub fn later(self, other: Self) -> Self {
-        if Position::of(&other.table) > Position::of(&self.table) { other } else { self }
-    }
 }
 
 /// What a leader sends a follower.

@@ -135,6 +135,8 @@ pub struct ServedTable {
     pub standing: Standing,
     /// Epoch the decisions were made in.
     pub epoch: Epoch,
+    /// Whether the dispatcher wants to hear of every poll itself: it waits until all nodes have polled.
+    pub roll_call: bool,
     /// Registered nodes.
     pub nodes: HashMap<NodeName, NodeEntry>,
     /// Endpoint checks by Kubernetes node; stamp is always 0.
@@ -154,12 +156,13 @@ pub struct ServedTable {
 }
 
 impl ServedTable {
-    /// Answer to a status poll of a node in this table; `None` if it is not in there and `Membership` and `Dispatcher` have to be asked.
+    /// Answer to a status poll of a node in this table; `None` if `Membership` and `Dispatcher` have to be asked, because it is
+    /// not in there or the roll is called.
     ///
     /// Only counts if [`Self::standing`] is not [`Standing::Starting`]. Source: cluster-checks 7, `ProcessStatus`.
     #[must_use]
     pub fn is_up_to_date(&self, node: &NodeName, last_change: i64) -> Option<bool> {
-        let entry = self.nodes.get(node)?;
+        let entry = self.nodes.get(node).filter(|_| !self.roll_call)?;
         Some(self.standing == Standing::WarmingUp || is_up_to_date(last_change, entry.view.stamp))
     }
 }

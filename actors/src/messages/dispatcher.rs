@@ -137,14 +137,26 @@ pub struct LeadershipChanged {
 #[rtype(result = "()")]
 pub struct PersistenceStarted;
 
+/// Where a loaded table is from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// There was none: a cold start.
+    #[default]
+    Nothing,
+    /// From a snapshot, or a copy of which nobody knows how old it is: agents may run what it does not say.
+    Aged,
+    /// It is what was decided last, as far as agents were shown it.
+    Current,
+}
+
 /// Answer to [`crate::messages::persistence::LoadTable`].
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct TableLoaded {
     /// The table; empty on a cold start.
     pub table: Box<AssignmentTable>,
-    /// Whether a saved table was found, so that no warm-up is needed.
-    pub restored: bool,
+    /// Where it is from: what is not current needs a warm-up.
+    pub origin: Origin,
     /// Whether discovery was complete for whoever made the table, so that endpoint checks are served from it.
     pub discovery_synced: bool,
     /// The term of office it is for; `None` = for any, because nobody else can have changed it.

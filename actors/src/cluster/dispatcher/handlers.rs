@@ -16,7 +16,7 @@ use crate::domain::turn::Turn;
 use crate::domain::world::{DanglingReason, Presence, Standing};
 use crate::kernel::supervised::Observed;
 use crate::messages::dispatcher::{
-    ConfigsDiscovered, DeltaSaved, Departure, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted,
+    ConfigsDiscovered, DeltaSaved, Departure, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted, Origin,
     PersistenceStarted, Poll, PollReply, TableLoaded,
 };
 use crate::messages::leader_election::AnnounceLeadership;
@@ -27,7 +27,7 @@ impl Actor for Dispatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        context.run_interval(TICK, |dispatcher, _| dispatcher.tick());
+        context.run_interval(TICK, Self::tick);
         self.parts.outlets.leadership.post(AnnounceLeadership);
     }
 }
@@ -96,7 +96,15 @@ impl Handler<TableLoaded> for Dispatcher {
         self.discovery_synced = discovery_synced.then(|| table.seq());
         let nothing_discovered = !discovery_synced && table.rows().is_empty();
         let interrupted_warm_up = table.rows().values().any(|row| row.placement == Placement::Dangling(DanglingReason::WarmingUp));
-        self.cold_start = !loaded.restored || interrupted_warm_up || nothing_discovered;
+        // An earlier incarnation of this term had its warm-up.
+        let served = self.parts.published.reader().peek();
+        let was_active = served.standing == Standing::Active && served.epoch == self.epoch;
+        self.origin = match loaded.origin {
+            Origin::Aged if was_active => Origin::Current,
+            Origin::Current if interrupted_warm_up && table.rows().values().any(|row| row.placement.owner().is_some()) => Origin::Aged,
+            Origin::Current if interrupted_warm_up || nothing_discovered => Origin::Nothing,
+            origin => origin,
+        };
         self.exposure = Exposure::of(&table);
         self.settled = table.seq();
         self.table = Some(table);
@@ -225,6 +233,9 @@ impl Handler<Poll> for Dispatcher {
 
     fn handle(&mut self, poll: Poll, _: &mut Context<Self>) -> Self::Result {
         let Poll { node, last_change } = poll;
+        if let Some(unheard) = &mut self.unheard {
+            unheard.remove(&node);
+        }
         if let Some(reply) = self.reply_to(&node, last_change) {
             if self.deciding && reply.standing == Standing::Starting {
                 self.restore_nodes(false);

@@ -7,6 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::cluster::replica::{Following, Replica, State};
 use crate::domain::replication::{Content, Position, Shipment, Taken, take_in};
+use crate::messages::dispatcher::Origin;
 use crate::messages::replica::{FetchDeltas, OfferTable};
 use crate::ports::ReplicaError;
 
@@ -92,7 +93,7 @@ impl Replica {
     }
 
     fn in_contact(&mut self) {
-        self.in_step_at = Some(self.now());
+        (self.in_step_at, self.origin) = (Some(self.now()), Origin::Current);
         let State::Following(following) = &mut self.state else { return };
         let failures = std::mem::take(&mut following.failures);
         if failures >= NOTABLE {

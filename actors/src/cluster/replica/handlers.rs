@@ -10,7 +10,7 @@ use crate::cluster::replica::{Replica, State};
 use crate::domain::lease::{Role, counts};
 use crate::domain::replication::{Content, Mirror, Position, Shipment};
 use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::{LeadershipChanged, PersistenceStarted};
+use crate::messages::dispatcher::{LeadershipChanged, Origin, PersistenceStarted};
 use crate::messages::leader_election::AnnounceLeadership;
 use crate::messages::persistence::{LoadTable, SaveDelta, SaveTable};
 use crate::messages::replica::{FetchDeltas, OfferTable};
@@ -110,7 +110,7 @@ impl Handler<SaveTable> for Replica {
         let discovery_synced = self.parts.served.peek().discovery_synced;
         (self.unanswered, self.in_step_at) = (Some(save.table.seq()), Some(self.now()));
         self.mirror = Some(Mirror { table: *save.table, confirmed: save.epoch, discovery_synced });
-        self.restored = true;
+        self.origin = Origin::Current;
         if !matches!(self.state, State::Idle) {
             self.lead(context);
         }

@@ -12,7 +12,8 @@ use crate::cluster::replica::{Leading, Question, Replica, Seeking, State};
 use crate::domain::assignment::TableDelta;
 use crate::domain::lease::counts;
 use crate::domain::replication::{Content, FOLLOWER_TIME, Followers, History, Position, SHOW_AFTER, Shipment, Unsettled};
-use crate::messages::dispatcher::{DeltaSaved, TableLoaded};
+use crate::domain::world::Standing;
+use crate::messages::dispatcher::{DeltaSaved, Origin, TableLoaded};
 use crate::messages::leader_election::EpochSeen;
 use crate::messages::replica::{FetchDeltas, HOLD};
 
@@ -26,7 +27,6 @@ impl Replica {
         let promoted = in_step && self.mirror.as_ref().is_some_and(|mirror| mirror.is_of_the_term_before(self.epoch));
         if promoted {
             self.promotions += 1;
-            self.restored = true;
             self.lead(context);
         } else {
             self.seek(context);
@@ -48,12 +48,12 @@ impl Replica {
             return;
         }
         mirror.confirmed = self.epoch;
-        let (table, restored) = (&mirror.table, self.restored);
+        let (table, origin) = (&mirror.table, self.origin);
         info!(
             epoch = self.epoch.0,
             configs = table.rows().len(),
             nodes = table.nodes().len(),
-            restored,
+            ?origin,
             "this replica leads with this table"
         );
         let mut unsettled = Unsettled::default();
@@ -70,7 +70,7 @@ impl Replica {
             questions: BTreeMap::new(),
         });
         self.hand_out();
-        if self.restored {
+        if self.origin != Origin::Nothing {
             self.save_later(context);
         }
     }
@@ -85,7 +85,7 @@ impl Replica {
         // Not to be lost: without a table the dispatcher decides nothing.
         self.parts.loaded.post(TableLoaded {
             table: Box::new(mirror.table.clone()),
-            restored: self.restored,
+            origin: self.origin,
             discovery_synced: mirror.discovery_synced,
             epoch: Some(self.epoch),
         });
@@ -99,7 +99,10 @@ impl Replica {
             // Decided in an earlier term, or before an incarnation of the dispatcher that sent its whole table.
             return;
         }
-        self.restored = true;
+        if self.origin == Origin::Nothing {
+            // What waits for the end of the warm-up says so itself.
+            self.origin = Origin::Current;
+        }
         leading.unsettled.push(delta.seq, now);
         leading.history.push(delta);
         for (_, question) in std::mem::take(&mut leading.questions) {
@@ -156,6 +159,11 @@ impl Replica {
     fn settle(&mut self) {
         let now = self.now();
         let State::Leading(leading) = &mut self.state else { return };
+        let served = self.parts.served.peek();
+        if served.standing == Standing::Active && served.epoch == self.epoch {
+            self.origin = Origin::Current;
+        }
+        drop(served);
         // Followers need a moment to find a new leader; before that their absence proves nothing.
         let expected = now.saturating_sub(leading.since) < FOLLOWER_TIME;
         while let Some(settled) = leading.unsettled.settle(now, &leading.followers, expected) {

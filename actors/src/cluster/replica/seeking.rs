@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use crate::cluster::replica::{Replica, Seeking, State};
 use crate::domain::replication::{Mirror, Position};
+use crate::messages::dispatcher::Origin;
 
 /// How long a new leader waits for an offer at least. Followers ask a leader that does not answer several times a second.
 const OFFER_TIME: Duration = Duration::from_secs(2);
@@ -26,7 +27,7 @@ const SNAPSHOT_RETRY: Duration = Duration::from_secs(1);
 impl Replica {
     pub(super) fn seek(&mut self, context: &mut Context<Self>) {
         let reading_snapshot = self.parts.snapshots.is_some();
-        let best = self.mirror.take();
+        let best = self.mirror.take().map(|mirror| (mirror, Origin::Aged));
         info!(epoch = self.epoch.0, has_older_copy = best.is_some(), "this replica leads and looks for the latest table");
         self.state = State::Seeking(Seeking { since: self.now(), best, offers: 0, reading_snapshot });
         self.read_snapshot(context);
@@ -43,7 +44,7 @@ impl Replica {
         let State::Seeking(seeking) = &mut self.state else { return false };
         info!(from, position = ?Position::of(&offered.table), "a follower offers its table");
         seeking.offers += 1;
-        seeking.take(offered);
+        seeking.take(offered, Origin::Current);
         if seeking.offers == 1 {
             let epoch = self.epoch;
             context.run_later(COMPARE_TIME, move |replica, context| {
@@ -82,7 +83,7 @@ impl Replica {
         let State::Seeking(seeking) = &mut self.state else { return };
         seeking.reading_snapshot = false;
         match outcome {
-            Ok(Some(mirror)) => seeking.take(mirror),
+            Ok(Some(mirror)) => seeking.take(mirror, Origin::Aged),
             Ok(None) => info!("there is no snapshot"),
             Err(error) => warn!(%error, "snapshot not read, going on without it"),
         }
@@ -99,20 +100,22 @@ impl Replica {
     fn conclude(&mut self, context: &mut Context<Self>) {
         let State::Seeking(seeking) = &mut self.state else { return };
         let found = seeking.best.take();
-        self.restored = found.is_some();
         if found.is_none() {
             info!("no replica and no snapshot has a table: cold start");
         }
-        self.mirror = Some(found.unwrap_or_default());
+        let (mirror, origin) = found.unwrap_or_default();
+        (self.mirror, self.origin) = (Some(mirror), origin);
         self.lead(context);
     }
 }
 
 impl Seeking {
-    fn take(&mut self, candidate: Mirror) {
-        self.best = Some(match self.best.take() {
-            Some(best) => best.later(candidate),
-            None => candidate,
-        });
+    fn take(&mut self, candidate: Mirror, origin: Origin) {
+        let position = Position::of(&candidate.table);
+        let known = self.best.as_ref().map(|(best, known)| (Position::of(&best.table), *known == Origin::Current));
+        // Of two equal copies the one that another replica offers says that agents were shown no more than this.
+        if known < Some((position, origin == Origin::Current)) {
+            self.best = Some((candidate, origin));
+        }
     }
 }
