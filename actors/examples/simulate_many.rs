@@ -54,7 +54,7 @@ impl Order {
 #[derive(Default)]
 struct Summary {
     done: u64,
-    failed: Vec<(WorldKind, u64, String)>,
+    failed: Vec<(u64, String)>,
     faults: BTreeMap<String, u64>,
     kills: u64,
     leader_changes: u64,
@@ -69,8 +69,15 @@ impl Summary {
             *self.faults.entry(fault).or_default() += times;
         }
         if let Some(first) = report.violations.into_iter().next() {
-            self.failed.push((report.world, report.seed, first));
+            self.fail(report.world, report.seed, &first);
         }
+    }
+
+    #[expect(clippy::print_stdout, reason = "a failure is to be seen before the end, which may be an hour away")]
+    fn fail(&mut self, world: WorldKind, seed: u64, what: &str) {
+        let line = format!("seed {seed} --world {world}: {what}");
+        println!("{line}");
+        self.failed.push((seed, line));
     }
 }
 
@@ -99,7 +106,7 @@ fn main() -> ExitCode {
                         summary.add(report);
                     } else {
                         summary.done += 1;
-                        summary.failed.push((order.world_of(seed), seed, "panicked, see above".to_owned()));
+                        summary.fail(order.world_of(seed), seed, "panicked, see above");
                     }
                     if summary.done.is_multiple_of(PROGRESS) {
                         println!("{} of {} seeds, {} failed", summary.done, order.count, summary.failed.len());
@@ -109,9 +116,9 @@ fn main() -> ExitCode {
         }
     });
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-    summary.failed.sort_unstable_by_key(|(_, seed, _)| *seed);
-    for (world, seed, what) in &summary.failed {
-        println!("seed {seed} --world {world}: {what}");
+    summary.failed.sort_unstable();
+    for (_, line) in &summary.failed {
+        println!("failed: {line}");
     }
     println!("faults played: {:?}", summary.faults);
     println!(
