@@ -93,11 +93,7 @@ pub(super) async fn serve(start: StartCluster) -> anyhow::Result<ExitCode> {
     stopped.await.context("receive signals")?;
     // First of all, so that the next leader need not wait for what this process still has to end. If it fails, the lease runs out.
     let _ = actors.dispatching.leader_election.ask(Release, 2 * RELEASE_LIMIT).await;
-    let code = host.close(async {}).await;
-    if let Some(kubernetes) = kubernetes {
-        kubernetes.close();
-    }
-    Ok(code)
+    Ok(host.close(async {}).await)
 }
 
 fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens> {

@@ -20,7 +20,7 @@ use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::messages::informer::ObjectsChanged;
 use muster_actors::ports::SnapshotStore;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle as RuntimeHandle, Runtime};
 use tracing::{info, warn};
 
 use crate::app::host::Host;
@@ -41,10 +41,33 @@ const CLUSTER_ID_RETRY: Duration = Duration::from_secs(2);
 /// How the informers do, for status and metrics; filled when they are started.
 pub(super) type InformerStatuses = Publisher<Vec<Reader<InformerStatus>>>;
 
+/// Carries everything that is received from and sent to the API server, away from the thread of the actors. Dropping it ends what is
+/// under way.
+struct Carrier {
+    handle: RuntimeHandle,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Carrier {
+    fn start() -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("kubernetes").enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        // A runtime that is simply dropped waits for its tasks, which panics among those of another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The way to the API server, and who this replica is.
 pub(super) struct Kubernetes {
-    /// Carries everything that is received from and sent to the API server, away from the thread of the actors.
-    runtime: Runtime,
+    carrier: Carrier,
     connection: Connection,
     /// Name in the lock, that of the pod.
     pub(super) identity: String,
@@ -70,9 +93,9 @@ impl Kubernetes {
     /// Errors: no usable kubeconfig or pod environment.
     pub(super) async fn connect(settings: &ClusterSettings) -> anyhow::Result<Self> {
         let kubernetes = &settings.kubernetes;
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("kubernetes").enable_all().build()?;
+        let carrier = Carrier::start()?;
         let api_server = kubernetes.api_server.clone();
-        let connection = runtime.spawn(async move { connect(&api_server).await }).await.context("connect to Kubernetes")??;
+        let connection = carrier.handle.spawn(async move { connect(&api_server).await }).await.context("connect to Kubernetes")??;
         let advertised = kubernetes.election.advertise.as_deref();
         let url = &connection.url;
         let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
@@ -86,7 +109,7 @@ impl Kubernetes {
         let identity = kubernetes.election.identity.clone().unwrap_or_else(|| settings.common.hostname.clone());
         let namespace = kubernetes.resources_namespace.clone().unwrap_or_else(|| connection.namespace.clone());
         info!(identity, namespace, address, "replica in Kubernetes");
-        Ok(Self { runtime, connection, identity, address, namespace })
+        Ok(Self { carrier, connection, identity, address, namespace })
     }
 
     /// Namespace of this pod, where runners live, too.
@@ -201,7 +224,7 @@ impl Kubernetes {
                     page_size: settings.kubernetes.api_server.page_size,
                     streaming: version.is_some_and(ServerVersion::may_stream_listings),
                 },
-                runtime: self.runtime.handle().clone(),
+                runtime: self.carrier.handle.clone(),
                 random: Arc::clone(&host.random),
                 clock: Arc::clone(&host.clock),
             };
@@ -215,11 +238,6 @@ impl Kubernetes {
 
     fn watched_namespace(&self, kind: Kind, settings: &ClusterSettings) -> Option<String> {
         (kind == Kind::Pods && settings.kubernetes.watch_pods == WatchPods::Own).then(|| self.connection.namespace.clone())
-    }
-
-    /// Ends what is under way with the API server.
-    pub(super) fn close(self) {
-        self.runtime.shutdown_background();
     }
 }
 
