@@ -29,7 +29,7 @@ use crate::config::settings::WatchPods;
 use crate::errors;
 use crate::kube::client::{Connection, connect, wait_for_api_server};
 use crate::kube::cluster_id::{ClusterId as ClusterIdSource, ClusterIdError};
-use crate::kube::error::ObjectError;
+use crate::kube::error::{ObjectError, describe};
 use crate::kube::lock::{KubeLock, LockPlace, ServiceDirectory, ServiceDirectoryParts, own_address};
 use crate::kube::snapshot_store::ConfigMapSnapshot;
 use crate::kube::version::ServerVersion;
@@ -161,7 +161,7 @@ impl Kubernetes {
             Ok::<_, kube::Error>(node.metadata.labels.unwrap_or_default())
         };
         let labels = labels.await.unwrap_or_else(|error| {
-            info!(error = errors::chain(&error), "no label of the own node tells the name of the cluster");
+            info!(error = describe(&error), "no label of the own node tells the name of the cluster");
             BTreeMap::new()
         });
         let labels = labels.into_iter().map(|(key, value)| (Arc::from(key), Arc::from(value))).collect();
