@@ -261,12 +261,14 @@ async fn mistakes_are_told_and_stop_nothing_else(world: &World) {
         assert!(errors.iter().any(|error| error.contains("broken.yaml") && error.contains(part)), "{errors:#?}");
     }
     let warnings = told(&report["resolve_warnings"]);
-    for (service, part) in
-        [("variable", "%%nope%%"), ("port", "index given for the port template var is too big"), ("unknown-secret", "nobody")]
-    {
-        let service = format!("{SHOP}/{service}");
-        let all = warnings.iter().chain(&errors);
-        assert!(all.clone().any(|text| text.contains(&service) && text.contains(part)), "{service}, {part}: {warnings:#?} {errors:#?}");
+    for (service, parts) in [
+        ("variable", ["instances[0]: found %%nope%%", "allowed: %%host%%, "]),
+        ("port", ["instances[0]: found %%port_7%%", "allowed: an index from 0 to 0"]),
+        ("unknown-secret", ["nobody", "no such secret"]),
+    ] {
+        let object = format!("kube_service://{SHOP}/{service}");
+        let found = warnings.iter().any(|warning| warning.contains(&object) && parts.iter().all(|part| warning.contains(part)));
+        assert!(found, "{object}, {parts:?}: {warnings:#?}");
     }
     // The text form tells the same.
     let (code, text) = world.replicas[0].ask(&["configcheck", "-v"]).await;

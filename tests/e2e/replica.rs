@@ -124,9 +124,8 @@ impl Replica {
         let http = client();
         let url = format!("http://127.0.0.1:{}/ready", self.health);
         let ready = async || http.get(&url).send().await.is_ok_and(|answer| answer.status() == 200);
-        if until(&format!("{} is ready", self.name), ready).await.is_err() {
-            panic!("{} is not ready: {}", self.name, self.last_words());
-        }
+        let is_ready = until(&format!("{} is ready", self.name), ready).await;
+        assert!(is_ready.is_ok(), "{} is not ready: {}", self.name, self.last_words());
     }
 
     pub fn last_words(&self) -> String {

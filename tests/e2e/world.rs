@@ -178,9 +178,7 @@ impl World {
 
     /// The replica that leads; waits until there is one.
     pub async fn until_led(&self, prober: &Prober) -> usize {
-        if until("a replica leads", async || prober.leader().is_some()).await.is_err() {
-            panic!("nobody leads\n{}", self.words());
-        }
+        self.until("a replica leads", async || prober.leader().is_some()).await;
         self.number_of(prober.leader().expect("seen above"))
     }
 
@@ -192,9 +190,7 @@ impl World {
         };
         let before = answered();
         let polled = async || answered().iter().all(|(name, now)| *now >= before.get(name).copied().unwrap_or(0) + 3);
-        if until("every agent polls", polled).await.is_err() {
-            panic!("an agent is not answered\n{}", self.words());
-        }
+        self.until("every agent polls", polled).await;
     }
 
     /// Waits until `look` finds what it wants, and says what every replica logged when it never does.
@@ -206,10 +202,7 @@ impl World {
 
     /// Waits until every good check runs exactly once, and nothing changed for a few polls.
     pub async fn until_settled(&self) {
-        let settled = async || self.complete();
-        if until("every check runs once", settled).await.is_err() {
-            panic!("{}\n{}", self.shortage(), self.words());
-        }
+        self.until("every check runs once", async || self.complete()).await;
         let mut before = self.sums();
         for quiet in 0.. {
             sleep(Duration::from_secs(1)).await;
@@ -243,11 +236,8 @@ impl World {
 
     /// The ends of the logs of all replicas.
     pub fn words(&self) -> String {
-        self.replicas
-            .iter()
-            .filter(|replica| replica.runs())
-            .map(|replica| format!("== {}\n{}\n", replica.name, replica.last_words()))
-            .collect()
+        let running = self.replicas.iter().filter(|replica| replica.runs());
+        running.map(|replica| ["== ", &replica.name, "\n", &replica.last_words(), "\n"].concat()).collect()
     }
 
     pub fn number_of(&self, port: u16) -> usize {
