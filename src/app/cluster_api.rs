@@ -12,7 +12,7 @@ use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::metadata_view::MetadataView;
 use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::mailbox::Handle;
-use muster_actors::kernel::published::Publisher;
+use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::shared::resolver::Resolver;
 
 use crate::api::admin::AdminApi;
@@ -190,7 +190,7 @@ fn fill_status(settings: &ClusterSettings, published: &Published, elects: bool) 
         if elects {
             document.leader_election = Some(LeaderElectionStatus::of(&leadership.peek()));
         }
-        document.kubernetes = (!stand_alone).then(|| KubernetesStatus::of(informers.peek().iter().map(|one| one.current())));
+        document.kubernetes = (!stand_alone).then(|| KubernetesStatus::of(informers.peek().iter().map(Reader::current)));
         document.cluster_checks = enabled.then(|| {
             let repaired_files = (*findings.current()).clone();
             ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }.beside(&leadership.peek())
