@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
 
@@ -133,6 +134,53 @@ fn ca_f9_with_kubernetes_a_key_is_needed() {
     let arguments = ["start", "--set", "kubernetes_kubeconfig_path=/nonexistent"];
     let (_, error, code) = texts(&call(directory.path(), "datadog-cluster-agent", &arguments, &[]));
     assert_eq!((error.as_str(), code), ("Error: no API key configured, exiting\n", 1));
+}
+
+/// A configuration directory for a cluster whose API server is away, and more lines of its file.
+fn directory_with_kubernetes(more: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    // Port 1 needs privileges nobody who runs tests uses.
+    let kubeconfig = "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: a, user: {token: t}}]\n\
+                      contexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n";
+    fs::write(directory.path().join("kubeconfig"), kubeconfig).unwrap();
+    let text = format!(
+        "api_key: {TOKEN}\nrun_path: {}\nkubernetes_kubeconfig_path: {}\nmetrics_port: 0\nhealth_port: 0\n{more}",
+        path("run"),
+        path("kubeconfig")
+    );
+    fs::write(directory.path().join("datadog-cluster.yaml"), text).unwrap();
+    directory
+}
+
+#[test]
+fn with_kubernetes_a_start_that_cannot_work_says_why() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let environment = [("DD_CLUSTER_AGENT_AUTH_TOKEN", TOKEN)];
+    let directory = directory_with_kubernetes(&format!("cluster_agent:\n  cmd_port: {port}\n"));
+    let (log, error, code) = texts(&call(directory.path(), "muster", &["cluster", "start"], &environment));
+    assert!(error.contains("Error: `cluster_agent.cmd_port` (set it to a free port): ") && code == 1, "{code} {error}");
+    assert!(!log.contains("panicked") && !error.contains("panicked"), "{log}{error}");
+
+    fs::write(directory.path().join("kubeconfig"), "clusters: 7\n").unwrap();
+    let (log, error, code) = texts(&call(directory.path(), "muster", &["cluster", "start"], &environment));
+    assert!(error.contains("Error: ") && error.contains("kubeconfig") && code == 1, "{code} {error}");
+    assert!(!log.contains("panicked") && !error.contains("panicked"), "{log}{error}");
+}
+
+#[test]
+fn a_start_that_waits_for_the_api_server_can_be_stopped() {
+    let directory = directory_with_kubernetes("cluster_agent:\n  cmd_port: 0\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    command.args(["cluster", "start", "-c"]).arg(directory.path()).env_clear().env("DD_CLUSTER_AGENT_AUTH_TOKEN", TOKEN);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("API server does not answer")), "it ended by itself");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::TERM).unwrap();
+    let rest: Vec<String> = lines.collect();
+    let status = process.wait().unwrap();
+    assert!(status.success() && !rest.concat().contains("panicked"), "{status}: {rest:#?}");
 }
 
 #[test]

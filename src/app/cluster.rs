@@ -17,7 +17,6 @@ use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::kube::plan::DiscoveryPlan;
 use muster_actors::domain::lease::LeaseTimings;
 use muster_actors::domain::patch::PatchOptions;
-use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::STATE_OWNER_CAPACITY;
 use muster_actors::messages::leader_election::Release;
 use muster_actors::ports::{DiscoverySource, SnapshotStore};
@@ -87,18 +86,20 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     let backend = discovery::secret_backend(secrets.as_ref());
     let make_resolver = discovery::resolver(&host, &settings.common, sources, subscribers, Arc::clone(&published.discovery), backend);
     host.kernel.one_for_one("discovery", None).child(&actors.resolver, STATE_OWNER_CAPACITY, make_resolver);
-    host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
     Host::say_role(&settings.common);
     info!("All components started. Cluster Agent now running.");
-
-    stopped.await.context("receive signals")?;
+    let ready = async {
+        Kubernetes::until_listed(&published.informers).await;
+        host.started.set(true);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        told = stopped => told.context("receive signals")?,
+        () = ready => {}
+    }
     // First of all, so that the next leader need not wait for what this process still has to end. If it fails, the lease runs out.
     let _ = actors.dispatching.leader_election.ask(Release, 2 * RELEASE_LIMIT).await;
-    let code = host.close(async {}).await;
-    if let Some(kubernetes) = kubernetes {
-        kubernetes.close();
-    }
-    Ok(code)
+    Ok(host.close(async {}).await)
 }
 
 fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use muster_actors::kernel::clock::{Clock, SystemClock};
+use muster_actors::kernel::health::{HealthFlag, HealthKind};
 use muster_actors::kernel::rng::{Random, SeededRandom};
 use muster_actors::kernel::supervisor::{EXIT_CODE_EXHAUSTED, Kernel};
 use tracing::{error, info, warn};
@@ -40,6 +41,8 @@ pub(super) struct Host {
     pub(super) runtime: RuntimeConfig,
     /// To stop the process.
     pub(super) stop: StopRequest,
+    /// To be set when the role has started; before that the process is not ready.
+    pub(super) started: HealthFlag,
     servers: Vec<BoundServer>,
     exhausted: Rc<Cell<bool>>,
 }
@@ -62,6 +65,8 @@ impl Host {
             gave_up.set(true);
             stop_now.request();
         });
+        // Before the health port opens, so that nobody is told too early.
+        let started = kernel.health().flag(HealthKind::Readiness, "components-started");
         let mut host = Self {
             clock,
             random: Arc::new(SeededRandom::from_system()),
@@ -69,6 +74,7 @@ impl Host {
             metrics: Metrics::new(),
             runtime,
             stop,
+            started,
             servers: Vec::new(),
             exhausted,
         };
@@ -115,7 +121,7 @@ impl Host {
 
     /// Stops accepting, runs `drain`, stops the actors, and says how the process ends.
     pub(super) async fn close(self, drain: impl Future<Output = ()>) -> ExitCode {
-        let health = self.kernel.health().report(muster_actors::kernel::health::HealthKind::Liveness);
+        let health = self.kernel.health().report(HealthKind::Liveness);
         if !health.unhealthy.is_empty() {
             warn!(components = ?health.unhealthy, "unhealthy at the end");
         }

@@ -20,7 +20,7 @@ use muster_actors::domain::lease::LeaseTimings;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::messages::informer::ObjectsChanged;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle as RuntimeHandle, Runtime};
 use tracing::{info, warn};
 
 use crate::app::host::Host;
@@ -37,6 +37,14 @@ use crate::kube::watch::{KubeWatch, WatchSettings};
 
 /// Pause before id or name of the cluster are asked for again.
 const FACT_RETRY: Duration = Duration::from_secs(2);
+
+/// A replica is not ready before it has listed everything, so that a rolling update waits for it; after this time it is nevertheless.
+///
+/// Source: `kube_cache_sync_timeout_seconds` (10).
+const LISTING_LIMIT: Duration = Duration::from_secs(10);
+
+/// Between two looks at the informers.
+const LISTING_STEP: Duration = Duration::from_millis(20);
 
 /// Refusals after which a right is taken for missing.
 ///
@@ -58,10 +66,33 @@ impl Refusals {
 /// How the informers do, for status and metrics; filled when they are started.
 pub(super) type InformerStatuses = Publisher<Vec<Reader<InformerStatus>>>;
 
+/// Carries everything that is received from and sent to the API server, away from the thread of the actors. Dropping it ends what is
+/// under way.
+struct Carrier {
+    handle: RuntimeHandle,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Carrier {
+    fn start() -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("kubernetes").enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        // A runtime that is simply dropped waits for its tasks, which panics among those of another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The way to the API server, and who this replica is.
 pub(super) struct Kubernetes {
-    /// Carries everything that is received from and sent to the API server, away from the thread of the actors.
-    runtime: Runtime,
+    carrier: Carrier,
     connection: Connection,
     /// Name in the lock, that of the pod.
     pub(super) identity: String,
@@ -87,9 +118,9 @@ impl Kubernetes {
     /// Errors: no usable kubeconfig or pod environment.
     pub(super) async fn connect(settings: &ClusterSettings) -> anyhow::Result<Self> {
         let kubernetes = &settings.kubernetes;
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("kubernetes").enable_all().build()?;
+        let carrier = Carrier::start()?;
         let api_server = kubernetes.api_server.clone();
-        let connection = runtime.spawn(async move { connect(&api_server).await }).await.context("connect to Kubernetes")??;
+        let connection = carrier.handle.spawn(async move { connect(&api_server).await }).await.context("connect to Kubernetes")??;
         let advertised = kubernetes.election.advertise.as_deref();
         let url = &connection.url;
         let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
@@ -103,7 +134,7 @@ impl Kubernetes {
         let identity = kubernetes.election.identity.clone();
         let namespace = kubernetes.resources_namespace.clone().unwrap_or_else(|| connection.namespace.clone());
         info!(identity, namespace, address, "replica in Kubernetes");
-        Ok(Self { runtime, connection, identity, address, namespace })
+        Ok(Self { carrier, connection, identity, address, namespace })
     }
 
     /// Namespace of this pod, where runners live, too.
@@ -232,7 +263,7 @@ impl Kubernetes {
                     page_size: settings.kubernetes.api_server.page_size,
                     streaming: version.is_some_and(ServerVersion::may_stream_listings),
                 },
-                runtime: self.runtime.handle().clone(),
+                runtime: self.carrier.handle.clone(),
                 random: Arc::clone(&host.random),
                 clock: Arc::clone(&host.clock),
             };
@@ -244,13 +275,25 @@ impl Kubernetes {
         statuses.publish(readers);
     }
 
-    fn watched_namespace(&self, kind: Kind, settings: &ClusterSettings) -> Option<String> {
-        (kind == Kind::Pods && settings.kubernetes.watch_pods == WatchPods::Own).then(|| self.connection.namespace.clone())
+    /// Waits until every informer has listed everything, or cannot for want of a right; at most [`LISTING_LIMIT`].
+    pub(super) async fn until_listed(statuses: &InformerStatuses) {
+        let known = |informer: &Reader<InformerStatus>| {
+            let status = informer.peek();
+            status.synced || status.forbidden.is_some()
+        };
+        let informers = statuses.reader().current();
+        let listed = async {
+            while !informers.iter().all(known) {
+                tokio::time::sleep(LISTING_STEP).await;
+            }
+        };
+        if tokio::time::timeout(LISTING_LIMIT, listed).await.is_err() {
+            warn!(seconds = LISTING_LIMIT.as_secs(), "not everything is listed yet, what needs it answers 503 until then");
+        }
     }
 
-    /// Ends what is under way with the API server.
-    pub(super) fn close(self) {
-        self.runtime.shutdown_background();
+    fn watched_namespace(&self, kind: Kind, settings: &ClusterSettings) -> Option<String> {
+        (kind == Kind::Pods && settings.kubernetes.watch_pods == WatchPods::Own).then(|| self.connection.namespace.clone())
     }
 }
 

@@ -9,7 +9,6 @@ use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::provider_state::{ConfigSource, ProviderPolicy};
 use muster_actors::domain::sample_state::HistogramPolicy;
-use muster_actors::kernel::health::HealthKind;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::messages::output::{Drain, Enqueue, OutputStats};
@@ -105,7 +104,7 @@ pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode
     let shown = Shown { node: &node, report: &report, outputs: &outputs, secrets: secret_command };
     open_ports(&mut host, &settings, local_token, &shown)?;
     add_metrics(&host, &report, &node, &outputs);
-    host.kernel.health().flag(HealthKind::Readiness, "components-started").set(true);
+    host.started.set(true);
     Host::say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
 

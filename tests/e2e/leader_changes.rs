@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use muster_rig::until;
 use rustix::process::Signal;
 use tokio::time::sleep;
 
-use crate::ledger::Sums;
+use crate::before::Before;
 use crate::prober::Prober;
 use crate::world::{Size, World};
 
@@ -25,28 +24,6 @@ struct Rounds {
 struct Row {
     what: &'static str,
     blind: Duration,
-}
-
-/// What agents had before something happened.
-struct Before {
-    runners: Vec<(String, Vec<String>)>,
-    sums: Sums,
-}
-
-impl Before {
-    fn note(world: &World) -> Self {
-        Self { runners: world.runners.owners().into_iter().collect(), sums: world.sums() }
-    }
-
-    fn assert_unnoticed(&self, world: &World, what: &str) {
-        let now: Vec<_> = world.runners.owners().into_iter().collect();
-        let moved = self.runners.iter().zip(&now).filter(|(before, now)| before != now).count();
-        assert!(moved == 0 && now.len() == self.runners.len(), "{what}: {moved} checks moved\n{}", world.words());
-        let since = world.sums().since(self.sums);
-        assert_eq!((since.resent, since.emptied), (0, 0), "{what}: sets were sent again or emptied\n{}", world.words());
-        world.runners.assert_well();
-        world.endpoints.assert_well();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,35 +71,15 @@ async fn the_loss_of_a_leader_is_not_noticed() {
 
 /// Plays one thing, waits until a leader answers and every agent polled on, and judges.
 async fn judged(world: &mut World, prober: &Prober, what: &'static str, play: impl AsyncFnOnce(&mut World, usize)) -> Row {
-    let leader = until_led(world, prober).await;
+    let leader = world.until_led(prober).await;
     let before = Before::note(world);
     prober.begin();
     play(world, leader).await;
-    until_led(world, prober).await;
-    until_all_polled(world).await;
+    world.until_led(prober).await;
+    world.until_all_polled().await;
     before.assert_unnoticed(world, what);
     prober.assert_one_leader();
     Row { what, blind: prober.blind() }
-}
-
-async fn until_led(world: &World, prober: &Prober) -> usize {
-    if until("a replica leads", async || prober.leader().is_some()).await.is_err() {
-        panic!("nobody leads\n{}", world.words());
-    }
-    world.number_of(prober.leader().expect("seen above"))
-}
-
-/// Every agent was answered three times more.
-async fn until_all_polled(world: &World) {
-    let answered = |world: &World| {
-        let accounts = world.runners.accounts().into_iter().chain(world.endpoints.accounts());
-        accounts.map(|(name, account)| (name, account.answered)).collect::<std::collections::BTreeMap<_, _>>()
-    };
-    let before = answered(world);
-    let polled = async || answered(world).iter().all(|(name, now)| *now >= before.get(name).copied().unwrap_or(0) + 3);
-    if until("every agent polls", polled).await.is_err() {
-        panic!("an agent is not answered\n{}", world.words());
-    }
 }
 
 async fn kill(world: &mut World, prober: &Prober) -> Row {
@@ -140,9 +97,7 @@ async fn kill_for_long(world: &mut World, prober: &Prober) -> Row {
         world.kill_replica(leader).await;
         let gone = world.replicas[leader].port;
         let led = async || prober.leader().is_some_and(|port| port != gone);
-        if until("another replica leads", led).await.is_err() {
-            panic!("nobody succeeds\n{}", world.words());
-        }
+        world.until("another replica leads", led).await;
         world.start_replica(leader);
         world.replicas[leader].until_ready().await;
     })
@@ -152,7 +107,7 @@ async fn kill_for_long(world: &mut World, prober: &Prober) -> Row {
 async fn terminate(world: &mut World, prober: &Prober) -> Row {
     judged(world, prober, "leader stopped (SIGTERM), others lead on", async |world, leader| {
         world.stop_replica(leader).await;
-        until_led(world, prober).await;
+        world.until_led(prober).await;
         sleep(Duration::from_secs(2)).await;
         world.start_replica(leader);
         world.replicas[leader].until_ready().await;

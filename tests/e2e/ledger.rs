@@ -25,12 +25,26 @@ pub struct Account {
 #[derive(Debug, Default, Clone)]
 pub struct Ledger {
     accounts: Arc<Mutex<BTreeMap<String, Account>>>,
+    forgotten: Arc<Mutex<BTreeSet<String>>>,
+    /// Instance -> how often an agent was told to run it that did not run it before.
+    given: Arc<Mutex<BTreeMap<String, u64>>>,
     wrong: Arc<Mutex<Vec<String>>>,
 }
 
 impl Ledger {
     pub fn change(&self, agent: &str, change: impl FnOnce(&mut Account)) {
-        change(self.accounts.lock().unwrap().entry(agent.to_owned()).or_default());
+        // A model that is being stopped may be about to tell what it was told.
+        if self.forgotten.lock().unwrap().contains(agent) {
+            return;
+        }
+        let mut accounts = self.accounts.lock().unwrap();
+        let account = accounts.entry(agent.to_owned()).or_default();
+        let before = account.set.clone();
+        change(account);
+        let mut given = self.given.lock().unwrap();
+        for instance in account.set.difference(&before) {
+            *given.entry(instance.clone()).or_default() += 1;
+        }
     }
 
     pub fn complain(&self, text: String) {
@@ -41,7 +55,23 @@ impl Ledger {
         self.accounts.lock().unwrap().clone()
     }
 
+    /// How often agents were told to run something that they did not run before.
+    pub fn given(&self) -> u64 {
+        self.given.lock().unwrap().values().sum()
+    }
+
+    /// What an agent was told last.
+    pub fn account(&self, agent: &str) -> Account {
+        self.accounts().remove(agent).unwrap_or_default()
+    }
+
+    /// Whether an agent runs an instance whose text holds `part`.
+    pub fn runs(&self, part: &str) -> bool {
+        self.owners().keys().any(|instance| instance.contains(part))
+    }
+
     pub fn forget(&self, agent: &str) {
+        self.forgotten.lock().unwrap().insert(agent.to_owned());
         self.accounts.lock().unwrap().remove(agent);
     }
 

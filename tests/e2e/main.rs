@@ -5,9 +5,16 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests panic as tests do")]
 
 mod agents;
+mod before;
+mod cold_start;
+mod discovery;
 mod leader_changes;
 mod ledger;
+mod metadata;
 mod mixed_election;
 mod prober;
 mod replica;
+mod rights;
+mod runners;
+mod scenery;
 mod world;

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use muster_rig::{Identity, Link, until};
+use muster_rig::{HANG, Identity, Link, free_ports, until};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
 use tokio::process::{Child, Command};
 
 use crate::agents::client;
-use crate::world::HOME;
+use crate::world::{HOME, TOKEN};
 
 const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
 
@@ -41,7 +41,7 @@ impl Replica {
             account.through(&link).kubeconfig().replace("\"user\": \"rig\"", &format!("\"user\": \"rig\", \"namespace\": \"{HOME}\""));
         assert!(text.contains("namespace"), "{text}");
         fs::write(&kubeconfig, text).unwrap();
-        let [port, health, metrics] = free_ports();
+        let [port, health, metrics] = free_ports().unwrap();
         let text = |path: PathBuf| path.to_str().unwrap().to_owned();
         let own = [
             ("DD_POD_NAME", name.to_owned()),
@@ -72,6 +72,46 @@ impl Replica {
         self.environment.insert(key.to_owned(), value.to_owned());
     }
 
+    /// Writes a file below its folder, for example `conf.d/a.yaml`.
+    pub fn write(&self, file: &str, content: &str) -> PathBuf {
+        let path = self.folder.join(file);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Asks it with a command of the command line, as somebody in its container does: exit code and standard output.
+    pub async fn ask(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = Command::new(MUSTER);
+        command.arg("cluster").args(arguments).arg("-c").arg(&self.folder).env_clear().envs(&self.environment).kill_on_drop(true);
+        let output = tokio::time::timeout(HANG, command.output()).await.expect("the command ends").unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Asks it with a command that prints JSON, whatever its exit code.
+    pub async fn ask_json(&self, arguments: &[&str]) -> Json {
+        let (code, text) = self.ask(arguments).await;
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: exit code {code}, {error}: {text}"))
+    }
+
+    /// Resource -> how its informer does.
+    pub async fn informers(&self) -> BTreeMap<String, Json> {
+        let status = self.ask_json(&["status", "--json"]).await;
+        let informers = status["kubernetes"]["informers"].as_array().unwrap_or_else(|| panic!("{status}"));
+        informers.iter().map(|informer| (informer["kind"].as_str().unwrap().replace('_', ""), informer.clone())).collect()
+    }
+
+    /// Status and body of an answer to the cluster token.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let url = format!("https://127.0.0.1:{}{path}", self.port);
+        let answer = client().get(url).bearer_auth(TOKEN).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Everything it logged since its last start.
+    pub fn all_words(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.join(format!("log-{}", self.starts))
     }
@@ -84,13 +124,12 @@ impl Replica {
         let http = client();
         let url = format!("http://127.0.0.1:{}/ready", self.health);
         let ready = async || http.get(&url).send().await.is_ok_and(|answer| answer.status() == 200);
-        if until(&format!("{} is ready", self.name), ready).await.is_err() {
-            panic!("{} is not ready: {}", self.name, self.last_words());
-        }
+        let is_ready = until(&format!("{} is ready", self.name), ready).await;
+        assert!(is_ready.is_ok(), "{} is not ready: {}", self.name, self.last_words());
     }
 
     pub fn last_words(&self) -> String {
-        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        let text = self.all_words();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
@@ -117,9 +156,4 @@ impl Replica {
         let mut process = self.process.take().expect("it runs");
         tokio::time::timeout(Duration::from_secs(40), process.wait()).await.expect("it ends").unwrap()
     }
-}
-
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }

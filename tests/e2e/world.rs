@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use muster_rig::{ControlPlane, Identity, Options, PatchKind, until};
-use serde_json::{Value as Json, json};
+use muster_rig::{ControlPlane, Identity, Options, until};
+use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -13,11 +13,15 @@ use crate::agents::{Agent, Service, endpoint_agent, runner};
 use crate::ledger::{Ledger, Sums};
 use crate::prober::Prober;
 use crate::replica::Replica;
+use crate::scenery::{apply_manifests, make_services, replica_environment};
 
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// Namespace of the manifests.
 pub const HOME: &str = "muster";
+
+/// The Deployment of the runners, for the API server.
+pub const RUNNER_DEPLOYMENT: &str = "/apis/apps/v1/namespaces/muster/deployments/muster-runner";
 
 /// Namespace of the services.
 pub const SHOP: &str = "shop";
@@ -46,12 +50,19 @@ pub struct World {
     pub runners: Ledger,
     pub endpoints: Ledger,
     agents: BTreeMap<String, Agent>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
     /// Starts everything, and returns when every check runs where it stays.
     pub async fn start(size: Size) -> Self {
+        let mut world = Self::prepare(size).await;
+        world.run().await;
+        world
+    }
+
+    /// Everything but processes and models of ours: a test may change rights and settings before they [`Self::run`].
+    pub async fn prepare(size: Size) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         let plane = ControlPlane::start(Options::full().audit()).await.unwrap();
         let admin = plane.admin();
@@ -72,26 +83,42 @@ impl World {
             runners: Ledger::default(),
             endpoints: Ledger::default(),
             agents: BTreeMap::new(),
-            _folder: folder,
+            folder,
         };
         // One more than run, so that a new one can start before an old one goes.
         for number in 0..=size.replicas {
             let name = format!("muster-cluster-{number}");
-            world.replicas.push(Replica::new(&name, environment.clone(), &account, world._folder.path()).await);
+            let replica = Replica::new(&name, environment.clone(), &account, world.folder()).await;
+            world.replicas.push(replica);
         }
-        for number in 0..size.replicas {
-            world.start_replica(number);
+        world
+    }
+
+    /// Starts replicas and agents, and returns when every check runs where it stays.
+    pub async fn run(&mut self) {
+        self.launch().await;
+        self.until_settled().await;
+    }
+
+    /// Starts replicas and agents, and returns when they are ready.
+    pub async fn launch(&mut self) {
+        for number in 0..self.size.replicas {
+            self.start_replica(number);
         }
-        for replica in world.replicas.iter().filter(|replica| replica.runs()) {
+        for replica in self.replicas.iter().filter(|replica| replica.runs()) {
             replica.until_ready().await;
         }
-        world.follow_runners().await;
-        for number in 0..size.nodes {
+        self.until("all runners are there", async || self.runners_rolled_out().await).await;
+        self.follow_runners().await;
+        for number in 0..self.size.nodes {
             let name = node_name(number);
-            world.agents.insert(name.clone(), endpoint_agent(&name, &world.service, TOKEN, &world.endpoints));
+            self.agents.insert(name.clone(), endpoint_agent(&name, &self.service, TOKEN, &self.endpoints));
         }
-        world.until_settled().await;
-        world
+    }
+
+    /// A folder of this test, gone with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn start_replica(&mut self, number: usize) {
@@ -110,9 +137,11 @@ impl World {
         self.replicas[number].stop().await;
     }
 
-    /// One runner model for each running pod of the runners' Deployment; those whose pod is gone stop.
+    /// One runner model for each running pod of the runners' Deployment, also while it terminates; those whose pod is gone stop.
     pub async fn follow_runners(&mut self) {
-        let names = self.runner_pods().await;
+        let pods = self.runner_pods().await;
+        let running = pods.iter().filter(|pod| pod["status"]["phase"] == "Running");
+        let names: Vec<String> = running.map(|pod| text(&pod["metadata"]["name"])).collect();
         let gone: Vec<String> = self.runners.accounts().into_keys().filter(|name| !names.contains(name)).collect();
         for name in gone {
             self.agents.remove(&name);
@@ -124,11 +153,21 @@ impl World {
         }
     }
 
-    pub async fn runner_pods(&self) -> Vec<String> {
+    pub async fn runner_pods(&self) -> Vec<Json> {
         let path = format!("/api/v1/namespaces/{HOME}/pods?labelSelector=app%3Dmuster-runner");
-        let list = self.admin.get(&path).await.unwrap();
-        let running = list["items"].as_array().unwrap().iter().filter(|pod| pod["status"]["phase"] == "Running");
-        running.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).map(|pod| text(&pod["metadata"]["name"])).collect()
+        let mut list = self.admin.get(&path).await.unwrap();
+        list["items"].as_array_mut().map(std::mem::take).unwrap()
+    }
+
+    /// Whether all runners are of the newest template, and there are as many as there should be.
+    pub async fn runners_rolled_out(&self) -> bool {
+        let deployment = self.admin.get(RUNNER_DEPLOYMENT).await.unwrap();
+        let status = &deployment["status"];
+        let wanted = deployment["spec"]["replicas"].as_u64().unwrap();
+        let counts = ["replicas", "updatedReplicas", "availableReplicas"].map(|count| status[count].as_u64().unwrap_or(0));
+        status["observedGeneration"] == deployment["metadata"]["generation"]
+            && counts == [wanted; 3]
+            && self.runner_pods().await.len() as u64 == wanted
     }
 
     /// A prober of all replicas that beats the heart of an existing runner.
@@ -137,12 +176,33 @@ impl World {
         Prober::start(self.replicas.iter().map(|replica| replica.port), TOKEN, &runner)
     }
 
+    /// The replica that leads; waits until there is one.
+    pub async fn until_led(&self, prober: &Prober) -> usize {
+        self.until("a replica leads", async || prober.leader().is_some()).await;
+        self.number_of(prober.leader().expect("seen above"))
+    }
+
+    /// Waits until every agent was answered three times more.
+    pub async fn until_all_polled(&self) {
+        let answered = || {
+            let accounts = self.runners.accounts().into_iter().chain(self.endpoints.accounts());
+            accounts.map(|(name, account)| (name, account.answered)).collect::<BTreeMap<_, _>>()
+        };
+        let before = answered();
+        let polled = async || answered().iter().all(|(name, now)| *now >= before.get(name).copied().unwrap_or(0) + 3);
+        self.until("every agent polls", polled).await;
+    }
+
+    /// Waits until `look` finds what it wants, and says what every replica logged when it never does.
+    pub async fn until(&self, what: &str, look: impl AsyncFnMut() -> bool) {
+        if let Err(error) = until(what, look).await {
+            panic!("{error}\n{}\n{}", self.shortage(), self.words());
+        }
+    }
+
     /// Waits until every good check runs exactly once, and nothing changed for a few polls.
     pub async fn until_settled(&self) {
-        let settled = async || self.complete();
-        if until("every check runs once", settled).await.is_err() {
-            panic!("{}\n{}", self.shortage(), self.words());
-        }
+        self.until("every check runs once", async || self.complete()).await;
         let mut before = self.sums();
         for quiet in 0.. {
             sleep(Duration::from_secs(1)).await;
@@ -160,7 +220,7 @@ impl World {
         Sums::of(&[&self.runners, &self.endpoints])
     }
 
-    fn complete(&self) -> bool {
+    pub fn complete(&self) -> bool {
         self.runners.owners().len() == self.size.cluster_checks && self.endpoints.owners().len() == 2 * self.size.endpoint_checks
     }
 
@@ -176,11 +236,8 @@ impl World {
 
     /// The ends of the logs of all replicas.
     pub fn words(&self) -> String {
-        self.replicas
-            .iter()
-            .filter(|replica| replica.runs())
-            .map(|replica| format!("== {}\n{}\n", replica.name, replica.last_words()))
-            .collect()
+        let running = self.replicas.iter().filter(|replica| replica.runs());
+        running.map(|replica| ["== ", &replica.name, "\n", &replica.last_words(), "\n"].concat()).collect()
     }
 
     pub fn number_of(&self, port: u16) -> usize {
@@ -208,99 +265,4 @@ pub fn node_name(number: usize) -> String {
 
 pub fn text(value: &Json) -> String {
     value.as_str().expect("a text").to_owned()
-}
-
-async fn apply_manifests(admin: &Identity, runners: usize) {
-    let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/overlays/with-runners");
-    admin.apply_path(&overlay).await.unwrap();
-    let secret = json!({"metadata": {"name": "muster"}, "stringData": {"token": TOKEN, "api-key": "0".repeat(32)}});
-    admin.create(&format!("/api/v1/namespaces/{HOME}/secrets"), &secret).await.unwrap();
-    let deployments = format!("/apis/apps/v1/namespaces/{HOME}/deployments");
-    // Our replicas are processes of the test; runners are pods, each with a model that polls.
-    scale(admin, &format!("{deployments}/muster-cluster"), 0).await;
-    scale(admin, &format!("{deployments}/muster-runner"), runners).await;
-    let nodes_first = json!({"spec": {"template": {"spec": {"affinity": null}}}});
-    admin.patch(&format!("{deployments}/muster-runner"), PatchKind::Merge, &nodes_first).await.unwrap();
-}
-
-async fn scale(admin: &Identity, deployment: &str, replicas: usize) {
-    admin.patch(deployment, PatchKind::Merge, &json!({"spec": {"replicas": replicas}})).await.unwrap();
-}
-
-/// The environment that the manifest gives a replica, with references resolved as a kubelet does.
-async fn replica_environment(admin: &Identity, lease_seconds: u64) -> BTreeMap<String, String> {
-    let deployment = admin.get(&format!("/apis/apps/v1/namespaces/{HOME}/deployments/muster-cluster")).await.unwrap();
-    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    let mut environment = BTreeMap::new();
-    for entry in container["env"].as_array().unwrap() {
-        let name = text(&entry["name"]);
-        let from = &entry["valueFrom"];
-        let value = match (entry["value"].as_str(), from["fieldRef"]["fieldPath"].as_str(), from["secretKeyRef"]["key"].as_str()) {
-            (Some(value), _, _) => value.to_owned(),
-            (_, Some("metadata.namespace"), _) => HOME.to_owned(),
-            (_, Some("metadata.name"), _) => continue,
-            (_, _, Some("token")) => TOKEN.to_owned(),
-            (_, _, Some("api-key")) => "0".repeat(32),
-            _ => panic!("the manifest sets {name} in a way that this test does not know: {entry}"),
-        };
-        environment.insert(name, value);
-    }
-    environment.insert("DD_LEADER_LEASE_DURATION".to_owned(), lease_seconds.to_string());
-    environment
-}
-
-async fn make_services(admin: &Identity, size: Size) {
-    admin.create("/api/v1/namespaces", &json!({"metadata": {"name": SHOP}})).await.unwrap();
-    let services = format!("/api/v1/namespaces/{SHOP}/services");
-    let pods = format!("/api/v1/namespaces/{SHOP}/pods");
-    until("pods may be created", async || admin.get(&format!("/api/v1/namespaces/{SHOP}/serviceaccounts/default")).await.is_ok())
-        .await
-        .unwrap();
-    let nodes: Vec<String> = (0..size.nodes).map(node_name).collect();
-    let mut wanted = Vec::new();
-    let mut behind = Vec::new();
-    for number in 0..size.cluster_checks {
-        wanted.push(annotated(&format!("cluster-{number}"), &cluster_check(number)));
-    }
-    for number in 0..size.endpoint_checks {
-        let name = format!("endpoints-{number}");
-        wanted.push(annotated(&name, &endpoint_check(number)));
-        let spread = [nodes[number % nodes.len()].clone(), nodes[(number + 1) % nodes.len()].clone()];
-        behind.extend(muster_rig::pods(&name, &spread, 2));
-    }
-    for number in 0..size.mistakes {
-        wanted.push(annotated(&format!("mistake-{number}"), &mistake(number)));
-    }
-    admin.create_all(&services, wanted).await.unwrap();
-    admin.create_all(&pods, behind).await.unwrap();
-}
-
-fn annotated(name: &str, annotations: &Json) -> Json {
-    json!({
-        "metadata": {"name": name, "annotations": annotations},
-        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80}]},
-    })
-}
-
-pub fn cluster_check(number: usize) -> Json {
-    let instance = json!({"name": format!("check-{number}"), "url": "http://%%host%%:%%port%%/"});
-    json!({"ad.datadoghq.com/service.checks": json!({"http_check": {"instances": [instance]}}).to_string()})
-}
-
-fn endpoint_check(number: usize) -> Json {
-    json!({
-        "ad.datadoghq.com/endpoints.check_names": "[\"http_check\"]",
-        "ad.datadoghq.com/endpoints.init_configs": "[{}]",
-        "ad.datadoghq.com/endpoints.instances":
-            json!([{"name": format!("endpoint-{number}"), "url": "http://%%host%%:%%port%%/"}]).to_string(),
-    })
-}
-
-fn mistake(number: usize) -> Json {
-    match number % 4 {
-        0 => json!({"ad.datadoghq.com/service.checks": "{\"http_check\": "}),
-        1 => json!({"ad.datadoghq.com/service.check_names": "[\"a\"]", "ad.datadoghq.com/service.init_configs": "[{}]"}),
-        2 => json!({"ad.datadoghq.com/service.checks": json!({"http_check": {"instances": ["no object"]}}).to_string()}),
-        _ => json!({"ad.datadoghq.com/service.checks": json!({"http_check": {"instances": [{"url": "http://%%nope%%/"}]}}).to_string()}),
-    }
 }

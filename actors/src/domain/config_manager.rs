@@ -16,7 +16,7 @@ use crate::domain::config::CheckConfig;
 use crate::domain::digest::{config_key, digest};
 use crate::domain::ids::{ConfigKey, Digest};
 use crate::domain::secrets::{Handles, SecretError, SecretValues, decrypted, handles};
-use crate::domain::template::{TemplateRules, resolve};
+use crate::domain::template::{ResolveError, TemplateRules, resolve};
 
 use lookups::{Candidate, Lookups};
 pub use schedule::{Changes, Scheduled};
@@ -305,8 +305,8 @@ impl ConfigManager {
         };
         self.resolutions += 1;
         let name = &active.config.name;
-        let result = resolve(&active.config, &known.service, &self.rules)
-            .map_err(|error| (name.clone(), format!("error resolving template {name} for service {id}: {error}")));
+        let result =
+            resolve(&active.config, &known.service, &self.rules).map_err(|error| (name.clone(), failure_text(&active.config, id, &error)));
         let candidate = Candidate::Resolved { template, service: id.to_owned() };
         let unchanged = before.as_ref().is_some_and(|before| result.as_ref().is_ok_and(|config| *config == *before.config));
         if let Some(before) = before.as_ref().filter(|_| !unchanged) {
@@ -362,6 +362,13 @@ impl ConfigManager {
             Candidate::Resolved { template, service } => Some(&mut self.services.get_mut(service)?.resolved.get_mut(template)?.offer),
         }
     }
+}
+
+/// Why a template is not a config for a service: the words of the stock agent, then object, place, what was found and what is allowed.
+fn failure_text(template: &CheckConfig, service: &str, error: &ResolveError) -> String {
+    let ResolveError { part, found, allowed, .. } = error;
+    let CheckConfig { name, source, .. } = template;
+    format!("error resolving template {name} for service {service}: {error}: {source}, {part}: found {found}, allowed: {allowed}")
 }
 
 /// Takes an item out of one set of an index, and the set if it becomes empty.

@@ -12,5 +12,5 @@ mod vectors;
 pub use environment::{
     Environment, EnvironmentError, EnvironmentLookup, SubstitutionError, TemplateRules, VariableError, substitute_environment,
 };
-pub use resolve::{ResolveError, resolve};
+pub use resolve::{ResolveError, ResolveProblem, resolve};
 pub use variable::Variable;

@@ -41,5 +41,6 @@ pub use crate::http::{PatchKind, Watch};
 pub use crate::identity::{Identity, InCluster};
 pub use crate::link::Link;
 pub use crate::options::Options;
+pub use crate::ports::free_ports;
 pub use crate::shared::SharedPlane;
 pub use crate::waiting::{HANG, until};

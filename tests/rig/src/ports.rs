@@ -14,7 +14,7 @@ const COUNT: u16 = 12_000;
 const TRIES: usize = 1_000;
 
 /// `N` ports on which nobody listens now. Somebody else may be faster to take them: who starts a process retries.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], RigError> {
+pub fn free_ports<const N: usize>() -> Result<[u16; N], RigError> {
     let mut held = Vec::with_capacity(N);
     for _ in 0..TRIES {
         let draw = Uuid::new_v4().as_u128() % u128::from(COUNT);

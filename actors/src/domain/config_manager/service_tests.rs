@@ -65,10 +65,12 @@ fn ad_v59_two_shared_identifiers_give_one_config() {
 #[test]
 fn ad_v59_a_failed_resolution_is_a_warning_until_it_succeeds() {
     let mut manager = ConfigManager::default();
-    manager.replace("file", [config("a", "p: '%%port%%'", &["X"])]);
+    let template = Arc::new(CheckConfig { source: "file:a".to_owned(), ..(*config("a", "p: '%%port%%'", &["X"])).clone() });
+    manager.replace("file", [template]);
     let bare = service("kube_service://a/b", &["X"], "1.1.1.1");
     assert!(put(&mut manager, &bare).is_empty());
-    let text = "error resolving template a for service kube_service://a/b: no port found for container kube_service://a/b - ignoring it";
+    let text = "error resolving template a for service kube_service://a/b: no port found for container kube_service://a/b - ignoring it: \
+                file:a, instances[0]: found %%port%%, allowed: a service with ports, or a fixed port";
     assert_eq!(manager.resolve_warnings(), BTreeMap::from([("a".to_owned(), vec![text.to_owned()])]));
     let port = crate::domain::kube::objects::Port { number: 80, name: Arc::from("") };
     let mended = Arc::new(AdService { ports: vec![port], ..(*bare).clone() });

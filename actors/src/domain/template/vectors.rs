@@ -382,6 +382,24 @@ fn hosts_are_chosen_by_network_then_bridge() {
 }
 
 #[test]
+fn an_error_names_part_variable_and_what_is_allowed() {
+    for (instance, found, allowed) in [
+        ("p: '%%port_9%%'", "%%port_9%%", "an index from 0 to 1"),
+        ("p: '%%port_web%%'", "%%port_web%%", "one of http, admin, or an index"),
+        ("p: '%%pid%%'", "%%pid%%", "%%host%%, %%port%%, "),
+        ("p: 'a%%nope%%b'", "%%nope%%", "%%host%%, %%port%%, "),
+        ("p: '%%kube_nope%%'", "%%kube_nope%%", "%%kube_<name>%% with one of namespace"),
+        ("p: '%%env%%'", "%%env%%", "%%env_<name>%%"),
+        ("{a: [}", "text that is no YAML", "YAML"),
+    ] {
+        let config = CheckConfig { instances: vec![Data::from("{}"), Data::from(instance)], ..template("{}") };
+        let error = resolve(&config, &cart(), &rules()).unwrap_err();
+        assert_eq!((error.part.as_str(), error.found.as_str()), ("instances[1]", found));
+        assert!(error.allowed.starts_with(allowed), "{instance}: {}", error.allowed);
+    }
+}
+
+#[test]
 fn the_first_part_with_an_error_ends_it_and_absent_parts_stay_absent() {
     let mut config = template("p: '%%pid%%'");
     config.init_config = Some(Data::from("{a: [}"));
