@@ -32,7 +32,7 @@ pub struct Runners {
 }
 
 impl Runners {
-    pub async fn start(address: SocketAddr, count: usize, clock: &SystemClock) -> Self {
+    pub fn start(address: SocketAddr, count: usize, clock: &SystemClock) -> Self {
         let arrivals = Arrivals::default();
         let pause = Arc::new(AtomicU64::new(1_000));
         let runner = |number| {

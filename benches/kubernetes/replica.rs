@@ -36,7 +36,7 @@ pub struct Synced {
 }
 
 impl Replica {
-    pub async fn start(world: &World, name: &str, clock: &SystemClock) -> Self {
+    pub fn start(world: &World, name: &str, clock: &SystemClock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let text = |path: PathBuf| path.to_str().unwrap().to_owned();
