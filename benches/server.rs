@@ -4,21 +4,21 @@
 //! Server processes are pinned to core 0, the load generator to core 1, with `taskset` (util-linux).
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has nothing better to do than stop and say where")]
 
+mod wire;
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use muster_actors::kernel::clock::{Clock as _, SystemClock};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+use crate::wire::{Connection, TOKEN, connect, cpu_seconds, get, machine, memory_kb, post_status};
+
 const LOAD_CONNECTIONS: usize = 64;
 const LOAD_SECONDS: u64 = 5;
 const IDLE_CONNECTIONS: usize = 5_000;
@@ -119,13 +119,6 @@ async fn measure() {
     println!("Resident memory, {NODES} nodes, {placed} configs, no connection: {:>6.1} MB   (goal <= 60; stock 163)", loaded.rss_mb());
 }
 
-fn machine() -> String {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpu.lines().find_map(|line| line.strip_prefix("model name").map(|rest| rest.trim_start_matches([' ', '\t', ':']).to_owned()));
-    format!("{} x {}", std::thread::available_parallelism().map_or(1, usize::from), model.unwrap_or_else(|| "unknown CPU".to_owned()))
-}
-
 fn ratio((limit, ours): &(Figure, Figure)) -> f64 {
     ours.per_second / limit.per_second
 }
@@ -186,9 +179,7 @@ impl Server {
     }
 
     fn rss_kb(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        memory_kb(self.child.id(), "VmRSS")
     }
 
     fn rss_mb(&self) -> f64 {
@@ -203,84 +194,9 @@ impl Drop for Server {
     }
 }
 
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl rustls::client::danger::ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-async fn connect(address: SocketAddr) -> TlsStream<TcpStream> {
-    let mut config =
-        rustls::ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate)).with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
-    let stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
-}
-
-/// One status poll as a stock agent sends it; returns the body.
-async fn poll(connection: &mut TlsStream<TcpStream>, node: &str, address: &str) -> String {
-    let body = r#"{"last_change":0,"node_type":1}"#;
-    let request = format!(
-        "POST /api/v1/clusterchecks/status/{node} HTTP/1.1\r\nHost: 127.0.0.1:5005\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: {}\r\n\
-         Authorization: Bearer {TOKEN}\r\nX-Real-Ip: {address}\r\nAccept-Encoding: gzip\r\n\r\n{body}",
-        body.len()
-    );
-    connection.write_all(request.as_bytes()).await.unwrap();
-    read_answer(connection).await
-}
-
-async fn get(connection: &mut TlsStream<TcpStream>, path: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
-    connection.write_all(request.as_bytes()).await.unwrap();
-    read_answer(connection).await
-}
-
-async fn read_answer(connection: &mut TlsStream<TcpStream>) -> String {
-    let mut answer = Vec::with_capacity(1024);
-    loop {
-        let read = connection.read_buf(&mut answer).await.unwrap();
-        assert!(read > 0, "the server closed the connection");
-        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-        assert!(head.starts_with("http/1.1 200"), "{head}");
-        let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap().trim().parse().unwrap();
-        if answer.len() >= end + 4 + length {
-            return String::from_utf8_lossy(&answer[end + 4..]).into_owned();
-        }
-    }
+/// One status poll of an agent that holds nothing; returns the body.
+async fn poll(connection: &mut Connection, node: &str, address: &str) -> String {
+    post_status(connection, node, address, 0).await
 }
 
 struct Figure {
@@ -315,14 +231,7 @@ async fn load(address: SocketAddr, pid: u32) -> Figure {
     Figure { per_second: polls as f64 / seconds, cpu_us: (cpu_seconds(pid) - cpu_before) * 1e6 / polls as f64 }
 }
 
-/// User plus system time of a process. The kernel counts in ticks of 10 ms.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-async fn open_idle(address: SocketAddr, count: usize) -> Vec<TlsStream<TcpStream>> {
+async fn open_idle(address: SocketAddr, count: usize) -> Vec<Connection> {
     let mut connections = Vec::with_capacity(count);
     for number in 0..count {
         let mut connection = connect(address).await;
@@ -333,7 +242,7 @@ async fn open_idle(address: SocketAddr, count: usize) -> Vec<TlsStream<TcpStream
     connections
 }
 
-async fn wait_until_placed(connection: &mut TlsStream<TcpStream>) -> usize {
+async fn wait_until_placed(connection: &mut Connection) -> usize {
     loop {
         let table: serde_json::Value = serde_json::from_str(&get(connection, "/api/v1/muster/assignments").await).unwrap();
         let placed: usize = table["nodes"].as_array().unwrap().iter().map(|node| node["configs"].as_array().unwrap().len()).sum();
