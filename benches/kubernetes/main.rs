@@ -65,7 +65,7 @@ async fn measure(size: Size) {
     );
     report.row("process start until /ready", format!("{:.2} s", synced.ready.as_secs_f64()), "-");
     sleep(REST).await;
-    report.memory(&format!("leader, {} watched pods, {} checks, no agent", size.pods(), size.annotated), &leader, "goal <= 60 MB");
+    report.memory(&format!("leader, {} watched pods, {} checks, no agent", size.pods(), size.annotated), leader.memory(), "goal <= 60 MB");
 
     report.say("starting a follower, annotating services, connecting agents");
     let follower = Replica::start(&world, "muster-cluster-1", &clock);
@@ -74,7 +74,7 @@ async fn measure(size: Size) {
     world.annotate(size.checks - size.annotated).await;
     runners.until_placed(leader.address(), size.checks, &report).await;
     sleep(REST).await;
-    report.memory(&format!("the same with {} checks on {} runners", size.checks, size.runners), &leader, "-");
+    report.memory(&format!("the same with {} checks on {} runners", size.checks, size.runners), leader.memory(), "-");
     let agents = Agents::start(leader.address(), &world.nodes()).await;
     report.say("all agents are connected");
     sleep(REST).await;
@@ -84,8 +84,8 @@ async fn measure(size: Size) {
     sleep(Duration::from_secs(seconds)).await;
     let [leading, following] = [leader.cpu_seconds() - before[0], follower.cpu_seconds() - before[1]].map(|cpu| cpu / seconds as f64);
     let crowd = format!("{} checks, {} agents and {} runners", size.checks, size.nodes, size.runners);
-    report.memory(&format!("leader with {crowd} connected"), &leader, "goal <= 22 KB for each connection");
-    report.memory("its follower", &follower, "-");
+    report.memory(&format!("leader with {crowd} connected"), leader.memory(), "goal <= 22 KB for each connection");
+    report.memory("its follower", follower.memory(), "-");
     report.row(
         &format!("processor time of the leader while they poll, over {seconds} s"),
         format!("{:.1} % of a core", 100.0 * leading),
@@ -95,7 +95,7 @@ async fn measure(size: Size) {
 
     latencies::measure(&world, &leader, &runners, &clock, &mut report).await;
     sleep(REST).await;
-    report.memory("leader after these changes", &leader, "-");
+    report.memory("leader after these changes", leader.memory(), "-");
     drop((agents, runners, follower, leader));
     report.print();
 }

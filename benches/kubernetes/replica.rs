@@ -96,8 +96,9 @@ impl Replica {
         cpu_seconds(self.process.id())
     }
 
-    pub fn memory_mb(&self, figure: &str) -> f64 {
-        memory_kb(self.process.id(), figure) as f64 / 1024.0
+    /// Resident memory in MB now, and the most so far.
+    pub fn memory(&self) -> [f64; 2] {
+        ["VmRSS", "VmHWM"].map(|figure| memory_kb(self.process.id(), figure) as f64 / 1024.0)
     }
 }
 

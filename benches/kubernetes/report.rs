@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use muster_actors::kernel::clock::{Clock as _, SystemClock};
 
-use crate::replica::Replica;
 use crate::wire::machine;
 
 pub struct Report {
@@ -31,8 +30,8 @@ impl Report {
         self.rows.push(row);
     }
 
-    pub fn memory(&mut self, what: &str, replica: &Replica, limit: &str) {
-        let [now, most] = ["VmRSS", "VmHWM"].map(|figure| replica.memory_mb(figure));
+    /// Resident memory in MB now, and the most so far.
+    pub fn memory(&mut self, what: &str, [now, most]: [f64; 2], limit: &str) {
         self.row(&format!("resident memory, {what}"), format!("{now:.1} MB, {most:.1} MB at most so far"), limit);
     }
 
