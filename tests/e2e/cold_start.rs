@@ -41,7 +41,7 @@ async fn all_replicas_end_at_once(world: &mut World, prober: &Prober) {
     world.until_led(prober).await;
     sleep(UNTIL_SAVED).await;
     let map = world.admin.get(&format!("/api/v1/namespaces/{HOME}/configmaps/muster-state")).await.unwrap();
-    assert!(map["binaryData"]["snapshot.zst"].is_string(), "{map}");
+    assert!(map["binaryData"]["snapshot"].is_string(), "{map}");
     let before = Before::note(world);
     prober.begin();
     let running: Vec<usize> = (0..world.replicas.len()).filter(|number| world.replicas[*number].runs()).collect();
