@@ -249,14 +249,16 @@ impl Overseer {
         }
     }
 
+    /// The term of this process. To be asked before it calls anybody: it may be dead when the call arrives.
+    pub(super) fn term_of(&self, name: &str) -> Epoch {
+        self.inner().lives.get(name).map(|life| life.watched.leadership.peek().epoch).unwrap_or_default()
+    }
+
     /// The snapshot was replaced: not by a leader of before, and in one term not by an older table.
     ///
     /// A later leader may know less than the snapshot; then its table is what counts (docs/adr/017-followers-pull.md).
-    pub(super) fn snapshot_saved(&self, name: &str, table: &AssignmentTable) {
+    pub(super) fn snapshot_saved(&self, name: &str, term: Epoch, table: &AssignmentTable) {
         let mut inner = self.inner();
-        let Some(life) = inner.lives.get(name) else { return };
-        let me = (name.to_owned(), life.number);
-        let term = inner.terms.iter().rev().find(|(_, leader)| **leader == me).map(|(epoch, _)| *epoch).unwrap_or_default();
         let (before, saved) = (inner.snapshot, (term, Position::of(table)));
         if saved < before {
             self.trace.violation(format_args!("{name} replaces the snapshot of {before:?} by an older one, of {saved:?}"));

@@ -50,13 +50,14 @@ impl SnapshotStore for SharedSnapshot {
     fn save(&self, bytes: Vec<u8>, leads: StillLeads) -> BoxFuture<'static, Result<SaveOutcome, StoreError>> {
         let (store, outside) = (self.store.clone(), self.outside.clone());
         let (overseer, replica) = (self.overseer.clone(), self.replica.clone());
+        let term = overseer.term_of(&replica);
         async move {
             let called = outside.call(async move {
                 tokio::time::sleep(CALL_TIME).await;
                 let table = snapshot::read_whole(&bytes);
                 let saved = store.save(bytes, leads).await;
                 if let (Ok(SaveOutcome::Saved), Some(table)) = (&saved, table) {
-                    overseer.snapshot_saved(&replica, &table);
+                    overseer.snapshot_saved(&replica, term, &table);
                 }
                 saved
             });
