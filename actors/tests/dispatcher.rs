@@ -572,7 +572,7 @@ fn a_warm_up_waits_for_discovery() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::start(&universe).await;
         cluster.tell(DiscoveryStarted).await;
-        cluster.keep_polling(&["n1"], seconds(60)).await;
+        cluster.keep_polling(&["n1"], seconds(50)).await;
         assert_eq!(cluster.served().standing, Standing::WarmingUp);
         assert!(cluster.poll("n1", 77).await.up_to_date, "it keeps what an earlier server gave it");
         cluster.discover(&[instance(1)]).await;
@@ -588,7 +588,7 @@ fn a_warm_up_does_not_wait_for_ever_for_discovery() {
     universe::run(1, |universe| async move {
         let cluster = Cluster::start(&universe).await;
         cluster.discover(&[instance(1)]).await;
-        cluster.keep_polling(&["n1"], seconds(295)).await;
+        cluster.keep_polling(&["n1"], seconds(55)).await;
         assert_eq!(cluster.served().standing, Standing::WarmingUp);
         cluster.keep_polling(&["n1"], seconds(10)).await;
         assert_eq!(cluster.served().standing, Standing::Active);

@@ -37,8 +37,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// Longest time that a warm-up waits for the first complete listing of discovery, counted from its beginning.
 ///
 /// Why wait: who is told its set from half a listing stops the other half. Why not for ever: a kind of object that may not be
-/// listed never becomes complete, and agents that start meanwhile get no checks at all.
-const DISCOVERY_TIME: Duration = Duration::from_secs(300);
+/// listed never becomes complete, and everything else has to go on: a listing takes seconds, so a minute is long.
+const DISCOVERY_TIME: Duration = Duration::from_secs(60);
 
 /// Owns the assignment table. The only one that decides, and only on the replica that leads; on others it has no table.
 ///
