@@ -174,7 +174,9 @@ mod tests {
         let error = lock.write(held_by("a", 1), None).await.unwrap_err();
         assert!(error.to_string().contains("not done within 50ms"), "{error}");
         drop(guard);
-        assert!(lock.write(held_by("a", 1), None).await.is_ok());
+        // With more patience: the machine that runs this test may be slow.
+        let patient = FileLock::new(folder.path().join("lock"), LIMIT);
+        assert!(patient.write(held_by("a", 1), None).await.is_ok());
     }
 
     #[tokio::test]
