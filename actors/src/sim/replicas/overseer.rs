@@ -124,6 +124,10 @@ impl Overseer {
         let names: Vec<String> = inner.lives.keys().cloned().collect();
         for name in names {
             let Some(life) = inner.lives.get_mut(&name) else { continue };
+            if !leading.iter().any(|(leader, _)| *leader == name) {
+                // Whoever led and does so again gets to know its followers anew.
+                life.followers.clear();
+            }
             let served = life.watched.served.current();
             if life.looked_at.as_ref().is_some_and(|before| Arc::ptr_eq(before, &served)) {
                 continue;
