@@ -3,7 +3,9 @@
 use std::fs;
 
 use futures_util::future::join_all;
+use muster::config::Secret;
 use muster::demo::stage::Actor;
+use muster::sealed_snapshots::Seal;
 use muster_actors::domain::snapshot;
 
 use crate::pretend_agent::{PretendAgent, Set};
@@ -42,8 +44,10 @@ async fn until_followed(scene: &Scene) {
 
 /// Waits until what every agent was shown is on disk.
 async fn until_saved(scene: &Scene, agents: &[PretendAgent]) {
+    let seal = Seal::try_new(&Secret::new(scene.stage.token.clone())).unwrap();
     until("the snapshot beside the lock has every stamp", async || {
-        let table = fs::read(scene.stage.snapshot()).ok().and_then(|bytes| snapshot::read_whole(&bytes));
+        let opened = fs::read(scene.stage.snapshot()).ok().and_then(|bytes| seal.open(&bytes).ok());
+        let table = opened.and_then(|bytes| snapshot::read_whole(&bytes));
         let saved = |agent: &PretendAgent| table.as_ref()?.nodes().get(agent.name.as_str()).map(|row| row.stamp.0);
         agents.iter().all(|agent| saved(agent) == Some(agent.look(|memory| memory.stamp)))
     })
