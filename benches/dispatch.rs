@@ -152,7 +152,14 @@ async fn file_to_poll() {
     resolver.tell(tell(&listing)).unwrap();
     for number in 0..RUNNERS {
         let node = NodeName::from(format!("runner-{number:04}"));
-        let heartbeat = Heartbeat { node, address: None, kind: NodeKind::Runner, compatibility: CheckCompatibility::default() };
+        let heartbeat = Heartbeat {
+            node,
+            address: None,
+            kind: NodeKind::Runner,
+            compatibility: CheckCompatibility::default(),
+            honours_grants: false,
+            last_change: 0,
+        };
         dispatching.membership.tell(heartbeat).unwrap();
     }
     while reader.peek().standing != Standing::Active

@@ -1,5 +1,6 @@
 //! Traits through which the outside comes in. Each has a real adapter in `src` and a fake in [`crate::testing`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use futures_util::stream::BoxStream;
 use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::config::CheckConfig;
 use crate::domain::delivery::{Encoded, KeyState, Payload, SendResult};
+use crate::domain::figures::CheckFigures;
 use crate::domain::ids::CheckId;
 use crate::domain::kube::objects::Kind;
 use crate::domain::lock_record::{LockError, LockRecord, LockVersion, StoredLock};
@@ -293,4 +295,36 @@ pub trait SecretBackend: Send + Sync {
     ///
     /// Errors: [`SecretError`] if one of them has no value.
     fn resolve(&self, handles: Handles) -> BoxFuture<'static, Result<SecretValues, SecretError>>;
+}
+
+/// Why a runner told nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunnerError {
+    /// It did not answer in time, or the connection failed.
+    #[error("runner not reached: {0}")]
+    Unreachable(String),
+    /// It answered something else than 200. A runner older than the route answers 404.
+    #[error("runner answered {status}: {body}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The beginning of the body.
+        body: String,
+    },
+    /// It answered something that cannot be read.
+    #[error("answer of the runner not understood: {0}")]
+    Garbled(String),
+}
+
+/// The statistics API of runners. Every call ends within 2 s. Source: cluster-checks 10.
+pub trait RunnerStats: Send + Sync {
+    /// Statistics of all its checks; the entry with the empty id is left out.
+    ///
+    /// Errors: [`RunnerError`].
+    fn stats(&self, address: &str) -> BoxFuture<'static, Result<BTreeMap<CheckId, CheckFigures>, RunnerError>>;
+
+    /// Number of its workers.
+    ///
+    /// Errors: [`RunnerError`].
+    fn workers(&self, address: &str) -> BoxFuture<'static, Result<u32, RunnerError>>;
 }

@@ -83,7 +83,7 @@ fn cc_t21_an_address_is_replaced_and_never_erased() {
         for (told, kept) in [(Some("10.0.0.1"), "10.0.0.1"), (Some("10.0.0.2"), "10.0.0.2"), (None, "10.0.0.2")] {
             cluster.beat("n1", told, NodeKind::Runner, CheckCompatibility::default()).await;
             universe.settle().await;
-            assert_eq!(cluster.served().nodes[&NodeName::from("n1")].address, kept);
+            assert_eq!(cluster.served().nodes[&NodeName::from("n1")].facts.address, kept);
         }
     });
 }

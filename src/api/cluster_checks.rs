@@ -59,7 +59,8 @@ impl ClusterChecks {
             Err(text) => return reply::text(StatusCode::INTERNAL_SERVER_ERROR, &text),
         };
         let kind = NodeKind::from_wire(status.node_type);
-        let heartbeat = Heartbeat { node, address, kind, compatibility: status.compatibility };
+        let heartbeat =
+            Heartbeat { node, address, kind, compatibility: status.compatibility, honours_grants: false, last_change: status.last_change };
         let known = self.served.peek().is_up_to_date(&heartbeat.node, status.last_change);
         let up_to_date = match known {
             Some(up_to_date) => {

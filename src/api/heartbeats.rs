@@ -83,6 +83,8 @@ mod tests {
             address: None,
             kind: NodeKind::Runner,
             compatibility: CheckCompatibility::default(),
+            honours_grants: false,
+            last_change: 0,
         }
     }
 

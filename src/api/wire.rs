@@ -141,8 +141,8 @@ pub fn assignments_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
         |dangling: &Dangling| AssignedConfig { reason: Some(dangling.reason), flagged: Some(dangling.flagged), ..placed(&dangling.config) };
     let nodes = sorted_nodes(table).into_iter().map(|(name, entry)| AssignedNode {
         name,
-        kind: entry.kind,
-        address: &entry.address,
+        kind: entry.facts.kind,
+        address: &entry.facts.address,
         presence: entry.presence,
         stamp: entry.view.stamp.0,
         configs: entry.view.configs.iter().map(|config| placed(config)).collect(),

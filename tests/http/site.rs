@@ -24,9 +24,11 @@ use muster::api::version::AgentVersion;
 use muster::client::Trust;
 use muster::config::Secret;
 use muster::config::settings::TlsVersion;
+use muster_actors::domain::check_traits::CheckTraits;
 use muster_actors::domain::config::{CheckConfig, Data, DispatchedConfig};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::lease::{Leadership, Role};
+use muster_actors::domain::node::NodeFacts;
 use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, Presence, ServedTable, Standing};
 use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::health::HealthCatalogue;
@@ -62,6 +64,7 @@ pub fn config(name: &str) -> Arc<DispatchedConfig> {
     };
     let key = name.bytes().fold(0, |key, byte| key * 256 + u128::from(byte));
     Arc::new(DispatchedConfig {
+        traits: CheckTraits::default(),
         key: ConfigKey(key),
         digest: Digest(key as u64),
         config,
@@ -96,7 +99,8 @@ impl FakeCluster {
         };
         let nodes = self.nodes.iter().map(|(name, node)| {
             let (address, view) = (node.address.clone(), view(node.stamp, &node.configs));
-            let entry = NodeEntry { kind: node.kind, address, presence: Presence::Staying, view };
+            let facts = NodeFacts { kind: node.kind, address, ..NodeFacts::default() };
+            let entry = NodeEntry { facts, presence: Presence::Staying, view };
             (NodeName::from(name.as_str()), entry)
         });
         let endpoints = self.endpoints.iter().map(|(name, configs)| (KubernetesNodeName::from(name.as_str()), view(0, configs)));

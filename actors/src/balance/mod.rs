@@ -1,5 +1,9 @@
 //! Where a config goes: functions over values.
 
 pub mod eligibility;
+pub mod explanation;
 pub mod least_count;
+pub mod plan;
+pub mod policy;
 pub mod succession;
+pub mod world;

@@ -1,6 +1,8 @@
 //! Decides which node runs which config.
 
+mod discovery;
 mod handlers;
+mod warm_up;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::balance::least_count::place_batch;
 use crate::cluster::dispatcher_parts::DispatcherParts;
-use crate::cluster::intake::{Harvest, Intake};
+use crate::cluster::intake::Intake;
 use crate::cluster::waiting_polls::WaitingPolls;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
@@ -20,11 +22,10 @@ use crate::domain::ids::{Epoch, NodeName, Seq, Stamp};
 use crate::domain::invariants::{self, Permitted, Violation};
 use crate::domain::journal::Cause;
 use crate::domain::lease::{Role, counts};
-use crate::domain::patch::Dispatchable;
 use crate::domain::stamp::is_up_to_date;
 use crate::domain::turn::{Committed, Turn};
 use crate::domain::unscheduled::UnscheduledWatch;
-use crate::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeKind, ServedTable, Standing};
+use crate::domain::world::{Dangling, DispatcherCounters, Moving, NodeKind, ServedTable, Standing};
 use crate::messages::dispatcher::{Origin, PollReply};
 use crate::messages::journal::RecordDecisions;
 use crate::messages::membership::NodesRestored;
@@ -33,12 +34,6 @@ use crate::messages::resolver::ReplayDiscovery;
 
 /// Time between two looks at what changes by waiting alone: unscheduled checks, advanced dispatching, a lease that is renewed late.
 const TICK: Duration = Duration::from_secs(1);
-
-/// Longest time that a warm-up waits for the first complete listing of discovery, counted from its beginning.
-///
-/// Why wait: who is told its set from half a listing stops the other half. Why not for ever: a kind of object that may not be
-/// listed never becomes complete, and everything else has to go on: a listing takes seconds, so a minute is long.
-const DISCOVERY_TIME: Duration = Duration::from_secs(60);
 
 /// Owns the assignment table. The only one that decides, and only on the replica that leads; on others it has no table.
 ///
@@ -140,7 +135,7 @@ impl Dispatcher {
         self.parts.outlets.replay.post(ReplayDiscovery);
         if origin != Origin::Current && !self.parts.policy.warmup.is_zero() {
             (self.warming_up, self.unheard) = (true, unheard);
-            self.warm_up_latest = self.parts.clock.monotonic() + DISCOVERY_TIME;
+            self.warm_up_latest = self.parts.clock.monotonic() + warm_up::DISCOVERY_TIME;
             self.warm_up_for(self.parts.policy.warmup, context);
         } else if !self.warming_up {
             self.decide(Cause::WarmedUp, |_| Permitted::default());
@@ -203,46 +198,6 @@ impl Dispatcher {
         self.polls.give_up();
         // Agents poll elsewhere from now on; their silence here would count against them when this replica leads again.
         self.parts.outlets.nodes.post(NodesRestored { anew: true, ..NodesRestored::default() });
-    }
-
-    fn warm_up_for(&mut self, time: Duration, context: &mut Context<Self>) {
-        self.warm_up_end = Some(context.run_later(time, Self::end_warm_up));
-    }
-
-    fn end_warm_up(&mut self, context: &mut Context<Self>) {
-        if !self.may_decide() {
-            // Without its decision, agents would be told that they have nothing to run.
-            return self.warm_up_for(TICK, context);
-        }
-        if self.discovery_synced.is_none() && self.unheard.is_none() {
-            if self.parts.clock.monotonic() < self.warm_up_latest {
-                return self.warm_up_for(TICK, context);
-            }
-            warn!(waited_seconds = DISCOVERY_TIME.as_secs(), "discovery is not complete, dispatching what it has found so far");
-        }
-        self.warming_up = false;
-        self.decide(Cause::WarmedUp, |_| Permitted::default());
-        if self.paused {
-            // The lease ran out in between.
-            self.warming_up = true;
-            return self.warm_up_for(TICK, context);
-        }
-        self.warm_up_end = None;
-        self.warm_up_decided = self.table.as_ref().map_or(Seq(0), AssignmentTable::seq);
-        info!(placed = self.counters.placements, "warm-up ended");
-        self.publish();
-    }
-
-    /// Ends the warm-up of a table of unknown age early, if all its nodes have polled or are gone.
-    fn call_roll(&mut self, context: &mut Context<Self>) {
-        let (Some(unheard), Some(table)) = (&mut self.unheard, &self.table) else { return };
-        unheard.retain(|node| table.nodes().contains_key(node));
-        if self.warming_up && unheard.is_empty() && self.discovery_synced.is_some() {
-            if let Some(end) = self.warm_up_end.take() {
-                context.cancel_future(end);
-            }
-            self.end_warm_up(context);
-        }
     }
 
     /// Changes the table in one turn and places whatever dangles then. `cause` is why a dangling config finds a place.
@@ -309,6 +264,10 @@ impl Dispatcher {
             let Placement::Dangling(reason) = row.placement else { return None };
             Some(Dangling { config: Arc::clone(&row.config), reason, flagged: self.unscheduled.is_flagged(*key) })
         });
+        let moving = table.moving().iter().filter_map(|key| {
+            let row = table.rows().get(key)?;
+            Some(Moving { config: Arc::clone(&row.config), transfer: row.placement.transfer()?.clone() })
+        });
         let served = ServedTable {
             standing: self.standing(),
             epoch: self.epoch,
@@ -317,6 +276,10 @@ impl Dispatcher {
             endpoints: self.exposure.endpoints().clone(),
             discovery_synced: self.discovery_synced.is_some_and(|complete| self.exposure.shown() >= complete),
             dangling: dangling.collect(),
+            moving: moving.collect(),
+            constraints: Arc::clone(table.constraints()),
+            ledger: Arc::clone(table.ledger()),
+            decided: table.seq(),
             advanced_dispatching: self.advanced.on(),
             shown: self.exposure.shown(),
             rejected: self.intake.rejected(),
@@ -398,62 +361,6 @@ impl Dispatcher {
         self.advanced.follow(node_agent_lives, self.parts.clock.monotonic());
         if was_on != self.advanced.on() {
             info!(on = self.advanced.on(), "advanced dispatching changed");
-        }
-    }
-
-    /// Works off one portion of what discovery said, and comes back for the rest.
-    fn work_off_discovery(&mut self, context: &mut Context<Self>) {
-        if !self.may_decide() {
-            // Told again when dispatching begins or goes on.
-            self.intake.forget();
-            return;
-        }
-        let Some(table) = &self.table else { return };
-        let harvest = self.intake.next(table);
-        self.take_in(harvest);
-        if !self.intake.inbox.is_empty() && !self.continuing {
-            self.continuing = true;
-            // A message to oneself would be handled before anybody else on this thread gets a turn.
-            let others_had_a_turn = tokio::task::yield_now().into_actor(self);
-            context.spawn(others_had_a_turn.map(|(), dispatcher, context| {
-                dispatcher.continuing = false;
-                dispatcher.work_off_discovery(context);
-            }));
-        }
-    }
-
-    fn take_in(&mut self, harvest: Harvest) {
-        let Harvest { put, removed, synced, failures, rejected_changed } = harvest;
-        let reason = if self.warming_up { DanglingReason::WarmingUp } else { DanglingReason::NoNode };
-        self.counters.patch_failures += failures;
-        self.decide(Cause::Discovered, |turn| {
-            for key in &removed {
-                turn.remove_config(*key);
-            }
-            for config in put {
-                match config {
-                    Dispatchable::Cluster(config) => {
-                        turn.put_config(Arc::new(config), reason);
-                    }
-                    Dispatchable::Endpoint(node, config) => {
-                        turn.put_endpoint(node, Arc::new(config));
-                    }
-                    Dispatchable::Ignored(_) => {}
-                }
-            }
-            Permitted { removed }
-        });
-        if self.paused {
-            // The lease ran out since this was taken out of the inbox.
-            return;
-        }
-        let first_sync = synced && self.discovery_synced.is_none();
-        if first_sync {
-            info!("discovery is complete");
-            self.discovery_synced = self.table.as_ref().map(AssignmentTable::seq);
-        }
-        if first_sync || rejected_changed {
-            self.publish();
         }
     }
 }

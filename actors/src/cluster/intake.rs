@@ -161,6 +161,7 @@ mod tests {
     /// A table that holds a config which discovery will not dispatch any more.
     fn table_with(config: &CheckConfig) -> AssignmentTable {
         let dispatched = DispatchedConfig {
+            traits: crate::domain::check_traits::CheckTraits::default(),
             key: config_key(config),
             digest: Digest(1),
             config: CheckConfig { cluster_check: false, ..config.clone() },

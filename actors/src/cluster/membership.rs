@@ -94,7 +94,12 @@ impl Membership {
         let at = self.now();
         let mut seen = Vec::new();
         for beat in beats {
-            let facts = NodeFacts { kind: beat.kind, address: beat.address.unwrap_or_default(), compatibility: beat.compatibility };
+            let facts = NodeFacts {
+                kind: beat.kind,
+                address: beat.address.unwrap_or_default(),
+                compatibility: beat.compatibility,
+                honours_grants: beat.honours_grants,
+            };
             if self.observe(&beat.node, Observation { facts, at })
                 && let Some(record) = self.nodes.get(&beat.node)
             {
@@ -418,7 +423,14 @@ mod tests {
             };
             let membership = universe.start("membership", move || Membership::new(parts.clone()));
             let compatibility = CheckCompatibility::default();
-            membership.post(Heartbeat { node: "n1".into(), address: None, kind: NodeKind::Runner, compatibility });
+            membership.post(Heartbeat {
+                node: "n1".into(),
+                address: None,
+                kind: NodeKind::Runner,
+                compatibility,
+                honours_grants: false,
+                last_change: 0,
+            });
             let lost = || changed.take().iter().map(|change| change.lost.len()).sum::<usize>();
             universe.advance(Duration::from_secs(5)).await;
             clock.stalled_seconds.store(600, Ordering::Relaxed);

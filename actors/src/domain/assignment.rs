@@ -9,7 +9,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::config::DispatchedConfig;
+use crate::domain::constraints::Constraints;
+use crate::domain::handover::{Confirmation, Transfer};
 use crate::domain::ids::{ConfigKey, Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
+use crate::domain::ledger::Ledger;
 use crate::domain::node::NodeFacts;
 use crate::domain::world::{DanglingReason, Presence};
 
@@ -18,17 +21,39 @@ use crate::domain::world::{DanglingReason, Presence};
 pub enum Placement {
     /// On exactly this node.
     Owned(NodeName),
+    /// On its way from one node to another one: on none of them, or on both, until one has confirmed.
+    Moving(Transfer),
     /// On no node.
     Dangling(DanglingReason),
 }
 
 impl Placement {
-    /// The owner, if there is one.
+    /// Where it belongs: its owner, or the node it is on its way to.
     #[must_use]
     pub fn owner(&self) -> Option<&NodeName> {
         match self {
             Self::Owned(owner) => Some(owner),
+            Self::Moving(transfer) => transfer.to.as_ref(),
             Self::Dangling(_) => None,
+        }
+    }
+
+    /// The nodes that have it in their sets.
+    pub fn holders(&self) -> impl Iterator<Item = &NodeName> {
+        let (first, second) = match self {
+            Self::Owned(owner) => (Some(owner), None),
+            Self::Moving(Transfer { from, to, waits_for: Confirmation::Started, .. }) => (Some(from), to.as_ref()),
+            Self::Moving(_) | Self::Dangling(_) => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
+
+    /// The transfer under way.
+    #[must_use]
+    pub fn transfer(&self) -> Option<&Transfer> {
+        match self {
+            Self::Moving(transfer) => Some(transfer),
+            Self::Owned(_) | Self::Dangling(_) => None,
         }
     }
 }
@@ -74,6 +99,10 @@ pub struct TableDelta {
     pub endpoints_put: Vec<(KubernetesNodeName, Arc<DispatchedConfig>)>,
     /// Endpoint checks that are gone.
     pub endpoints_removed: Vec<(KubernetesNodeName, ConfigKey)>,
+    /// The demands on placement, if they changed.
+    pub constraints_put: Option<Arc<Constraints>>,
+    /// What balancing spent, if it spent something.
+    pub ledger_put: Option<Arc<Ledger>>,
 }
 
 impl TableDelta {
@@ -86,6 +115,8 @@ impl TableDelta {
             && self.nodes_removed.is_empty()
             && self.endpoints_put.is_empty()
             && self.endpoints_removed.is_empty()
+            && self.constraints_put.is_none()
+            && self.ledger_put.is_none()
     }
 }
 
@@ -104,9 +135,12 @@ pub struct AssignmentTable {
     rows: BTreeMap<ConfigKey, Row>,
     pub(in crate::domain) nodes: BTreeMap<NodeName, NodeRow>,
     endpoints: BTreeMap<KubernetesNodeName, EndpointSet>,
+    pub(in crate::domain) constraints: Arc<Constraints>,
+    pub(in crate::domain) ledger: Arc<Ledger>,
     // Indexes over the above; they hold nothing of their own.
     sets: BTreeMap<NodeName, BTreeSet<ConfigKey>>,
     dangling: BTreeSet<ConfigKey>,
+    moving: BTreeSet<ConfigKey>,
     endpoint_nodes: BTreeMap<ConfigKey, KubernetesNodeName>,
 }
 
@@ -174,6 +208,24 @@ impl AssignmentTable {
         &self.dangling
     }
 
+    /// Keys of the configs on their way.
+    #[must_use]
+    pub fn moving(&self) -> &BTreeSet<ConfigKey> {
+        &self.moving
+    }
+
+    /// What is demanded of placement.
+    #[must_use]
+    pub fn constraints(&self) -> &Arc<Constraints> {
+        &self.constraints
+    }
+
+    /// What balancing has spent lately.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
     /// The configs of a node in key order.
     pub fn configs_of<'a>(&'a self, node: &NodeName) -> impl Iterator<Item = &'a Arc<DispatchedConfig>> + 'a {
         self.set_of(node).iter().filter_map(|key| self.rows.get(key)).map(|row| &row.config)
@@ -208,7 +260,7 @@ impl AssignmentTable {
     /// Whether nothing is known: no config, no node.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.nodes.is_empty() && self.endpoints.is_empty()
+        self.rows.is_empty() && self.nodes.is_empty() && self.endpoints.is_empty() && self.constraints.is_empty()
     }
 
     /// The whole table as one delta: applied to an empty table it yields this one.
@@ -225,6 +277,8 @@ impl AssignmentTable {
                 .iter()
                 .flat_map(|(node, set)| set.values().map(|config| (node.clone(), Arc::clone(config))))
                 .collect(),
+            constraints_put: (!self.constraints.is_empty()).then(|| Arc::clone(&self.constraints)),
+            ledger_put: (*self.ledger != Ledger::default()).then(|| Arc::clone(&self.ledger)),
             ..TableDelta::default()
         }
     }
@@ -254,6 +308,12 @@ impl AssignmentTable {
         for (node, config) in &delta.endpoints_put {
             self.set_endpoint(config.key, Some((node.clone(), Arc::clone(config))));
         }
+        if let Some(constraints) = &delta.constraints_put {
+            self.constraints = Arc::clone(constraints);
+        }
+        if let Some(ledger) = &delta.ledger_put {
+            self.ledger = Arc::clone(ledger);
+        }
         self.epoch = delta.epoch;
         self.seq = delta.seq;
         self.highest_stamp = self.highest_stamp.max(delta.highest_stamp);
@@ -267,28 +327,23 @@ impl AssignmentTable {
             Some(row) => self.rows.insert(key, row),
             None => self.rows.remove(&key),
         };
-        match before.as_ref().map(|row| &row.placement) {
-            Some(Placement::Owned(owner)) => {
-                if let Some(set) = self.sets.get_mut(owner) {
-                    set.remove(&key);
-                    if set.is_empty() {
-                        self.sets.remove(owner);
-                    }
+        for holder in before.iter().flat_map(|row| row.placement.holders()) {
+            if let Some(set) = self.sets.get_mut(holder) {
+                set.remove(&key);
+                if set.is_empty() {
+                    self.sets.remove(holder);
                 }
             }
-            Some(Placement::Dangling(_)) => {
-                self.dangling.remove(&key);
-            }
-            None => {}
+        }
+        self.dangling.remove(&key);
+        self.moving.remove(&key);
+        for holder in now_at.iter().flat_map(Placement::holders) {
+            self.sets.entry(holder.clone()).or_default().insert(key);
         }
         match now_at {
-            Some(Placement::Owned(owner)) => {
-                self.sets.entry(owner).or_default().insert(key);
-            }
-            Some(Placement::Dangling(_)) => {
-                self.dangling.insert(key);
-            }
-            None => {}
+            Some(Placement::Dangling(_)) => drop(self.dangling.insert(key)),
+            Some(Placement::Moving(_)) => drop(self.moving.insert(key)),
+            Some(Placement::Owned(_)) | None => {}
         }
         before
     }

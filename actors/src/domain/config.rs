@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::domain::check_traits::CheckTraits;
 use crate::domain::ids::{CheckId, ConfigKey, Digest};
 
 /// Raw YAML or JSON text of one part of a config. The bytes are hashed, so they are never normalised.
@@ -177,6 +178,8 @@ pub struct DispatchedConfig {
     pub config: CheckConfig,
     /// Current check id of each instance, in instance order.
     pub check_ids: Vec<CheckId>,
+    /// What its content says about where and when it runs.
+    pub traits: CheckTraits,
 }
 
 /// Serialises an empty list as `null` and reads `null` as an empty list (Go's nil slice); binary formats keep the list.

@@ -127,7 +127,7 @@ impl Exposure {
 fn entry(table: &AssignmentTable, name: &NodeName, newest: Option<Arc<NodeView>>) -> Option<NodeEntry> {
     let node = table.nodes().get(name)?;
     let view = newest.filter(|view| view.stamp == node.stamp).unwrap_or_else(|| Arc::new(view(node.stamp, table.configs_of(name))));
-    Some(NodeEntry { kind: node.facts.kind, address: node.facts.address.clone(), presence: node.presence, view })
+    Some(NodeEntry { facts: node.facts.clone(), presence: node.presence, view })
 }
 
 fn endpoint_view(table: &AssignmentTable, node: &KubernetesNodeName) -> Option<Arc<NodeView>> {
@@ -192,7 +192,7 @@ mod tests {
             turn.put_node(&node, NodeFacts { address: "10.0.0.9".to_owned(), ..NodeFacts::default() });
         });
         exposure.saved(moved);
-        assert_eq!(exposure.nodes()[&node].address, "10.0.0.9");
+        assert_eq!(exposure.nodes()[&node].facts.address, "10.0.0.9");
         assert!(Arc::ptr_eq(&before, &exposure.nodes()[&node].view));
     }
 

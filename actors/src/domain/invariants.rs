@@ -52,6 +52,11 @@ pub fn check_table(table: &AssignmentTable) -> Vec<Violation> {
                     violations.push(broken("one_owner", format!("the set of {owner} does not agree with row {key}")));
                 }
             }
+            Placement::Moving(_) => {
+                if !table.moving().contains(key) || table.dangling().contains(key) {
+                    violations.push(broken("one_owner", format!("config {key} is on its way and not counted so")));
+                }
+            }
             Placement::Dangling(_) => {
                 if !table.dangling().contains(key) {
                     violations.push(broken("one_owner", format!("config {key} has no owner and does not dangle")));
@@ -59,9 +64,11 @@ pub fn check_table(table: &AssignmentTable) -> Vec<Violation> {
             }
         }
     }
-    let owned = table.rows().values().filter(|row| row.placement.owner().is_some()).count();
+    let owned: usize = table.rows().values().map(|row| row.placement.holders().count()).sum();
+    let nowhere = table.rows().values().filter(|row| row.placement.holders().next().is_none()).count();
+    let both = owned + nowhere - table.rows().len();
     let in_sets: usize = table.nodes().keys().map(|name| table.set_of(name).len()).sum();
-    if owned != in_sets || owned + table.dangling().len() != table.rows().len() {
+    if owned != in_sets || both > table.moving().len() {
         violations.push(broken("one_owner", format!("{owned} configs have an owner, sets hold {in_sets}")));
     }
     for (name, node) in table.nodes() {

@@ -33,6 +33,18 @@ pub enum Cause {
     NodeDeleted,
     /// It went with all of its owner's set to the pod that replaces its owner's pod.
     Succeeded,
+    /// Balancing moved it.
+    Rebalanced,
+    /// It made room for an isolated check.
+    Isolated,
+    /// It went to the node it is pinned to.
+    Pinned,
+    /// Its owners died in a row, so it is kept off every node.
+    Quarantined,
+    /// Its quarantine ended.
+    Released,
+    /// The node that was waited for confirmed, or was lost.
+    HandedOver,
 }
 
 impl Cause {
@@ -50,6 +62,12 @@ impl Cause {
             Self::NodeDraining => "node_draining",
             Self::NodeDeleted => "node_deleted",
             Self::Succeeded => "succeeded",
+            Self::Rebalanced => "rebalanced",
+            Self::Isolated => "isolated",
+            Self::Pinned => "pinned",
+            Self::Quarantined => "quarantined",
+            Self::Released => "released",
+            Self::HandedOver => "handed_over",
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct NodeFacts {
     pub address: String,
     /// What it declared it can run.
     pub compatibility: CheckCompatibility,
+    /// Whether it stops `at_most_once` checks by itself when it has not reached the cluster role for the time of a grant. Ours does.
+    pub honours_grants: bool,
 }
 
 impl NodeFacts {

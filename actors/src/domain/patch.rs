@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::domain::check_traits::CheckTraits;
 use crate::domain::config::{CheckConfig, Data, DispatchedConfig};
 use crate::domain::digest::{check_ids, config_key, digest};
 use crate::domain::ids::KubernetesNodeName;
@@ -159,7 +160,9 @@ fn patch_endpoint_check(config: &CheckConfig, extra_tags: &[String]) -> Result<D
 }
 
 fn sealed(discovered: &CheckConfig, patched: CheckConfig) -> DispatchedConfig {
-    DispatchedConfig { key: config_key(discovered), digest: digest(&patched), check_ids: check_ids(&patched), config: patched }
+    let part = |data: Option<&Data>| data.and_then(|data| yaml::parse(&data.text()).ok()).unwrap_or(Value::Null);
+    let traits = CheckTraits::read(&part(patched.instances.first()), &part(patched.init_config.as_ref()));
+    DispatchedConfig { key: config_key(discovered), digest: digest(&patched), check_ids: check_ids(&patched), traits, config: patched }
 }
 
 fn patch_instances(config: &CheckConfig, change: impl Fn(&mut Vec<(Value, Value)>)) -> Result<Vec<Data>, PatchError> {

@@ -9,10 +9,12 @@
 //! ```
 //!
 //! Format 1 knew nothing of nodes on their way out (`snapshot/format_1.rs`); in format 2 each node says whether it is one.
+//! Format 2 knew nothing of transfers, demands and spent moves (`snapshot/format_2.rs`).
 //!
 //! Why the second checksum: a flipped bit in a length would otherwise look like a write that was cut off.
 
 mod format_1;
+mod format_2;
 
 use serde::de::DeserializeOwned;
 
@@ -22,7 +24,7 @@ use crate::domain::ids::{Epoch, Seq, Stamp};
 const MAGIC: &[u8; 8] = b"MUSTERAT";
 
 /// Format that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The oldest format that this program reads.
 const OLDEST_FORMAT: u32 = 1;
@@ -199,7 +201,11 @@ fn next_frame(bytes: &[u8], format: u32) -> Frame<'_> {
     if crc32fast::hash(payload) != payload_check {
         return Frame::Damaged;
     }
-    let delta = if format == FORMAT_VERSION { decode(payload) } else { decode::<format_1::TableDelta>(payload).map(TableDelta::from) };
+    let delta = match format {
+        1 => decode::<format_1::TableDelta>(payload).map(TableDelta::from),
+        2 => decode::<format_2::TableDelta>(payload).map(TableDelta::from),
+        _ => decode(payload),
+    };
     delta.map_or(Frame::Damaged, |delta| Frame::Whole(Box::new(delta), rest))
 }
 

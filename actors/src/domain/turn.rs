@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::assignment::{AssignmentTable, Endpoint, NodeRow, Placement, Row, TableDelta};
 use crate::domain::config::DispatchedConfig;
+use crate::domain::constraints::{ConstraintChange, Constraints};
 use crate::domain::ids::{ConfigKey, Epoch, KubernetesNodeName, NodeName, Seq};
 use crate::domain::journal::{Cause, Decision};
+use crate::domain::ledger::Ledger;
 use crate::domain::node::NodeFacts;
 use crate::domain::stamp::{highest_in_new_term, next_stamp};
 use crate::domain::world::{DanglingReason, Presence};
@@ -30,6 +33,8 @@ pub struct Turn<'a> {
     rows_before: BTreeMap<ConfigKey, Option<Row>>,
     nodes_before: BTreeMap<NodeName, Option<NodeRow>>,
     endpoints_before: BTreeMap<ConfigKey, Option<Endpoint>>,
+    constraints_before: Arc<Constraints>,
+    ledger_before: Arc<Ledger>,
     causes: BTreeMap<ConfigKey, Cause>,
 }
 
@@ -50,8 +55,11 @@ impl<'a> Turn<'a> {
     /// Begins a change of the table.
     #[must_use = "changes get their stamps and their delta from `finish`"]
     pub fn begin(table: &'a mut AssignmentTable) -> Self {
+        let (constraints_before, ledger_before) = (Arc::clone(&table.constraints), Arc::clone(&table.ledger));
         Self {
             table,
+            constraints_before,
+            ledger_before,
             rows_before: BTreeMap::new(),
             nodes_before: BTreeMap::new(),
             endpoints_before: BTreeMap::new(),
@@ -94,6 +102,7 @@ impl<'a> Turn<'a> {
     pub fn remove_config(&mut self, key: ConfigKey) -> bool {
         if self.table.rows().contains_key(&key) {
             self.change_row(key, None, Cause::Removed);
+            self.change_demands(|constraints| constraints.forget_config(key));
             return true;
         }
         if self.table.endpoint(key).is_some() {
@@ -102,6 +111,26 @@ impl<'a> Turn<'a> {
             return true;
         }
         false
+    }
+
+    /// Changes what is demanded of placement. Whoever calls it moves what has to move.
+    pub fn constrain(&mut self, change: &ConstraintChange) {
+        self.change_demands(|constraints| constraints.apply(change));
+    }
+
+    /// Remembers that these configs were moved for balance. `kept` is the time for which it is remembered, at least the window of the
+    /// budget.
+    pub fn spend(&mut self, keys: impl IntoIterator<Item = ConfigKey>, now_unix_nanos: i64, kept: Duration) {
+        let mut ledger = Ledger::clone(&self.table.ledger);
+        ledger.record(keys, now_unix_nanos, kept);
+        self.table.ledger = Arc::new(ledger);
+    }
+
+    fn change_demands(&mut self, change: impl FnOnce(&mut Constraints) -> bool) {
+        let mut constraints = Constraints::clone(&self.table.constraints);
+        if change(&mut constraints) {
+            self.table.constraints = Arc::new(constraints);
+        }
     }
 
     /// Registers a node with an empty set, or updates what is known about it. Returns whether it is new.
@@ -191,7 +220,7 @@ impl<'a> Turn<'a> {
     /// Returns `None` if the table is as it was before the turn.
     #[must_use]
     pub fn finish(self, epoch: Epoch, now_unix_nanos: i64) -> Option<Committed> {
-        let Self { table, rows_before, mut nodes_before, endpoints_before, causes } = self;
+        let Self { table, rows_before, mut nodes_before, endpoints_before, constraints_before, ledger_before, causes } = self;
         let mut delta = TableDelta { epoch, seq: Seq(table.seq.0 + 1), ..TableDelta::default() };
         let mut decisions = Vec::new();
         let mut changed_sets = BTreeSet::new();
@@ -203,7 +232,8 @@ impl<'a> Turn<'a> {
             }
             let from = before.as_ref().and_then(|row| row.placement.owner());
             let to = after.and_then(|row| row.placement.owner());
-            changed_sets.extend(from.into_iter().chain(to).cloned());
+            let holders = |row: Option<&Row>| row.into_iter().flat_map(|row| row.placement.holders()).cloned().collect::<Vec<_>>();
+            changed_sets.extend(holders(before.as_ref()).into_iter().chain(holders(after)));
             match after {
                 Some(row) => delta.rows_put.push(row.clone()),
                 None => delta.rows_removed.push(*key),
@@ -254,6 +284,13 @@ impl<'a> Turn<'a> {
             if let Some((node, config)) = after {
                 delta.endpoints_put.push((node.clone(), Arc::clone(config)));
             }
+        }
+
+        if table.constraints != constraints_before {
+            delta.constraints_put = Some(Arc::clone(&table.constraints));
+        }
+        if table.ledger != ledger_before {
+            delta.ledger_put = Some(Arc::clone(&table.ledger));
         }
 
         if delta.is_empty() {

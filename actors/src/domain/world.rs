@@ -8,8 +8,12 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::config::DispatchedConfig;
+use crate::domain::constraints::Constraints;
+use crate::domain::handover::Transfer;
 use crate::domain::ids::{Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
 use crate::domain::journal::{Cause, Decision};
+use crate::domain::ledger::Ledger;
+use crate::domain::node::NodeFacts;
 use crate::domain::stamp::is_up_to_date;
 
 /// What kind of agent polls. Source: cluster-checks 4.1 (`node_type`).
@@ -102,6 +106,8 @@ pub enum DanglingReason {
     NoEligibleNode,
     /// Nothing is dispatched before the warm-up ends.
     WarmingUp,
+    /// Its owners died in a row.
+    Quarantined,
 }
 
 /// A config without an owner.
@@ -115,13 +121,20 @@ pub struct Dangling {
     pub flagged: bool,
 }
 
+/// A config on its way from one node to another one.
+#[derive(Clone, Debug)]
+pub struct Moving {
+    /// The config.
+    pub config: Arc<DispatchedConfig>,
+    /// From where to where, and who is waited for.
+    pub transfer: Transfer,
+}
+
 /// Facts about a registered node, for status and metrics.
 #[derive(Debug, Clone)]
 pub struct NodeEntry {
-    /// Kind as last reported.
-    pub kind: NodeKind,
-    /// Address from `X-Real-Ip`, empty when unknown.
-    pub address: String,
+    /// What it told about itself.
+    pub facts: NodeFacts,
     /// Whether it is on its way out.
     pub presence: Presence,
     /// Exposed set and stamp.
@@ -145,6 +158,14 @@ pub struct ServedTable {
     pub discovery_synced: bool,
     /// Configs without an owner, in key order.
     pub dangling: Vec<Dangling>,
+    /// Configs on their way from one node to another one, in key order. Those that both have are in the sets of both.
+    pub moving: Vec<Moving>,
+    /// What is demanded of placement, as decided.
+    pub constraints: Arc<Constraints>,
+    /// What balancing has spent lately, as decided.
+    pub ledger: Arc<Ledger>,
+    /// The last change of the table that was decided; later than [`Self::shown`] while it is being saved.
+    pub decided: Seq,
     /// Whether advanced dispatching is on (cluster-checks 8.4).
     pub advanced_dispatching: bool,
     /// The last change of the table that agents see.

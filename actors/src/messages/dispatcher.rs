@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Message;
+use actix::{Message, MessageResponse};
 
 use crate::balance::succession::Succession;
 use crate::domain::assignment::AssignmentTable;
 use crate::domain::config::CheckConfig;
+use crate::domain::constraints::ConstraintChange;
 use crate::domain::ids::{ConfigKey, Epoch, NodeName, Seq, Stamp};
 use crate::domain::journal::Cause;
 use crate::domain::lease::Role;
@@ -172,4 +173,60 @@ pub struct DeltaSaved {
     /// Whether they are on disk, or known to a follower if there is one. If not, agents are shown them all the same: being available
     /// is worth more.
     pub durable: bool,
+}
+
+/// Carry out a plan, or a change of the demands on placement together with the moves it calls for.
+///
+/// All moves are made in one change of the table, or none.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "PlanReply")]
+pub struct ApplyPlan {
+    /// Epoch and change of the table that the moves were planned for.
+    pub epoch: Epoch,
+    /// See above.
+    pub generation: Seq,
+    /// Changes of the demands, in this order, before the moves.
+    pub constraints: Vec<ConstraintChange>,
+    /// Config, the owner it was planned to leave, the node it goes to.
+    pub moves: Vec<PlannedMove>,
+    /// Why they move.
+    pub cause: Cause,
+    /// Whether the moves count against the budget and begin a cooldown.
+    pub counts: bool,
+}
+
+/// One move of an [`ApplyPlan`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedMove {
+    /// Which config.
+    pub key: ConfigKey,
+    /// Where it is.
+    pub from: NodeName,
+    /// Where it goes.
+    pub to: NodeName,
+}
+
+/// Answer to [`ApplyPlan`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, MessageResponse)]
+pub enum PlanReply {
+    /// Done; so many configs have another owner, or are on their way to one.
+    Applied {
+        /// Number of moves.
+        moves: usize,
+    },
+    /// The table changed since the plan was made.
+    Stale {
+        /// Its last change.
+        have: Seq,
+    },
+    /// This replica does not dispatch now.
+    NotDispatching,
+}
+
+/// Nodes told which version of their sets they have, where it differs from what they told before.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct StampsConfirmed {
+    /// Node and version; never 0 or -1.
+    pub confirmed: Vec<(NodeName, Stamp)>,
 }

@@ -22,6 +22,10 @@ pub struct Heartbeat {
     pub kind: NodeKind,
     /// What the agent declared it can run; the default when it declared nothing.
     pub compatibility: CheckCompatibility,
+    /// Whether it stops `at_most_once` checks by itself when its grant ends.
+    pub honours_grants: bool,
+    /// The version of its set that it has; 0 = it has none, -1 = it does not say.
+    pub last_change: i64,
 }
 
 /// Heartbeats of agents that are in the published table, gathered for a moment.

@@ -89,7 +89,14 @@ impl FrontDoor {
         if !self.leads() || self.served.peek().standing == Standing::Starting {
             return Err(startup());
         }
-        let beat = Heartbeat { node: node.clone(), address: None, kind: NodeKind::Runner, compatibility: CheckCompatibility::default() };
+        let beat = Heartbeat {
+            node: node.clone(),
+            address: None,
+            kind: NodeKind::Runner,
+            compatibility: CheckCompatibility::default(),
+            honours_grants: false,
+            last_change,
+        };
         let (known, standing) = {
             let served = self.served.peek();
             (served.is_up_to_date(&node, last_change), served.standing)

@@ -15,6 +15,7 @@ pub fn config(number: u64) -> Arc<DispatchedConfig> {
 #[must_use]
 pub fn named_config(number: u64, check_name: &str) -> Arc<DispatchedConfig> {
     Arc::new(DispatchedConfig {
+        traits: crate::domain::check_traits::CheckTraits::default(),
         key: ConfigKey(u128::from(number)),
         digest: Digest(number),
         config: CheckConfig {

@@ -238,7 +238,14 @@ impl Cluster {
     }
 
     pub(crate) async fn beat(&self, node: &str, address: Option<&str>, kind: NodeKind, compatibility: CheckCompatibility) {
-        let beat = Heartbeat { node: node.into(), address: address.map(str::to_owned), kind, compatibility };
+        let beat = Heartbeat {
+            node: node.into(),
+            address: address.map(str::to_owned),
+            kind,
+            compatibility,
+            honours_grants: false,
+            last_change: 0,
+        };
         self.core.membership.ask(beat, DEADLINE).await.expect("the actor answers");
     }
 

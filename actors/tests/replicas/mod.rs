@@ -303,7 +303,8 @@ impl Replicas {
     pub(crate) async fn poll(&self, replica: &str, node: &str, last_change: i64) -> PollReply {
         let process = &self.processes[replica];
         let compatibility = CheckCompatibility::default();
-        let beat = Heartbeat { node: node.into(), address: None, kind: NodeKind::Runner, compatibility };
+        let beat =
+            Heartbeat { node: node.into(), address: None, kind: NodeKind::Runner, compatibility, honours_grants: false, last_change: 0 };
         process.membership.ask(beat, DEADLINE).await.expect("the actor answers");
         process.dispatcher.ask(Poll { node: node.into(), last_change }, DEADLINE).await.expect("the actor answers")
     }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_actors::domain::check_traits::CheckTraits;
 use muster_actors::domain::config::{Data, DispatchedConfig};
 use muster_actors::domain::delivery::{DropReason, SendErrorKind};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::journal::Cause;
 use muster_actors::domain::kube::objects::Kind;
+use muster_actors::domain::node::NodeFacts;
 use muster_actors::domain::run_stats::{CheckIdentity, CheckStats, FinishedRun, LoadFailure, RunTotals, WorkersReport};
 use muster_actors::domain::world::{Dangling, DanglingReason, DispatcherCounters, NodeEntry, NodeKind, NodeView, Presence, Rejected};
 use muster_actors::messages::output::RouteStats;
@@ -19,7 +21,7 @@ use crate::telemetry::Metrics;
 fn config(name: &str) -> Arc<DispatchedConfig> {
     let config = CheckConfig { name: name.to_owned(), source: format!("file:{name}.yaml"), cluster_check: true, ..CheckConfig::default() };
     let check_ids = vec![CheckId::from(format!("{name}:1"))];
-    Arc::new(DispatchedConfig { key: ConfigKey(1), digest: Digest(1), config, check_ids })
+    Arc::new(DispatchedConfig { key: ConfigKey(1), digest: Digest(1), config, check_ids, traits: CheckTraits::default() })
 }
 
 fn view(configs: Vec<Arc<DispatchedConfig>>) -> Arc<NodeView> {
@@ -35,7 +37,8 @@ fn rendered(fill: impl Fn(&mut Scrape) + Send + Sync + 'static) -> String {
 #[test]
 fn the_table_is_shown_under_the_upstream_names() {
     let view_of_one = view(vec![config("http_check")]);
-    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), presence: Presence::Draining, view: view_of_one };
+    let entry =
+        NodeEntry { facts: NodeFacts { kind: NodeKind::Runner, ..NodeFacts::default() }, presence: Presence::Draining, view: view_of_one };
     let flagged = |flagged| Dangling { config: config("redisdb"), reason: DanglingReason::NoNode, flagged };
     let table = ServedTable {
         standing: Standing::Active,

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use muster_actors::domain::check_traits::CheckTraits;
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::delivery::{Contents, DropReason, KeyState, SendErrorKind};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, NodeName};
+use muster_actors::domain::node::NodeFacts;
 use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Presence, Rejected};
 use muster_actors::messages::output::{OutputStats, RouteStats};
 
@@ -30,12 +32,22 @@ fn cluster_document(text: &str) -> StatusDocument {
 
 fn dispatched(name: &str) -> Arc<DispatchedConfig> {
     let config = CheckConfig { name: name.to_owned(), ..CheckConfig::default() };
-    Arc::new(DispatchedConfig { key: ConfigKey(1), digest: Digest(1), config, check_ids: vec![CheckId::from(format!("{name}:1"))] })
+    Arc::new(DispatchedConfig {
+        key: ConfigKey(1),
+        digest: Digest(1),
+        config,
+        check_ids: vec![CheckId::from(format!("{name}:1"))],
+        traits: CheckTraits::default(),
+    })
 }
 
 fn table(standing: Standing) -> ServedTable {
     let view = NodeView { configs: vec![dispatched("http_check"), dispatched("load")].into(), ..NodeView::default() };
-    let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), presence: Presence::Staying, view: Arc::new(view) };
+    let entry = NodeEntry {
+        facts: NodeFacts { kind: NodeKind::Runner, ..NodeFacts::default() },
+        presence: Presence::Staying,
+        view: Arc::new(view),
+    };
     ServedTable {
         standing,
         nodes: HashMap::from([(NodeName::from("n1".to_owned()), entry)]),

@@ -149,6 +149,7 @@ fn names_without_end_do_not_fill_the_memory() {
 fn a_history_forgets_the_oldest_changes_and_knows_it() {
     let mut history = History::new(Position { epoch: Epoch(1), seq: Seq(0) });
     let large = DispatchedConfig {
+        traits: crate::domain::check_traits::CheckTraits::default(),
         config: crate::domain::config::CheckConfig {
             instances: vec![crate::domain::config::Data::new(vec![b'x'; HISTORY_BYTES / 4])],
             ..Default::default()

@@ -77,9 +77,9 @@ fn zeros_at_the_end_are_an_unfinished_write() {
 #[test]
 fn a_newer_format_is_refused_with_the_mend() {
     let mut bytes = file(&[delta(1)]);
-    bytes[8] = 3;
+    bytes[8] = 4;
     let error = read(&bytes).unwrap_err();
-    assert_eq!(error, HeaderError::FromTheFuture { found: 3 });
+    assert_eq!(error, HeaderError::FromTheFuture { found: 4 });
     assert!(error.to_string().contains("start the newer program"));
 }
 

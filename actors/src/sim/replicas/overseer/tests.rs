@@ -51,7 +51,7 @@ impl Stage {
     /// Shows a table with one node.
     fn show(&self, name: &str, epoch: u64, standing: Standing, stamp: Stamp) {
         let view = Arc::new(NodeView { stamp, ..NodeView::default() });
-        let entry = NodeEntry { kind: NodeKind::Runner, address: String::new(), presence: Presence::Staying, view };
+        let entry = NodeEntry { facts: NodeFacts { kind: NodeKind::Runner, ..NodeFacts::default() }, presence: Presence::Staying, view };
         let nodes = HashMap::from([(NodeName::from("n"), entry)]);
         self.published[name].1.publish(ServedTable { standing, epoch: Epoch(epoch), nodes, ..ServedTable::default() });
         self.overseer.step();
