@@ -9,6 +9,7 @@ use muster::api::body::BodyLimits;
 use muster::api::runner::{RunNowError, RunnerApi, StatsSource, StatsView};
 use muster::api::version::AgentVersion;
 use muster::config::settings::IncludePending;
+use muster_actors::domain::check_traits::CheckTraits;
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest};
 use muster_actors::domain::world::Standing;
@@ -26,7 +27,13 @@ pub fn configs(list: &Json) -> Vec<Arc<DispatchedConfig>> {
         .map(|(index, config)| {
             let config: CheckConfig = serde_json::from_value(config.clone()).unwrap();
             let check_ids = vec![CheckId::from(format!("{}:{index}", config.name))];
-            Arc::new(DispatchedConfig { key: ConfigKey(index as u128), digest: Digest(index as u64), config, check_ids })
+            Arc::new(DispatchedConfig {
+                key: ConfigKey(index as u128),
+                digest: Digest(index as u64),
+                config,
+                check_ids,
+                traits: CheckTraits::default(),
+            })
         })
         .collect()
 }
