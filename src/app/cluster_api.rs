@@ -151,6 +151,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
             polls: dispatching.dispatcher.outlet(),
             leader: leader.clone(),
         }),
+        balance: None,
         relay: peer.map(relay).transpose()?,
         replicas: peer.map(|_| ReplicaRoutes { fetches: dispatching.replica.outlet(), offers: dispatching.replica.outlet(), leader }),
         kubernetes: (!settings.stand_alone).then(|| MetadataRoutes {
