@@ -6,6 +6,7 @@ use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::messages::rebalancer::Refusal;
 use serde_json::json;
 
+use crate::balancer::movement;
 use crate::client::{Call, Reply};
 use crate::site::{CLUSTER, FakeNode, LOCAL, Setup, Site, config};
 
@@ -13,6 +14,7 @@ async fn with_a_check() -> Site {
     let site = Site::start().await;
     let node = FakeNode { stamp: 7, configs: vec![config("redisdb")], ..FakeNode::default() };
     site.arrange(|cluster| drop(cluster.nodes.insert("r1".to_owned(), node))).await;
+    site.desk.lock().unwrap().moves = vec![movement("redisdb")];
     site
 }
 
@@ -105,13 +107,10 @@ async fn a_check_is_isolated_by_its_id_whatever_signs_that_holds() {
     let reply = isolate("postgres:1b29ce4bd757d0dd").await;
     assert_eq!(
         (reply.status, reply.text().as_str()),
-        (200, r#"{"check_id":"postgres:1b29ce4bd757d0dd","check_node":"r1","is_isolated":true,"reason":"","result":true}"#)
+        (200, r#"{"check_id":"postgres:1b29ce4bd757d0dd","check_node":"r1","is_isolated":true,"reason":""}"#)
     );
     let reply = isolate("alone:1").await;
-    assert_eq!(
-        reply.text(),
-        r#"{"check_id":"alone:1","check_node":"","is_isolated":false,"reason":"No other runners available","result":false}"#
-    );
+    assert_eq!(reply.text(), r#"{"check_id":"alone:1","check_node":"","is_isolated":false,"reason":"No other runners available"}"#);
     assert_eq!(isolate("http_check:My%20service%C3%A4:aa").await.json()["check_id"], "http_check:My serviceä:aa");
     assert_eq!(isolate("http_check:https:%2F%2Fshop%2Fcart:aa").await.json()["check_id"], "http_check:https://shop/cart:aa");
     assert_eq!(isolate("http_check:https://shop/cart/:aa").await.json()["check_id"], "http_check:https://shop/cart/:aa");

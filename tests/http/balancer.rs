@@ -27,6 +27,8 @@ pub struct Desk {
     pub asked: Vec<String>,
     /// What is answered to everything, if set.
     pub refusal: Option<Refusal>,
+    /// The moves of every plan.
+    pub moves: Vec<Move>,
 }
 
 pub type SharedDesk = Arc<Mutex<Desk>>;
@@ -61,37 +63,41 @@ pub fn routes(balancer: &Handle<FakeBalancer>, served: Reader<ServedTable>) -> B
     }
 }
 
-/// One move of the config that `site::config` makes of this name.
-pub fn plan(check_name: &str) -> Plan {
+/// A move of the config that `site::config` makes of this name.
+pub fn movement(check_name: &str) -> Move {
     let key = check_name.bytes().fold(0, |key, byte| key * 256 + u128::from(byte));
-    Plan {
+    Move {
+        key: ConfigKey(key),
+        digest: Digest(0x2c0d),
+        check_name: check_name.to_owned(),
+        from: "r1".into(),
+        to: "r2".into(),
+        need: 0.5,
+        gain: 0.1,
+        cost: 1.0,
+        from_utilization: 0.6,
+        to_utilization: 0.15,
+        check_weight: 500,
+        source_diff: 600,
+        dest_diff: 150,
+    }
+}
+
+fn plan(moves: Vec<Move>) -> Arc<Plan> {
+    Arc::new(Plan {
         epoch: Epoch(1),
         generation: Seq(7),
         strategy: Strategy::Bounded,
         trigger: Trigger::Manual,
         force: false,
-        moves: vec![Move {
-            key: ConfigKey(key),
-            digest: Digest(0x2c0d),
-            check_name: check_name.to_owned(),
-            from: "r1".into(),
-            to: "r2".into(),
-            need: 0.5,
-            gain: 0.1,
-            cost: 1.0,
-            from_utilization: 0.6,
-            to_utilization: 0.15,
-            check_weight: 500,
-            source_diff: 600,
-            dest_diff: 150,
-        }],
+        moves,
         forecast: Vec::new(),
         mean: 0.3,
         tolerance: 0.02,
         budget: Some(5),
         spent: 0,
         stopped: Stopped::InsideBand,
-    }
+    })
 }
 
 impl FakeBalancer {
@@ -99,6 +105,10 @@ impl FakeBalancer {
         let mut desk = self.desk.lock().unwrap();
         desk.asked.push(question);
         desk.refusal.clone().map_or(Ok(()), Err)
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        plan(self.desk.lock().unwrap().moves.clone())
     }
 }
 
@@ -108,7 +118,7 @@ impl Handler<Evaluate> for FakeBalancer {
     fn handle(&mut self, question: Evaluate, _: &mut Self::Context) -> Self::Result {
         let outcome = if question.dry_run { Outcome::DryRun } else { Outcome::Applied };
         let noted = self.note(format!("evaluate force={} dry_run={}", question.force, question.dry_run));
-        MessageResult(noted.map(|()| Evaluated { plan: Arc::new(plan("redisdb")), outcome }))
+        MessageResult(noted.map(|()| Evaluated { plan: self.plan(), outcome }))
     }
 }
 
@@ -118,7 +128,7 @@ impl Handler<Approve> for FakeBalancer {
     fn handle(&mut self, approval: Approve, _: &mut Self::Context) -> Self::Result {
         let noted = self.note(format!("approve {}", approval.number));
         let known = noted.and_then(|()| if approval.number == 3 { Ok(()) } else { Err(Refusal::NoSuchPlan(approval.number)) });
-        MessageResult(known.map(|()| Evaluated { plan: Arc::new(plan("redisdb")), outcome: Outcome::Applied }))
+        MessageResult(known.map(|()| Evaluated { plan: self.plan(), outcome: Outcome::Applied }))
     }
 }
 
@@ -126,7 +136,7 @@ impl Handler<PendingPlan> for FakeBalancer {
     type Result = MessageResult<PendingPlan>;
 
     fn handle(&mut self, _: PendingPlan, _: &mut Self::Context) -> Self::Result {
-        MessageResult(Some((3, Arc::new(plan("postgres")))))
+        MessageResult(Some((3, plan(vec![movement("postgres")]))))
     }
 }
 
@@ -136,6 +146,7 @@ impl Handler<Isolate> for FakeBalancer {
     fn handle(&mut self, question: Isolate, _: &mut Self::Context) -> Self::Result {
         let noted = self.note(format!("isolate {}", question.check));
         MessageResult(noted.map(|()| match question.check.as_str() {
+            "nosuch:1" => Isolated { reason: "Unable to find check".to_owned(), ..Isolated::default() },
             "alone:1" => Isolated { reason: "No other runners available".to_owned(), ..Isolated::default() },
             _ => Isolated { node: Some("r1".into()), moved: 4, ..Isolated::default() },
         }))

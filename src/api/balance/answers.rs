@@ -1,6 +1,6 @@
 //! What the routes of balancing answer, in JSON.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use muster_actors::balance::plan::{Move, Plan};
@@ -50,14 +50,13 @@ struct PendingAnswer<'a> {
     moves: Vec<StockMove>,
 }
 
-/// Source: cluster-checks 4.7. `result` is what the first release read instead of `is_isolated`.
+/// Source: cluster-checks 4.7.
 #[derive(Serialize)]
 pub(super) struct IsolateResponse<'a> {
     check_id: &'a str,
     check_node: &'a str,
     is_isolated: bool,
     reason: &'a str,
-    result: bool,
 }
 
 /// What became of a demand.
@@ -143,7 +142,7 @@ fn stock_moves(moves: &[Move], table: &ServedTable) -> Vec<StockMove> {
     if moves.is_empty() {
         return Vec::new();
     }
-    let keys: std::collections::HashSet<ConfigKey> = moves.iter().map(|one| one.key).collect();
+    let keys: HashSet<ConfigKey> = moves.iter().map(|one| one.key).collect();
     let names = Names::of(table, |key| keys.contains(&key));
     let stock = moves.iter().map(|one| StockMove {
         digest: one.digest,
@@ -171,9 +170,8 @@ pub(super) fn plans<'a>(next: &'a Evaluated, pending: Option<&'a (u64, Arc<Plan>
 
 /// The answer to an isolation.
 pub(super) fn isolated<'a>(check: &'a str, answer: &'a Isolated) -> IsolateResponse<'a> {
-    let is_isolated = answer.node.is_some();
     let check_node = answer.node.as_ref().map_or("", NodeName::as_str);
-    IsolateResponse { check_id: check, check_node, is_isolated, reason: &answer.reason, result: is_isolated }
+    IsolateResponse { check_id: check, check_node, is_isolated: answer.node.is_some(), reason: &answer.reason }
 }
 
 /// The answer to a demand.
@@ -184,7 +182,7 @@ pub(super) fn demanded(demanded: &Demanded) -> DemandedAnswer<'_> {
 /// The answer to the question for what is demanded.
 pub(super) fn constraints(table: &ServedTable) -> ConstraintsAnswer<'_> {
     let demands = &table.constraints;
-    let isolated: std::collections::HashSet<ConfigKey> = demands.isolated.values().copied().collect();
+    let isolated: HashSet<ConfigKey> = demands.isolated.values().copied().collect();
     let names =
         Names::of(table, |key| isolated.contains(&key) || demands.pinned.contains_key(&key) || demands.quarantined.contains_key(&key));
     let moving = table.moving.iter().map(|moving| OnItsWay {
