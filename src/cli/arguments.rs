@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::balance::{BalanceCommand, EXPLAIN_EXAMPLES, ExplainOptions};
 use super::demo::DemoOptions;
 
 /// Drop-in Datadog Cluster Agent and its node side.
@@ -71,6 +72,9 @@ pub(super) enum TopCommand {
     /// Which check runs where (cluster role)
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// Why a check is where it is, or why a node has what it has (cluster role)
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainOptions),
     /// What is wrong around the cluster role, and what would mend it; exit code 1 if something does not work
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(JsonOption),
@@ -82,7 +86,7 @@ pub(super) enum TopCommand {
     Shared(SharedCommand),
 }
 
-const CLUSTERCHECKS_EXAMPLES: &str = "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'";
+const CLUSTERCHECKS_EXAMPLES: &str = "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'\n  muster cluster clusterchecks rebalance --dry-run\n  muster cluster clusterchecks plan";
 
 const DOCTOR_EXAMPLES: &str = "Examples:\n  muster cluster doctor\n  muster cluster doctor --json | jq -r '.findings[].rules[]?'";
 
@@ -99,6 +103,9 @@ pub(super) enum ClusterCommand {
     /// Which check runs where
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// Why a check is where it is, or why a node has what it has
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainOptions),
     /// What is wrong around it, and what would mend it; exit code 1 if something does not work
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(JsonOption),
@@ -237,11 +244,14 @@ pub(super) struct ConfigCheckOptions {
 /// Options of `clusterchecks`.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct ClusterChecksOptions {
+    /// What to do; nothing = list them.
+    #[command(subcommand)]
+    pub(super) command: Option<BalanceCommand>,
     /// Only this check
     #[arg(long, value_name = "NAME")]
     pub(super) check: Option<String>,
     /// Print JSON
-    #[arg(short = 'j', long)]
+    #[arg(short = 'j', long, global = true)]
     pub(super) json: bool,
 }
 
@@ -340,6 +350,14 @@ mod tests {
             "muster node run --cfgpath /etc/x -n",
             "muster config get log_level --source",
             "muster cluster clusterchecks --check http_check",
+            "muster cluster clusterchecks rebalance -f --dry-run --json",
+            "muster cluster clusterchecks isolate --checkID http_check:a:1",
+            "muster cluster clusterchecks isolate --end a:1 -j",
+            "muster clusterchecks pin a:1 runner-1",
+            "muster clusterchecks plan --approve 3",
+            "muster clusterchecks explain runner-1 -j",
+            "muster explain --node runner-1",
+            "muster cluster explain a:1 --json",
             "muster cluster metamap",
             "muster cluster metamap node-a -j",
             "muster cluster start --set log_level=debug --set check_runners=8",
@@ -351,7 +369,16 @@ mod tests {
             let parsed = Arguments::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
         }
-        for line in ["muster", "muster cluster rebalance", "muster node clusterchecks", "muster cluster start --set nothing"] {
+        for line in [
+            "muster",
+            "muster cluster rebalance",
+            "muster node clusterchecks",
+            "muster cluster start --set nothing",
+            "muster explain",
+            "muster explain a --node b",
+            "muster clusterchecks isolate --checkID a --end b",
+            "muster clusterchecks pin a",
+        ] {
             assert!(Arguments::try_parse_from(line.split_whitespace()).is_err(), "{line}");
         }
     }

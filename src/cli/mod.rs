@@ -1,6 +1,7 @@
 //! The command line. One file per command; `render` for layout, `connection` for talking to the process of this machine.
 
 mod arguments;
+mod balance;
 mod clusterchecks;
 mod completions;
 mod config_text;
