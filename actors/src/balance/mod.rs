@@ -3,6 +3,7 @@
 pub mod eligibility;
 pub mod explanation;
 pub mod least_count;
+pub mod need;
 pub mod plan;
 pub mod policy;
 pub mod succession;
