@@ -1,5 +1,6 @@
 //! Where a config goes: functions over values.
 
+pub mod collection;
 pub mod eligibility;
 pub mod explanation;
 pub mod least_count;
