@@ -122,12 +122,11 @@ impl StatsCollector {
             self.forget(context);
             return;
         }
-        match outcome {
-            Some(figures) => {
-                tell_failures(&self.parts.figures.reader().peek(), &figures);
-                self.parts.figures.publish(figures);
-            }
-            None => error!("the statistics of this round are lost, those of the last one count on"),
+        if let Some(figures) = outcome {
+            tell_failures(&self.parts.figures.reader().peek(), &figures);
+            self.parts.figures.publish(figures);
+        } else {
+            error!("the statistics of this round are lost, those of the last one count on");
         }
         for waiting in self.waiting.drain(..) {
             // Whoever asked may have given up.
@@ -159,7 +158,7 @@ impl Actor for StatsCollector {
 
     fn started(&mut self, context: &mut Context<Self>) {
         self.look(context);
-        context.run_interval(LOOK, |collector, context| collector.look(context));
+        context.run_interval(LOOK, Self::look);
     }
 }
 

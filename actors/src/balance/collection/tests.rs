@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::handover::Confirmation;
 use crate::domain::ids::Stamp;
 use crate::domain::node::NodeFacts;
-use crate::domain::world::{Dangling, DanglingReason, Moving};
+use crate::domain::world::{Dangling, DanglingReason, Moving, Presence};
 use crate::testing::configs::named_config;
 
 fn took(milliseconds: i64) -> CheckFigures {
@@ -29,7 +29,7 @@ fn view(configs: &[(u64, &str)]) -> Arc<NodeView> {
 fn table(nodes: &[(&str, &[(u64, &str)])]) -> ServedTable {
     let entry = |(name, configs): &(&str, &[(u64, &str)])| {
         let facts = NodeFacts { kind: NodeKind::Runner, address: format!("ip of {name}"), ..NodeFacts::default() };
-        (NodeName::from(*name), NodeEntry { facts, presence: Default::default(), view: view(configs) })
+        (NodeName::from(*name), NodeEntry { facts, presence: Presence::default(), view: view(configs) })
     };
     ServedTable { nodes: nodes.iter().map(entry).collect(), ..ServedTable::default() }
 }
