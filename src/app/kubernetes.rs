@@ -29,7 +29,7 @@ use crate::config::ClusterSettings;
 use crate::config::settings::WatchPods;
 use crate::errors;
 use crate::kube::client::{Connection, connect, wait_for_api_server};
-use crate::kube::cluster_id::{ClusterId as ClusterIdSource, ClusterIdError};
+use crate::kube::cluster_id::{ClusterIdError, ClusterIdSource};
 use crate::kube::error::ObjectError;
 use crate::kube::lock::{KubeLock, LockPlace, ServiceDirectory, ServiceDirectoryParts, own_address};
 use crate::kube::snapshot_store::ConfigMapSnapshot;
@@ -161,8 +161,8 @@ impl Kubernetes {
         loop {
             match source.get().await {
                 Ok(id) => {
-                    published.publish(ClusterId::Known(Arc::from(id)));
-                    return Some(id.to_owned());
+                    published.publish(ClusterId::Known(Arc::from(id.as_str())));
+                    return Some(id);
                 }
                 Err(error) => {
                     let text = errors::chain(&error);
