@@ -11,6 +11,7 @@ pub mod leader_election;
 pub mod membership;
 pub mod metadata_mapper;
 pub mod persistence;
+pub mod rebalancer;
 pub mod replica;
 mod waiting_polls;
 pub mod wiring;
