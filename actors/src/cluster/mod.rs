@@ -13,5 +13,6 @@ pub mod metadata_mapper;
 pub mod persistence;
 pub mod rebalancer;
 pub mod replica;
+pub mod stats_collector;
 mod waiting_polls;
 pub mod wiring;

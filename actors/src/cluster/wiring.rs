@@ -13,13 +13,13 @@ use crate::cluster::persistence::{Persistence, PersistenceParts};
 use crate::cluster::rebalancer::Rebalancer;
 use crate::cluster::rebalancer::parts::RebalancerParts;
 use crate::cluster::replica::{Replica, ReplicaParts};
+use crate::cluster::stats_collector::{COLLECTION_PERIOD, StatsCollector, StatsCollectorParts};
 use crate::domain::figures::Figures;
 use crate::domain::lease::Leadership;
 use crate::domain::liveness::LivenessPolicy;
 use crate::domain::patch::PatchOptions;
 use crate::domain::world::ServedTable;
 use crate::kernel::clock::Clock;
-use crate::kernel::heavy_work::HeavyWork;
 use crate::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use crate::kernel::published::Publisher;
 use crate::kernel::supervisor::Kernel;
@@ -53,8 +53,6 @@ pub struct Balancing {
     pub figures: Arc<Publisher<Figures>>,
     /// Where everybody reads what balancing did.
     pub published: Arc<Publisher<RebalancerView>>,
-    /// Where plans are computed.
-    pub work: HeavyWork,
 }
 
 impl Default for Balancing {
@@ -64,16 +62,7 @@ impl Default for Balancing {
             runners: None,
             figures: Arc::new(Publisher::new(Figures::default())),
             published: Arc::new(Publisher::new(RebalancerView::default())),
-            work: HeavyWork::default(),
         }
-    }
-}
-
-impl Balancing {
-    /// As the default, for a [`crate::kernel::universe::Universe`]: plans are computed where a seed determines when.
-    #[must_use]
-    pub fn in_universe() -> Self {
-        Self { work: HeavyWork::Inline, ..Self::default() }
     }
 }
 
@@ -119,6 +108,8 @@ pub struct Dispatching {
     pub journal: Handle<Journal>,
     /// Plans; acts while this replica leads.
     pub rebalancer: Handle<Rebalancer>,
+    /// Asks runners while this replica leads; runs only if there is a way to them.
+    pub stats_collector: Handle<StatsCollector>,
 }
 
 impl Default for Dispatching {
@@ -131,6 +122,7 @@ impl Default for Dispatching {
             replica: Handle::new("Replica"),
             journal: Handle::new("Journal"),
             rebalancer: Handle::new("Rebalancer"),
+            stats_collector: Handle::new("StatsCollector"),
         }
     }
 }
@@ -213,16 +205,25 @@ impl Dispatching {
         let rebalancer = RebalancerParts {
             clock: Arc::clone(&parts.clock),
             policy: Arc::new(balancing.policy.clone()),
-            work: balancing.work,
             served: parts.published.reader(),
             leadership: parts.leadership.reader(),
             figures: balancing.figures.reader(),
             published: Arc::clone(&balancing.published),
             plans: self.dispatcher.outlet(),
-            collect: None,
+            collect: balancing.runners.as_ref().map(|_| self.stats_collector.outlet()),
             journal: self.journal.outlet(),
         };
         let group = kernel.one_for_one("balancing", None);
         group.child(&self.rebalancer, STATE_OWNER_CAPACITY, move || Rebalancer::new(rebalancer.clone()));
+        let Some(runners) = &balancing.runners else { return };
+        let collector = StatsCollectorParts {
+            clock: Arc::clone(&parts.clock),
+            served: parts.published.reader(),
+            leadership: parts.leadership.reader(),
+            runners: Arc::clone(runners),
+            figures: Arc::clone(&balancing.figures),
+            period: COLLECTION_PERIOD,
+        };
+        group.child(&self.stats_collector, STATE_OWNER_CAPACITY, move || StatsCollector::new(collector.clone()));
     }
 }

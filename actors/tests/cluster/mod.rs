@@ -105,7 +105,7 @@ impl Cluster {
             published: Arc::clone(&published),
             replay,
             watched: watching.then_some(watched),
-            balancing: Balancing::in_universe(),
+            balancing: Balancing::default(),
         };
         core.start(&kernel, parts);
         let universe = universe.clone();

@@ -15,6 +15,7 @@ use crate::cluster::rebalancer::parts::RebalancerParts;
 use crate::domain::constraints::ConstraintChange;
 use crate::domain::journal::Cause;
 use crate::domain::world::{ServedTable, Standing};
+use crate::kernel::heavy_work::heavy_work;
 use crate::messages::dispatcher::{ApplyPlan, PlanReply, PlannedMove};
 use crate::messages::rebalancer::Refusal;
 use crate::messages::stats_collector::CollectNow;
@@ -106,7 +107,7 @@ impl Course {
             let world = crate::cluster::rebalancer::seam::world(&served, &parts.figures.peek(), &parts.policy, parts.clock.unix_nanos());
             work(&world, &parts)
         };
-        self.parts.work.run(computation).await
+        heavy_work(computation).await
     }
 
     /// A plan for the world that is shown.

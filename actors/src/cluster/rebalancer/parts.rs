@@ -8,7 +8,6 @@ use crate::domain::figures::Figures;
 use crate::domain::lease::Leadership;
 use crate::domain::world::ServedTable;
 use crate::kernel::clock::Clock;
-use crate::kernel::heavy_work::HeavyWork;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::{Publisher, Reader};
 use crate::messages::dispatcher::ApplyPlan;
@@ -22,8 +21,6 @@ pub struct RebalancerParts {
     pub clock: Arc<dyn Clock>,
     /// Rules.
     pub policy: Arc<BalancePolicy>,
-    /// Where plans are computed.
-    pub work: HeavyWork,
     /// The assignment.
     pub served: Reader<ServedTable>,
     /// Whether this replica leads.

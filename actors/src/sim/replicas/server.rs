@@ -117,7 +117,7 @@ impl ReplicaServer {
                 cluster_name: String::new(),
                 informers: vec![informer.outlet()],
             }),
-            balancing: Balancing::in_universe(),
+            balancing: Balancing::default(),
         };
         let kernel = process.enter(|| {
             let (given_up, who) = (cluster.trace.clone(), name.to_owned());

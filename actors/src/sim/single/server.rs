@@ -56,7 +56,7 @@ impl Server {
                 published,
                 replay: resolver.outlet(),
                 watched: None,
-                balancing: Balancing::in_universe(),
+                balancing: Balancing::default(),
             },
         );
         let source =
