@@ -340,6 +340,26 @@ mod tests {
         assert_eq!(found, Vec::<String>::new());
     }
 
+    /// Lines of examples in documents: in blocks, and between backticks.
+    fn commands(document: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
+        let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let lines = text.lines().chain(quoted).filter(|line| line.starts_with("muster ") && !line.contains("..."));
+        lines.map(|line| line.split(" #").next().unwrap_or(line).replace(['[', ']'], "")).collect()
+    }
+
+    #[test]
+    fn commands_in_documents_are_understood() {
+        for document in ["README.md", "docs/BALANCING.md"] {
+            let commands = commands(document);
+            assert!(commands.len() > 10, "{document}: {commands:?}");
+            for line in commands {
+                let parsed = Arguments::try_parse_from(line.split_whitespace());
+                assert!(parsed.is_ok(), "{document}: {line}: {:?}", parsed.err());
+            }
+        }
+    }
+
     #[test]
     fn stock_spellings_are_understood() {
         for line in [

@@ -2,16 +2,14 @@
 //!
 //! Source: cluster-agent-kubernetes 8.6, cluster-checks 11. They ask the server of this machine; a follower asks its leader.
 
-mod bars;
 mod constraints;
 mod demands;
 mod explain;
 mod explain_node;
+mod forecast;
 mod options;
 mod plan;
 mod rebalance;
-mod when;
-mod words;
 
 use serde::de::DeserializeOwned;
 use url::Url;

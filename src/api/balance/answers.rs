@@ -116,11 +116,8 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     /// The configs that are wanted, wherever they are.
     fn of(table: &'a ServedTable, wanted: impl Fn(ConfigKey) -> bool) -> Self {
-        let placed = table.nodes.values().flat_map(|entry| entry.view.configs.iter());
-        let dangling = table.dangling.iter().map(|dangling| &dangling.config);
-        let moving = table.moving.iter().map(|moving| &moving.config);
-        let all = placed.chain(dangling).chain(moving).filter(|config| wanted(config.key));
-        Self { configs: all.map(|config| (config.key, &**config)).collect() }
+        let wanted = table.configs().filter(|config| wanted(config.key));
+        Self { configs: wanted.map(|config| (config.key, &**config)).collect() }
     }
 
     fn check_id(&self, key: ConfigKey) -> Option<String> {

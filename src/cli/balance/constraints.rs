@@ -6,9 +6,10 @@ use muster_actors::domain::constraints::Quarantine;
 use muster_actors::domain::handover::Transfer;
 use serde::Deserialize;
 
-use super::when::{ago, ahead, date, now};
-use super::{Call, failure, words};
+use super::{Call, failure};
 use crate::cli::failure::CommandResult;
+use crate::telemetry::in_words::reasons;
+use crate::telemetry::in_words::when::{ago, ahead, date, now};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -100,7 +101,7 @@ fn render(constraints: &Constraints, now: i64) -> String {
         )
     };
     section("In quarantine", quarantines.iter().map(kept).collect(), "release CHECK");
-    let on_its_way = |one: &OnItsWay| format!("{} {}", one.config.text(), words::transfer(&one.transfer));
+    let on_its_way = |one: &OnItsWay| format!("{} {}", one.config.text(), reasons::transfer(&one.transfer));
     section("On its way", moving.iter().map(on_its_way).collect(), "");
     text
 }

@@ -7,13 +7,14 @@ use muster_actors::domain::constraints::Quarantine;
 use muster_actors::domain::journal::{Cause, Decision};
 use url::form_urlencoded::byte_serialize;
 
-use super::bars::percent;
 use super::options::Subject;
-use super::when::{ago, ahead, date, now};
-use super::{Call, explain_node, failure, words};
+use super::{Call, explain_node, failure};
 use crate::cli::connection::QueryError;
 use crate::cli::failure::{CommandResult, Failure};
 use crate::cli::render::columns;
+use crate::telemetry::in_words::bars::percent;
+use crate::telemetry::in_words::reasons;
+use crate::telemetry::in_words::when::{ago, ahead, date, now};
 
 pub(super) async fn run(call: &Call, subject: &Subject) -> CommandResult {
     match subject {
@@ -88,17 +89,17 @@ fn facts(check: &CheckExplanation, now: i64) -> Vec<Vec<String>> {
     let since = |at: i64| format!(" since {} ({})", date(at), ago(at, now));
     match (&check.node, check.dangling) {
         (Some(node), _) => row("Runs on:", format!("{node}{}", check.since_unix_nanos.map(since).unwrap_or_default())),
-        (None, reason) => row("Runs on:", format!("no node: {}", reason.map_or("it is on its way", words::dangling))),
+        (None, reason) => row("Runs on:", format!("no node: {}", reason.map_or("it is on its way", reasons::dangling))),
     }
     if check.node.is_some() {
         row("Why there:", why_there(check));
     }
     if let Some(transfer) = &check.transfer {
-        row("On its way:", words::transfer(transfer));
+        row("On its way:", reasons::transfer(transfer));
     }
     row("Load:", load(check));
     row("A move costs:", format!("{:.1} (1 = a usual move)", check.move_cost));
-    row("When it moves:", words::handover(check.handover).to_owned());
+    row("When it moves:", reasons::handover(check.handover).to_owned());
     if let Some(node) = &check.pinned_to {
         row("Pinned to:", node.to_string());
     }
@@ -106,7 +107,7 @@ fn facts(check: &CheckExplanation, now: i64) -> Vec<Vec<String>> {
         row("Quarantine:", quarantined(quarantine, now));
     }
     if let Some(held) = check.held {
-        row("Stays because:", words::held(held).to_owned());
+        row("Stays because:", reasons::held(held).to_owned());
     }
     rows
 }
@@ -128,7 +129,7 @@ fn load(check: &CheckExplanation) -> String {
 /// The decision that brought it to its node.
 fn why_there(check: &CheckExplanation) -> String {
     let came = check.history.iter().find(|decision| decision.to == check.node && decision.cause != Cause::Updated);
-    came.map_or_else(|| "it came before the journal begins, and nothing called for a move since".to_owned(), words::why_there)
+    came.map_or_else(|| "it came before the journal begins, and nothing called for a move since".to_owned(), reasons::why_there)
 }
 
 fn candidates(candidates: &[Candidate]) -> String {
@@ -142,7 +143,7 @@ fn candidates(candidates: &[Candidate]) -> String {
             percent(one.utilization),
             percent(one.with_it),
             one.gain.map_or_else(|| "-".to_owned(), |gain| format!("{gain:.3}")),
-            one.ruled_out.as_ref().map_or_else(|| "it is there".to_owned(), words::ruled_out),
+            one.ruled_out.as_ref().map_or_else(|| "it is there".to_owned(), reasons::ruled_out),
         ]);
     }
     columns(&rows, 3)
@@ -158,7 +159,7 @@ pub(super) fn history(decisions: &[Decision], now: i64) -> String {
         let node = |node: &Option<muster_actors::domain::ids::NodeName>| node.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
         let at = decision.at_unix_nanos;
         let when = format!("{} ({})", date(at), ago(at, now));
-        rows.push(vec![when, node(&decision.from), node(&decision.to), words::cause(decision.cause).to_owned()]);
+        rows.push(vec![when, node(&decision.from), node(&decision.to), reasons::cause(decision.cause).to_owned()]);
     }
     columns(&rows, 3)
 }

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use muster_actors::balance::explanation::{NodeConfig, NodeExplanation};
 use muster_actors::balance::plan::Stopped;
 
-use super::bars::{bar, percent, scale};
 use super::explain::history;
-use super::when::{ago, date, span};
-use super::words;
 use crate::cli::render::columns;
+use crate::telemetry::in_words::bars::{bar, percent, scale};
+use crate::telemetry::in_words::reasons;
+use crate::telemetry::in_words::when::{ago, date, span};
 
 /// A node, its configs and its moves.
 pub(super) fn render(node: &NodeExplanation, now: i64) -> String {
@@ -76,7 +76,7 @@ fn configs(configs: &[NodeConfig], now: i64) -> String {
             config.check_id.as_ref().map_or_else(|| config.check_name.clone(), ToString::to_string),
             config.need.map_or_else(|| "not known".to_owned(), |need| format!("{need:.3}")),
             config.since_unix_nanos.map_or_else(|| "before the journal".to_owned(), |at| format!("{} ({})", date(at), ago(at, now))),
-            config.held.map_or_else(String::new, |held| words::held(held).to_owned()),
+            config.held.map_or_else(String::new, |held| reasons::held(held).to_owned()),
         ]);
     }
     format!("{}Need: workers that it occupies.\n", columns(&rows, 3))

@@ -8,9 +8,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::options::PlanOptions;
-use super::{Call, bars, failure, words};
+use super::{Call, failure, forecast};
 use crate::cli::failure::CommandResult;
 use crate::cli::render::columns;
+use crate::telemetry::in_words::bars::percent;
+use crate::telemetry::in_words::reasons;
 
 /// A move as stock servers tell it. Every key may be missing: there were two forms.
 #[derive(Debug, Default, Deserialize)]
@@ -69,20 +71,31 @@ pub(super) async fn run(call: &Call, options: PlanOptions) -> CommandResult {
 }
 
 fn render_approved(number: u64, answer: &Evaluated) -> String {
-    format!("Plan {number} is carried out: {} moves.\n\n{}", answer.moves.len(), details(&answer.plan, &answer.moves))
+    let Evaluated { outcome, plan, moves } = answer;
+    let head = match outcome {
+        Outcome::AwaitsApproval(other) => format!(
+            "The assignment has changed since plan {number} was made, and other moves would be made now. Nothing has moved: these wait as \
+             plan {other}, for: muster cluster clusterchecks plan --approve {other}"
+        ),
+        Outcome::Nothing => {
+            format!("The assignment has changed since plan {number} was made, and nothing needs to move now: {}.", reasons::stopped(plan))
+        }
+        Outcome::Applied | Outcome::DryRun => format!("Plan {number} is carried out: {} checks move.", moves.len()),
+    };
+    format!("{head}\n\n{}", details(plan, moves))
 }
 
 fn render(plans: &Plans) -> String {
     let mut text = String::new();
     if let Some(Pending { number, plan, moves }) = &plans.pending {
-        let _ = write!(text, "=== Plan {number} waits for approval ===\nMade because {}.\n\n", words::trigger(plan.trigger));
+        let _ = write!(text, "=== Plan {number} waits for approval ===\nMade because {}.\n\n", reasons::trigger(plan.trigger));
         text.push_str(&details(plan, moves));
         let _ = write!(text, "\nApprove it with: muster cluster clusterchecks plan --approve {number}\n\n");
     }
     let Evaluated { plan, moves, .. } = &plans.next;
     text.push_str("=== Next plan ===\n");
     if moves.is_empty() {
-        let _ = writeln!(text, "Nothing would move: {}.", words::stopped(plan));
+        let _ = writeln!(text, "Nothing would move: {}.", reasons::stopped(plan));
     } else {
         let _ = writeln!(text, "{} checks would move. Nothing has moved yet.", moves.len());
     }
@@ -107,7 +120,7 @@ pub(super) fn details(plan: &Plan, stock: &[StockMove]) -> String {
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         for (position, one) in plan.moves.iter().enumerate() {
             let id = stock.get(position).map_or_else(|| one.check_name.clone(), StockMove::id);
-            let at = |name: &str, utilization: f64| format!("{name} ({})", bars::percent(utilization));
+            let at = |name: &str, utilization: f64| format!("{name} ({})", percent(utilization));
             let gain = if one.gain > 0.0 { format!("{:.3}", one.gain) } else { "-".to_owned() };
             let places = [at(one.from.as_str(), one.from_utilization), at(one.to.as_str(), one.to_utilization)];
             let [from, to] = places;
@@ -117,10 +130,10 @@ pub(super) fn details(plan: &Plan, stock: &[StockMove]) -> String {
         text.push_str("Need: workers it occupies. Gain: how much evener the load gets. Cost: 1 = a usual move.\n\n");
     }
     if !plan.forecast.is_empty() {
-        text.push_str(&bars::forecast(&plan.forecast));
+        text.push_str(&forecast::table(&plan.forecast));
     }
     if !plan.moves.is_empty() {
-        let _ = writeln!(text, "No more moves, because {}.", words::stopped(plan));
+        let _ = writeln!(text, "No more moves, because {}.", reasons::stopped(plan));
     }
     text
 }
@@ -198,6 +211,17 @@ pub(super) mod tests {
              Strategy: bounded. Budget: 2 of 5 moves in 10 minutes are spent.\n\n{details}"
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_approval_says_what_became_of_it() {
+        let text = |outcome: Outcome| {
+            let answer = json!({"outcome": outcome, "plan": plan(), "moves": stock_moves()});
+            render_approved(3, &serde_json::from_value(answer).unwrap())
+        };
+        assert!(text(Outcome::Applied).starts_with("Plan 3 is carried out: 1 checks move.\n\nCheck  "));
+        assert!(text(Outcome::AwaitsApproval(4)).contains("these wait as plan 4, for: muster cluster clusterchecks plan --approve 4\n"));
+        assert!(text(Outcome::Nothing).contains("nothing needs to move now"));
     }
 
     #[test]

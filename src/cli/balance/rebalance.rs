@@ -7,9 +7,10 @@ use serde_json::{Value as Json, json};
 
 use super::options::RebalanceOptions;
 use super::plan::{Evaluated, StockMove, details};
-use super::{Call, parse, stock_failure, words};
+use super::{Call, parse, stock_failure};
 use crate::cli::failure::{CommandResult, Failure};
 use crate::cli::render::paint_lines;
+use crate::telemetry::in_words::reasons;
 
 const PATH: &str = "/api/v1/clusterchecks/rebalance";
 
@@ -54,7 +55,7 @@ fn render(answer: Json, dry_run: bool) -> CommandResult {
         Outcome::Applied | Outcome::Nothing => write_moves(&mut text, &moves),
     }
     if moves.is_empty() {
-        let _ = writeln!(text, "Nothing moves: {}.", words::stopped(&plan));
+        let _ = writeln!(text, "Nothing moves: {}.", reasons::stopped(&plan));
     }
     let details = details(&plan, &moves);
     if !details.is_empty() {

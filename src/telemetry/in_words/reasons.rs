@@ -7,10 +7,10 @@ use muster_actors::domain::handover::{Confirmation, Handover, Transfer};
 use muster_actors::domain::journal::{Cause, Decision};
 use muster_actors::domain::world::DanglingReason;
 
-use super::bars::percent;
+use crate::telemetry::in_words::bars::percent;
 
 /// Why a plan was made.
-pub(super) fn trigger(trigger: Trigger) -> &'static str {
+pub(crate) fn trigger(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::Period => "it was time again (cluster_checks.rebalance_period)",
         Trigger::Membership => "runners came or went a moment ago",
@@ -20,7 +20,7 @@ pub(super) fn trigger(trigger: Trigger) -> &'static str {
 }
 
 /// Why a plan has no more moves.
-pub(super) fn stopped(plan: &Plan) -> String {
+pub(crate) fn stopped(plan: &Plan) -> String {
     match plan.stopped {
         Stopped::InsideBand if plan.tolerance > 0.0 => {
             format!("the load is even: every runner is within {} of the mean of {}", percent(plan.tolerance), percent(plan.mean))
@@ -43,7 +43,7 @@ pub(super) fn stopped(plan: &Plan) -> String {
 }
 
 /// Why a config came to where a decision put it.
-pub(super) fn cause(cause: Cause) -> &'static str {
+pub(crate) fn cause(cause: Cause) -> &'static str {
     match cause {
         Cause::Discovered => "it was new",
         Cause::NodeExpired => "its runner stopped reporting",
@@ -65,7 +65,7 @@ pub(super) fn cause(cause: Cause) -> &'static str {
 }
 
 /// Why a config is on the node where a decision put it, as the end of a sentence.
-pub(super) fn why_there(decision: &Decision) -> String {
+pub(crate) fn why_there(decision: &Decision) -> String {
     let node = decision.to.as_ref().map_or("there", |node| node.as_str());
     let reason = cause(decision.cause);
     match decision.cause {
@@ -84,7 +84,7 @@ pub(super) fn why_there(decision: &Decision) -> String {
 }
 
 /// Why balancing leaves a config where it is.
-pub(super) fn held(held: Held) -> &'static str {
+pub(crate) fn held(held: Held) -> &'static str {
     match held {
         Held::NeverMoved => "balancing never moves this check (cluster_checks.exclude_checks_from_dispatching)",
         Held::Pinned => "it is pinned (end that with: muster cluster clusterchecks unpin)",
@@ -97,7 +97,7 @@ pub(super) fn held(held: Held) -> &'static str {
 }
 
 /// Why a config is not on a node.
-pub(super) fn ruled_out(reason: &RuledOut) -> String {
+pub(crate) fn ruled_out(reason: &RuledOut) -> String {
     match reason {
         RuledOut::Leaving => "is on its way out".to_owned(),
         RuledOut::NoWorkers => "told that it has no workers".to_owned(),
@@ -115,7 +115,7 @@ pub(super) fn ruled_out(reason: &RuledOut) -> String {
 }
 
 /// Why a config runs nowhere.
-pub(super) fn dangling(reason: DanglingReason) -> &'static str {
+pub(crate) fn dangling(reason: DanglingReason) -> &'static str {
     match reason {
         DanglingReason::NoNode => "no runner reports",
         DanglingReason::NoEligibleNode => "no runner that reports may run it",
@@ -125,7 +125,7 @@ pub(super) fn dangling(reason: DanglingReason) -> &'static str {
 }
 
 /// What happens when a config changes its node.
-pub(super) fn handover(handover: Handover) -> &'static str {
+pub(crate) fn handover(handover: Handover) -> &'static str {
     match handover {
         Handover::Any => "both nodes learn of a move with their next poll; for up to 10 s both run it, or none",
         Handover::Gap => "the next node gets it after the former one has stopped it: a gap, never twice",
@@ -135,7 +135,7 @@ pub(super) fn handover(handover: Handover) -> &'static str {
 }
 
 /// Where a config on its way is.
-pub(super) fn transfer(transfer: &Transfer) -> String {
+pub(crate) fn transfer(transfer: &Transfer) -> String {
     let to = transfer.to.as_ref().map_or("a node that is still to be chosen", |node| node.as_str());
     let waits = match transfer.waits_for {
         Confirmation::Stopped => format!("waits until {} confirms that it stopped it; nobody runs it meanwhile", transfer.from),

@@ -7,18 +7,18 @@ use muster_actors::kernel::clock::{Clock as _, SystemClock};
 const SECOND: i64 = 1_000_000_000;
 
 /// Now. Units: nanoseconds since the Unix epoch.
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     SystemClock::new().unix_nanos()
 }
 
 /// `2026-11-21 11:53:41 UTC`.
-pub(super) fn date(unix_nanos: i64) -> String {
+pub(crate) fn date(unix_nanos: i64) -> String {
     let time = Timestamp::from_nanosecond(i128::from(unix_nanos)).unwrap_or_default();
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// `42 s`, `12 min`, `3 h 5 min`, `4 d 3 h`.
-pub(super) fn span(seconds: i64) -> String {
+pub(crate) fn span(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let with = |whole: String, rest: i64, unit: &str| if rest == 0 { whole } else { format!("{whole} {rest} {unit}") };
     match seconds {
@@ -30,12 +30,12 @@ pub(super) fn span(seconds: i64) -> String {
 }
 
 /// `12 min ago`.
-pub(super) fn ago(unix_nanos: i64, now: i64) -> String {
+pub(crate) fn ago(unix_nanos: i64, now: i64) -> String {
     format!("{} ago", span(now.saturating_sub(unix_nanos) / SECOND))
 }
 
 /// `in 12 min`, or `now`.
-pub(super) fn ahead(unix_nanos: i64, now: i64) -> String {
+pub(crate) fn ahead(unix_nanos: i64, now: i64) -> String {
     if unix_nanos <= now { "now".to_owned() } else { format!("in {}", span((unix_nanos - now) / SECOND)) }
 }
 
