@@ -343,8 +343,9 @@ mod tests {
     /// Lines of examples in documents: in blocks, and between backticks.
     fn commands(document: &str) -> Vec<String> {
         let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
-        let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-        let lines = text.lines().chain(quoted).filter(|line| line.starts_with("muster ") && !line.contains("..."));
+        let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let quoted = text.lines().filter(|line| !line.starts_with("```")).flat_map(|line| line.split('`').skip(1).step_by(2));
+        let lines = blocks.chain(quoted).filter(|line| line.starts_with("muster ") && !line.contains("..."));
         lines.map(|line| line.split(" #").next().unwrap_or(line).replace(['[', ']'], "")).collect()
     }
 

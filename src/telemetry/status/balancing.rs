@@ -184,12 +184,9 @@ impl BalancingStatus {
         lines.push(format!("Moves For Balance In The Last 10 Minutes: {}, allowed: {budget}", self.spent));
         lines.push(format!("Since Start: {} plans, {} carried out, {} moves", self.plans, self.applied, self.moves));
         self.draw(&mut lines, verbose);
-        for (title, entries) in [
-            ("Pinned", &self.pinned),
-            ("Isolated", &self.isolated),
-            ("In Quarantine", &self.quarantined),
-            ("On Their Way", &self.moving),
-        ] {
+        for (title, entries) in
+            [("Pinned", &self.pinned), ("Isolated", &self.isolated), ("In Quarantine", &self.quarantined), ("On Their Way", &self.moving)]
+        {
             if !entries.is_empty() {
                 lines.push(format!("{title}: {}", entries.len()));
                 lines.extend(entries.iter().map(|entry| format!("  - {entry}")));

@@ -54,10 +54,12 @@ fn served() -> ServedTable {
 }
 
 fn figures() -> Figures {
-    let runner = |workers: u32| RunnerFigures { workers: Some(workers), collected_at: Some(Duration::from_secs(40)), ..RunnerFigures::default() };
+    let runner =
+        |workers: u32| RunnerFigures { workers: Some(workers), collected_at: Some(Duration::from_secs(40)), ..RunnerFigures::default() };
     let need = |smoothed: f64| ConfigFigures { measured: smoothed, smoothed, ..ConfigFigures::default() };
     Figures {
-        runners: [("r1".into(), runner(4)), ("runner-2".into(), RunnerFigures { last_error: Some("timeout".to_owned()), ..runner(2) })].into(),
+        runners: [("r1".into(), runner(4)), ("runner-2".into(), RunnerFigures { last_error: Some("timeout".to_owned()), ..runner(2) })]
+            .into(),
         configs: [(ConfigKey(1), need(1.0)), (ConfigKey(2), need(0.6)), (ConfigKey(3), need(0.1))].into_iter().collect(),
         ..Figures::default()
     }
@@ -129,7 +131,12 @@ fn a_replica_that_does_not_dispatch_has_no_such_section() {
 
 #[test]
 fn only_the_busiest_runners_are_drawn_unless_all_are_asked_for() {
-    let runner = |number: usize| RunnerStatus { name: format!("r{number}"), workers: 4.0, utilization: number as f64 / 100.0, ..RunnerStatus::default() };
+    let runner = |number: usize| RunnerStatus {
+        name: format!("r{number}"),
+        workers: 4.0,
+        utilization: number as f64 / 100.0,
+        ..RunnerStatus::default()
+    };
     let many = BalancingStatus { runners: (0..30).map(runner).collect(), ..BalancingStatus::default() };
     let lines = many.lines(false, NOW);
     assert!(lines.iter().any(|line| line.contains("r29 ")) && !lines.iter().any(|line| line.contains("r5 ")), "{lines:#?}");
@@ -141,7 +148,13 @@ fn only_the_busiest_runners_are_drawn_unless_all_are_asked_for() {
 fn advice_is_given_in_sentences() {
     let status = BalancingStatus { advice: vec![Advice::NoWorkers { runner: "r9".into() }], ..BalancingStatus::default() };
     let lines = status.lines(false, NOW);
-    assert!(lines.ends_with(&["Advice:".to_owned(), "  - r9 says that it has no workers, and gets nothing. Set check_runners there.".to_owned()]), "{lines:#?}");
+    assert!(
+        lines.ends_with(&[
+            "Advice:".to_owned(),
+            "  - r9 says that it has no workers, and gets nothing. Set check_runners there.".to_owned()
+        ]),
+        "{lines:#?}"
+    );
     let json = serde_json::to_value(&status).unwrap();
     assert_eq!(json["advice"][0]["advice"], "no_workers");
 }
