@@ -8,14 +8,14 @@ use muster_actors::balance::plan::Stopped;
 use super::explain::history;
 use crate::cli::render::columns;
 use crate::telemetry::in_words::bars::{bar, percent, scale};
-use crate::telemetry::in_words::reasons;
 use crate::telemetry::in_words::when::{ago, date, span};
+use crate::telemetry::in_words::{counted, reasons};
 
 /// A node, its configs and its moves.
 pub(super) fn render(node: &NodeExplanation, now: i64) -> String {
     let mut text = format!("=== {} ===\n", node.node);
     text.push_str(&columns(&facts(node), 2));
-    let _ = writeln!(text, "\n=== Its {} configs ===", node.configs.len());
+    let _ = writeln!(text, "\n=== Its {} ===", counted(node.configs.len(), "config"));
     if !node.configs.is_empty() {
         text.push_str(&configs(&node.configs, now));
     }

@@ -12,7 +12,7 @@ use super::{Call, failure, forecast};
 use crate::cli::failure::CommandResult;
 use crate::cli::render::columns;
 use crate::telemetry::in_words::bars::percent;
-use crate::telemetry::in_words::reasons;
+use crate::telemetry::in_words::{counted, reasons};
 
 /// A move as stock servers tell it. Every key may be missing: there were two forms.
 #[derive(Debug, Default, Deserialize)]
@@ -80,7 +80,7 @@ fn render_approved(number: u64, answer: &Evaluated) -> String {
         Outcome::Nothing => {
             format!("The assignment has changed since plan {number} was made, and nothing needs to move now: {}.", reasons::stopped(plan))
         }
-        Outcome::Applied | Outcome::DryRun => format!("Plan {number} is carried out: {} checks move.", moves.len()),
+        Outcome::Applied | Outcome::DryRun => format!("Plan {number} is carried out, with {}.", counted(moves.len(), "move")),
     };
     format!("{head}\n\n{}", details(plan, moves))
 }
@@ -97,7 +97,7 @@ fn render(plans: &Plans) -> String {
     if moves.is_empty() {
         let _ = writeln!(text, "Nothing would move: {}.", reasons::stopped(plan));
     } else {
-        let _ = writeln!(text, "{} checks would move. Nothing has moved yet.", moves.len());
+        let _ = writeln!(text, "{} would move. Nothing has moved yet.", counted(moves.len(), "check"));
     }
     let _ = writeln!(text, "Strategy: {}. Budget: {}.\n", plan.strategy.as_str(), budget(plan));
     text.push_str(&details(plan, moves));
@@ -207,7 +207,7 @@ pub(super) mod tests {
         let expected = format!(
             "=== Plan 3 waits for approval ===\nMade because runners came or went a moment ago.\n\n{details}\n\
              Approve it with: muster cluster clusterchecks plan --approve 3\n\n\
-             === Next plan ===\n1 checks would move. Nothing has moved yet.\n\
+             === Next plan ===\n1 check would move. Nothing has moved yet.\n\
              Strategy: bounded. Budget: 2 of 5 moves in 10 minutes are spent.\n\n{details}"
         );
         assert_eq!(text, expected);
@@ -219,7 +219,7 @@ pub(super) mod tests {
             let answer = json!({"outcome": outcome, "plan": plan(), "moves": stock_moves()});
             render_approved(3, &serde_json::from_value(answer).unwrap())
         };
-        assert!(text(Outcome::Applied).starts_with("Plan 3 is carried out: 1 checks move.\n\nCheck  "));
+        assert!(text(Outcome::Applied).starts_with("Plan 3 is carried out, with 1 move.\n\nCheck  "));
         assert!(text(Outcome::AwaitsApproval(4)).contains("these wait as plan 4, for: muster cluster clusterchecks plan --approve 4\n"));
         assert!(text(Outcome::Nothing).contains("nothing needs to move now"));
     }

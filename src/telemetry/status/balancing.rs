@@ -16,6 +16,7 @@ use muster_actors::domain::world::{ServedTable, Standing};
 use serde::{Deserialize, Serialize};
 
 use crate::telemetry::in_words::bars::{bar, percent, scale};
+use crate::telemetry::in_words::counted;
 use crate::telemetry::in_words::reasons;
 use crate::telemetry::in_words::when::{ago, ahead, date, span};
 
@@ -172,12 +173,12 @@ impl BalancingStatus {
             Some(last) => {
                 let when = format!("{} ({})", date(last.at_unix_nanos), ago(last.at_unix_nanos, now_unix_nanos));
                 lines.push(format!("Last Plan: {when}, because {}", last.because));
-                lines.push(format!("  - Moves: {}, made in {} ms", last.moves, last.took_milliseconds));
+                lines.push(format!("  - {}, found in {} ms", counted(last.moves, "move"), last.took_milliseconds));
                 lines.push(format!("  - No more, because {}", last.stopped));
             }
         }
         if let Some(PendingStatus { number, moves, because }) = &self.pending {
-            lines.push(format!("Waiting For Approval: plan {number}, {moves} moves, made because {because}"));
+            lines.push(format!("Waiting For Approval: plan {number} with {}, made because {because}", counted(*moves, "move")));
             lines.push(format!("  - See it with: muster cluster clusterchecks plan, approve it with --approve {number}"));
         }
         let budget = self.budget.map_or_else(|| "any number".to_owned(), |budget| budget.to_string());
@@ -220,7 +221,7 @@ impl BalancingStatus {
 
 impl RunnerStatus {
     fn remarks(&self) -> String {
-        let mut remarks = vec![format!("{} configs", self.configs)];
+        let mut remarks = vec![counted(self.configs, "config")];
         if self.workers > 0.0 {
             remarks.push(format!("{} workers{}", self.workers, if self.workers_known { "" } else { " assumed" }));
         }

@@ -101,15 +101,15 @@ fn everything_about_balancing_is_on_one_page() {
     let expected = "\
 Strategy: bounded, plans wait for approval
 Last Plan: 2026-11-21 11:50:41 UTC (3 min ago), because runners came or went a moment ago
-  - Moves: 0, made in 3 ms
+  - 0 moves, found in 3 ms
   - No more, because the load is even: every runner is within 2.0 % of the mean of 25.0 %
-Waiting For Approval: plan 3, 0 moves, made because runners came or went a moment ago
+Waiting For Approval: plan 3 with 0 moves, made because runners came or went a moment ago
   - See it with: muster cluster clusterchecks plan, approve it with --approve 3
 Moves For Balance In The Last 10 Minutes: 0, allowed: 5
 Since Start: 7 plans, 2 carried out, 9 moves
 Runners: 3, mean utilization 28.3 %, a full bar is 50.0 %
   r1        ################....  40.0 %  2 configs, 4 workers
-  runner-2  ##..................   5.0 %  1 configs, 2 workers, figures 2 min old: timeout
+  runner-2  ##..................   5.0 %  1 config, 2 workers, figures 2 min old: timeout
   r3        ....................   0.0 %  0 configs, 4 workers assumed, on its way out, no figures yet
 Pinned: 1
   - load:1 on r1
