@@ -1,5 +1,6 @@
 //! Where a config goes: functions over values.
 
+pub mod advice;
 pub mod collection;
 pub mod demands;
 pub mod eligibility;
@@ -8,6 +9,7 @@ pub mod least_count;
 pub mod need;
 pub mod plan;
 pub mod policy;
+pub mod quarantine;
 pub mod rebalancing;
 pub mod succession;
 pub mod world;

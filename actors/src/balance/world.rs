@@ -65,6 +65,8 @@ pub struct Load {
     pub measured: Option<f64>,
     /// Weight of `busyness`; `None` = its owner tells nothing about it.
     pub weight: Option<i64>,
+    /// Number of its instances; each occupies one worker at most.
+    pub instances: usize,
     /// Whether one of its instances has no figures yet.
     pub incomplete: bool,
     /// What a move costs, 1 = a usual one. Source: cluster-checks 11.5.
