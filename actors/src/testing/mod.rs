@@ -8,3 +8,4 @@ pub mod replica_network;
 pub mod secret_backend;
 pub mod snapshot_store;
 pub mod watch_source;
+pub mod worlds;
