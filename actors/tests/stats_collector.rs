@@ -104,7 +104,7 @@ impl Rig {
     async fn collect_now(&self) -> Duration {
         let asked_at = self.universe.clock().monotonic();
         self.collector.ask(CollectNow, LONG).await.unwrap();
-        self.universe.clock().monotonic() - asked_at
+        self.universe.clock().monotonic().saturating_sub(asked_at)
     }
 
     async fn rounds(&self) -> u64 {
