@@ -134,8 +134,10 @@ async fn own_routes_and_methods() {
 
 #[actix_rt::test]
 async fn our_own_cluster_role_is_told_everything_and_only_with_the_token() {
+    // A second installation in the same test process fails and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let (server, figures) = start(IncludePending::Auto);
-    let address = server.address();
+    let address = reachable(&server);
     let (ip, carrier) = (address.ip().to_string(), tokio::runtime::Handle::current());
     let client = |token: &str| RunnerHttp::try_new(&Secret::new(token.to_owned()), address.port(), "0.1.0", carrier.clone()).unwrap();
     assert!(client(CLUSTER).stats(&ip).await.unwrap().is_empty());
