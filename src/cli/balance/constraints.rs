@@ -6,7 +6,7 @@ use muster_actors::domain::constraints::Quarantine;
 use muster_actors::domain::handover::Transfer;
 use serde::Deserialize;
 
-use super::{Call, failure};
+use super::call::{Call, failure};
 use crate::cli::failure::CommandResult;
 use crate::telemetry::in_words::reasons;
 use crate::telemetry::in_words::when::{ago, ahead, date, now};

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::call::{Call, failure, parse, segment, stock_failure};
 use super::options::IsolateOptions;
-use super::{Call, failure, parse, segment, stock_failure};
 use crate::cli::failure::{CommandResult, Failure};
 
 /// Source: cluster-checks 4.7. The first release said `result`.

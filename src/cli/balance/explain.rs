@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use muster_actors::balance::explanation::{Candidate, CheckExplanation, NodeExplanation};
 use muster_actors::domain::constraints::Quarantine;
-use muster_actors::domain::journal::{Cause, Decision};
+use muster_actors::domain::journal::Cause;
 use url::form_urlencoded::byte_serialize;
 
+use super::call::{Call, failure};
+use super::explain_node;
+use super::history;
 use super::options::Subject;
-use super::{Call, explain_node, failure};
 use crate::cli::connection::QueryError;
 use crate::cli::failure::{CommandResult, Failure};
 use crate::cli::render::columns;
@@ -66,7 +68,7 @@ fn render(check: &CheckExplanation, now: i64) -> String {
         text.push_str("Utilization: share of its workers that is busy. Gain: how much evener the load would get.\n");
     }
     let _ = writeln!(text, "\n=== Last moves ===");
-    text.push_str(&history(&check.history, now));
+    text.push_str(&history::table(&check.history, now));
     let _ = writeln!(text, "\n=== What would move it next ===");
     if check.next.is_empty() {
         text.push_str("Nothing that is known now, but the loss of its node.\n");
@@ -145,21 +147,6 @@ fn candidates(candidates: &[Candidate]) -> String {
             one.gain.map_or_else(|| "-".to_owned(), |gain| format!("{gain:.3}")),
             one.ruled_out.as_ref().map_or_else(|| "it is there".to_owned(), reasons::ruled_out),
         ]);
-    }
-    columns(&rows, 3)
-}
-
-/// Decisions as a table, newest first.
-pub(super) fn history(decisions: &[Decision], now: i64) -> String {
-    if decisions.is_empty() {
-        return "None, as far as the journal of this leader reaches back.\n".to_owned();
-    }
-    let mut rows = vec![["When", "From", "To", "Because"].map(str::to_owned).to_vec()];
-    for decision in decisions {
-        let node = |node: &Option<muster_actors::domain::ids::NodeName>| node.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-        let at = decision.at_unix_nanos;
-        let when = format!("{} ({})", date(at), ago(at, now));
-        rows.push(vec![when, node(&decision.from), node(&decision.to), reasons::cause(decision.cause).to_owned()]);
     }
     columns(&rows, 3)
 }

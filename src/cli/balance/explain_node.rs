@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use muster_actors::balance::explanation::{NodeConfig, NodeExplanation};
 use muster_actors::balance::plan::Stopped;
 
-use super::explain::history;
+use super::history;
 use crate::cli::render::columns;
 use crate::telemetry::in_words::bars::{bar, percent, scale};
 use crate::telemetry::in_words::when::{ago, date, span};
@@ -25,7 +25,7 @@ pub(super) fn render(node: &NodeExplanation, now: i64) -> String {
     }
     let _ = writeln!(text, "{}.", stopped(node));
     let _ = writeln!(text, "\n=== Last moves ===");
-    text.push_str(&history(&node.history, now));
+    text.push_str(&history::table(&node.history, now));
     text
 }
 

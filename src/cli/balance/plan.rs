@@ -7,8 +7,9 @@ use muster_actors::messages::rebalancer::Outcome;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::call::{Call, failure};
+use super::forecast;
 use super::options::PlanOptions;
-use super::{Call, failure, forecast};
 use crate::cli::failure::CommandResult;
 use crate::cli::render::columns;
 use crate::telemetry::in_words::bars::percent;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use muster_actors::messages::rebalancer::Outcome;
 use serde_json::{Value as Json, json};
 
+use super::call::{Call, parse, stock_failure};
 use super::options::RebalanceOptions;
 use super::plan::{Evaluated, StockMove, details};
-use super::{Call, parse, stock_failure};
 use crate::cli::failure::{CommandResult, Failure};
 use crate::cli::render::paint_lines;
 use crate::telemetry::in_words::reasons;

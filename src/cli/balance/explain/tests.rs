@@ -2,6 +2,7 @@ use muster_actors::balance::explanation::RuledOut;
 use muster_actors::balance::world::Held;
 use muster_actors::domain::handover::{Confirmation, Handover, Transfer};
 use muster_actors::domain::ids::{ConfigKey, Digest, Epoch, Seq};
+use muster_actors::domain::journal::Decision;
 use muster_actors::domain::world::DanglingReason;
 
 use super::*;
@@ -9,7 +10,7 @@ use super::*;
 const SECOND: i64 = 1_000_000_000;
 const NOW: i64 = 1_795_262_021 * SECOND;
 
-pub(in crate::cli::balance) fn decision(minutes_ago: i64, from: Option<&str>, to: Option<&str>, cause: Cause) -> Decision {
+fn decision(minutes_ago: i64, from: Option<&str>, to: Option<&str>, cause: Cause) -> Decision {
     Decision {
         at_unix_nanos: NOW - minutes_ago * 60 * SECOND,
         epoch: Epoch(1),
