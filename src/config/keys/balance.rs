@@ -35,8 +35,12 @@ pub(super) const KEYS: &[KeySpec] = &[
         "A config that was moved for balance stays so long, unless its runner is lost",
     )
     .cluster(),
-    flag("muster.rebalance_approval", "false", "Plans that nobody asked for wait until `muster clusterchecks rebalance` approves them")
-        .cluster(),
+    flag(
+        "muster.rebalance_approval",
+        "false",
+        "Plans that nobody asked for wait until `muster clusterchecks plan --approve` is told their number",
+    )
+    .cluster(),
     list("cluster_checks.exclude_checks_from_dispatching", "", "Names of checks that balancing never moves; they are dispatched").cluster(),
     port("cluster_checks.clc_runners_port", "5005", "Port of the statistics API of all runners").cluster(),
     flag("cluster_checks.rebalance_with_utilization", "true", "Set to false, it selects `busyness` where the strategy is `auto`").cluster(),
