@@ -38,7 +38,7 @@ pub(super) const KEYS: &[KeySpec] = &[
     flag(
         "muster.rebalance_approval",
         "false",
-        "Plans that nobody asked for wait until `muster clusterchecks plan --approve` carries them out",
+        "Plans that nobody asked for wait until `muster clusterchecks plan --approve` is told their number",
     )
     .cluster(),
     list("cluster_checks.exclude_checks_from_dispatching", "", "Names of checks that balancing never moves; they are dispatched").cluster(),
