@@ -148,7 +148,7 @@ impl<'w> Board<'w> {
         let residents = |tell: &mut dyn FnMut(usize, _, _)| {
             for (load, owner) in self.world.loads.iter().zip(&self.owners) {
                 if let Some(owner) = owner {
-                    tell(*owner, &*load.check_name, &*load.service);
+                    tell(*owner, &load.check_name, &load.service);
                 }
             }
         };

@@ -234,3 +234,6 @@ impl<'a> Making<'a> {
         Arc::clone(self.texts.entry(text).or_insert_with(|| Arc::from(text)))
     }
 }
+
+#[cfg(test)]
+mod tests;
