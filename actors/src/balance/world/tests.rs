@@ -25,6 +25,7 @@ fn served(nodes: &[(&str, &[u64])]) -> ServedTable {
     ServedTable {
         epoch: Epoch(3),
         decided: Seq(9),
+        shown: Seq(9),
         nodes: nodes.iter().map(|(name, keys)| (NodeName::from(*name), entry(keys))).collect(),
         ..ServedTable::default()
     }
