@@ -3,6 +3,7 @@
 mod discovery;
 mod handlers;
 mod plans;
+mod quarantine;
 mod warm_up;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::balance::demands;
 use crate::balance::least_count::place_batch;
+use crate::balance::quarantine::DeathWatch;
 use crate::cluster::dispatcher_parts::DispatcherParts;
 use crate::cluster::intake::Intake;
 use crate::cluster::waiting_polls::WaitingPolls;
@@ -71,6 +73,8 @@ pub struct Dispatcher {
     discovery_synced: Option<Seq>,
     advanced: AdvancedDispatching,
     unscheduled: UnscheduledWatch,
+    /// Who died lately, and what came to them before.
+    deaths: DeathWatch,
     counters: DispatcherCounters,
 }
 
@@ -101,6 +105,7 @@ impl Dispatcher {
             discovery_synced: None,
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
+            deaths: DeathWatch::new(policy.quarantine),
             counters: DispatcherCounters::default(),
         }
     }
@@ -194,6 +199,7 @@ impl Dispatcher {
         self.intake = Intake::new(Arc::clone(&self.parts.patch));
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
+        self.deaths = DeathWatch::new(policy.quarantine);
         self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
         self.polls.give_up();
         // Agents poll elsewhere from now on; their silence here would count against them when this replica leads again.
@@ -209,6 +215,7 @@ impl Dispatcher {
         }
         let now = self.parts.clock.unix_nanos();
         let Some(table) = self.table.as_mut() else { return 0 };
+        let demands_before = Arc::clone(table.constraints());
         let mut turn = Turn::begin(table);
         let mut permitted = change(&mut turn);
         if !self.warming_up {
@@ -229,6 +236,7 @@ impl Dispatcher {
             }
         }
         self.exposure.decide(table, &committed.delta);
+        self.follow_deaths(&committed, &demands_before);
         self.report(violations);
         self.follow_dangling();
         let moves = committed.decisions.iter().filter(|decision| decision.to.is_some() && decision.to != decision.from).count();
@@ -339,6 +347,7 @@ impl Dispatcher {
             return;
         }
         self.call_roll(context);
+        self.look_at_deaths();
         let was_on = self.advanced.on();
         self.follow_nodes();
         self.follow_dangling();
