@@ -62,6 +62,22 @@ pub fn world(runners: &[Occupied<'_>]) -> World {
     World { runners: runners.iter().map(|(name, workers, _)| runner(name, *workers)).collect(), loads: loads.collect(), ..World::default() }
 }
 
+/// Runners r0, r1, ... of 4 workers with configs 0, 1, ... of 5 instances and these needs.
+#[must_use]
+pub fn by_needs(needs: &[&[f64]]) -> World {
+    let mut runners: Vec<_> = (0..needs.len()).map(|number| runner(&format!("r{number}"), 4.0)).collect();
+    let mut loads = Vec::new();
+    for (owner, needs) in needs.iter().enumerate() {
+        for need in *needs {
+            let weight = (need * 1000.0) as i64;
+            let plain = load(loads.len() as u64, "http_check", *need);
+            loads.push(Load { owner: Some(owner), weight: Some(weight), instances: 5, ..plain });
+            runners[owner].busyness += weight;
+        }
+    }
+    World { runners, loads, ..World::default() }
+}
+
 /// The world after the moves of a plan; nothing else is different, not even what was spent.
 #[must_use]
 pub fn after(world: &World, plan: &Plan) -> World {
