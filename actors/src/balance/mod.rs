@@ -8,6 +8,7 @@ mod busyness;
 pub mod collection;
 pub mod demands;
 pub mod eligibility;
+pub mod explain;
 pub mod explanation;
 pub mod isolation;
 pub mod least_count;

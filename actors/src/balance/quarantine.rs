@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::domain::ids::{ConfigKey, NodeName};
+use crate::domain::ids::{ConfigKey, NodeName, Stamp};
 
 /// When a config is kept off every node.
 ///
@@ -59,6 +59,8 @@ pub struct Death {
     pub ending: Ending,
     /// When it was heard of last. Monotonic. What came to it later, it never had.
     pub last_heard: Duration,
+    /// Version of its set.
+    pub stamp: Stamp,
     /// What it had, in any order.
     pub held: Vec<ConfigKey>,
 }
@@ -85,6 +87,7 @@ struct Recorded {
     node: NodeName,
     ending: Ending,
     last_heard: Duration,
+    stamp: Stamp,
     /// Sorted.
     held: Vec<ConfigKey>,
     /// It counts for nobody.
@@ -140,10 +143,10 @@ impl DeathWatch {
         }
     }
 
-    /// A runner that was lost polls again with the set it had: it was out of reach, but never died.
-    pub fn returned(&mut self, node: &NodeName) {
+    /// A runner has this version of its set. If that is one from before it was lost, it was out of reach, but never died.
+    pub fn returned(&mut self, node: &NodeName, stamp: Stamp) {
         let last = self.deaths.values_mut().rev().find(|death| death.node == *node && death.ending == Ending::Lost);
-        if let Some(death) = last {
+        if let Some(death) = last.filter(|death| stamp <= death.stamp) {
             death.void = true;
         }
     }
@@ -187,7 +190,7 @@ impl DeathWatch {
     fn record(&mut self, death: Death, now: Duration) -> Vec<ConfigKey> {
         let number = self.next_number;
         self.next_number += 1;
-        let Death { node, ending, last_heard, mut held } = death;
+        let Death { node, ending, last_heard, stamp, mut held } = death;
         held.sort_unstable();
         let mut implicated = Vec::new();
         for key in &held {
@@ -201,7 +204,7 @@ impl DeathWatch {
                 Ending::Restarted => arrival.calm_since = now,
             }
         }
-        self.deaths.insert(number, Recorded { node, ending, last_heard, held, void: false });
+        self.deaths.insert(number, Recorded { node, ending, last_heard, stamp, held, void: false });
         implicated
     }
 

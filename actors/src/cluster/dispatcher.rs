@@ -3,6 +3,7 @@
 mod discovery;
 mod handlers;
 mod plans;
+mod quarantine;
 mod warm_up;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{debug, error, info, warn};
 
+use crate::balance::quarantine::DeathWatch;
 use crate::balance::{demands, least_count, placement};
 use crate::cluster::dispatcher_parts::DispatcherParts;
 use crate::cluster::intake::Intake;
@@ -70,6 +72,8 @@ pub struct Dispatcher {
     discovery_synced: Option<Seq>,
     advanced: AdvancedDispatching,
     unscheduled: UnscheduledWatch,
+    /// Who died lately, and what came to them before.
+    deaths: DeathWatch,
     counters: DispatcherCounters,
 }
 
@@ -100,6 +104,7 @@ impl Dispatcher {
             discovery_synced: None,
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
+            deaths: DeathWatch::new(policy.quarantine),
             counters: DispatcherCounters::default(),
         }
     }
@@ -193,6 +198,7 @@ impl Dispatcher {
         self.intake = Intake::new(Arc::clone(&self.parts.patch));
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
+        self.deaths = DeathWatch::new(policy.quarantine);
         self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
         self.polls.give_up();
         // Agents poll elsewhere from now on; their silence here would count against them when this replica leads again.
@@ -208,6 +214,7 @@ impl Dispatcher {
         }
         let now = self.parts.clock.unix_nanos();
         let Some(table) = self.table.as_mut() else { return 0 };
+        let demands_before = Arc::clone(table.constraints());
         let mut turn = Turn::begin(table);
         let mut permitted = change(&mut turn);
         if !self.warming_up {
@@ -233,6 +240,7 @@ impl Dispatcher {
             }
         }
         self.exposure.decide(table, &committed.delta);
+        self.follow_deaths(&committed, &demands_before);
         self.report(violations);
         self.follow_dangling();
         let moves = committed.decisions.iter().filter(|decision| decision.to.is_some() && decision.to != decision.from).count();
@@ -343,6 +351,7 @@ impl Dispatcher {
             return;
         }
         self.call_roll(context);
+        self.look_at_deaths();
         let was_on = self.advanced.on();
         self.follow_nodes();
         self.follow_dangling();

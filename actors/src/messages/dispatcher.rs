@@ -229,4 +229,15 @@ pub enum PlanReply {
 pub struct StampsConfirmed {
     /// Node and version; never 0 or -1.
     pub confirmed: Vec<(NodeName, Stamp)>,
+    /// Nodes that had a set, and say that they have none.
+    pub restarted: Vec<RestartedNode>,
+}
+
+/// An agent that was started again under its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestartedNode {
+    /// Which node.
+    pub node: NodeName,
+    /// Time between the last heartbeat of the process before and the first one of this process.
+    pub silent_for: Duration,
 }

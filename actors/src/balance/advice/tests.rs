@@ -1,51 +1,7 @@
 use super::*;
-use crate::domain::handover::Handover;
-use crate::domain::node::{CheckCompatibility, NodeFacts};
+use crate::domain::node::CheckCompatibility;
 use crate::domain::world::Presence;
-
-fn runner(name: &str, workers: f64) -> Runner {
-    Runner {
-        name: name.into(),
-        workers,
-        workers_known: true,
-        presence: Presence::Staying,
-        facts: NodeFacts { kind: NodeKind::Runner, ..NodeFacts::default() },
-        isolated_for: None,
-        busyness: 0,
-    }
-}
-
-fn load(number: u64, owner: Option<RunnerIndex>, need: f64) -> Load {
-    Load {
-        key: ConfigKey(u128::from(number)),
-        digest: Digest(number),
-        check_name: "http_check".into(),
-        service: "".into(),
-        owner,
-        need: Some(need),
-        counted: need,
-        measured: Some(need),
-        weight: None,
-        instances: 5,
-        incomplete: false,
-        cost: 1.0,
-        handover: Handover::Any,
-        pinned_to: None,
-        held: None,
-    }
-}
-
-/// Runners of 4 workers with loads of the given needs.
-fn world(needs: &[&[f64]]) -> World {
-    let runners = (0..needs.len()).map(|number| runner(&format!("r{number}"), 4.0)).collect();
-    let mut loads = Vec::new();
-    for (owner, needs) in needs.iter().enumerate() {
-        for need in *needs {
-            loads.push(load(loads.len() as u64, Some(owner), *need));
-        }
-    }
-    World { runners, loads, ..World::default() }
-}
+use crate::testing::worlds::{by_needs as world, load, runner};
 
 fn advice(world: &World) -> Vec<Advice> {
     advise(world, &BalancePolicy::default())
@@ -159,7 +115,7 @@ fn a_runner_without_workers_is_named() {
 #[test]
 fn configs_that_nobody_may_run_are_counted_with_the_reason() {
     let mut world = world(&[&[1.0, 1.0], &[1.0, 1.0]]);
-    world.loads.extend([load(8, None, 0.1), load(9, None, 0.1)]);
+    world.loads.extend([load(8, "http_check", 0.1), load(9, "http_check", 0.1)]);
     assert_eq!(advice(&world), [], "they find a place in a moment");
     for runner in &mut world.runners {
         runner.facts.compatibility = CheckCompatibility { exclude: ["http_check".to_owned()].into(), ..CheckCompatibility::default() };

@@ -56,6 +56,7 @@ impl Cluster {
             node: (*name).into(),
             ending: Ending::Lost,
             last_heard,
+            stamp: Stamp(5),
             held: self.sets.get(*name).cloned().unwrap_or_default(),
         };
         let verdicts = self.watch.died(names.iter().map(death).collect(), runners, self.now);
@@ -67,7 +68,7 @@ impl Cluster {
 
     fn restart(&mut self, name: &str) -> Vec<ConfigKey> {
         let held = self.sets.get(name).cloned().unwrap_or_default();
-        let death = Death { node: name.into(), ending: Ending::Restarted, last_heard: self.now, held };
+        let death = Death { node: name.into(), ending: Ending::Restarted, last_heard: self.now, stamp: Stamp(5), held };
         let verdicts = self.watch.died(vec![death], self.sets.len(), self.now);
         for verdict in &verdicts {
             self.sets.values_mut().for_each(|set| set.retain(|held| *held != verdict.key));
@@ -162,7 +163,13 @@ fn what_came_after_the_last_poll_was_never_run() {
     for (round, node) in ["a", "b", "c"].into_iter().enumerate() {
         let at = Duration::from_secs(60 * round as u64 + 60);
         watch.placed(ConfigKey(1), Some(&node.into()), at);
-        let death = Death { node: node.into(), ending: Ending::Lost, last_heard: at - Duration::from_secs(1), held: vec![ConfigKey(1)] };
+        let death = Death {
+            node: node.into(),
+            ending: Ending::Lost,
+            last_heard: at - Duration::from_secs(1),
+            stamp: Stamp(5),
+            held: vec![ConfigKey(1)],
+        };
         assert_eq!(watch.died(vec![death], 10, at + EXPIRY), []);
     }
 }
@@ -189,7 +196,7 @@ fn deaths_of_a_mass_event_that_are_noticed_one_by_one_count_for_nobody_either() 
     }
     let die = |watch: &mut DeathWatch, node: &str, heard: Duration, held: &[u128]| {
         let held = held.iter().copied().map(ConfigKey).collect();
-        watch.died(vec![Death { node: node.into(), ending: Ending::Lost, last_heard: heard, held }], 4, heard + EXPIRY)
+        watch.died(vec![Death { node: node.into(), ending: Ending::Lost, last_heard: heard, stamp: Stamp(5), held }], 4, heard + EXPIRY)
     };
     assert_eq!(die(&mut watch, "a", last_heard, &[0]), []);
     watch.placed(ConfigKey(0), Some(&"c".into()), last_heard + EXPIRY);
@@ -206,7 +213,7 @@ fn a_runner_that_was_out_of_reach_never_died() {
         cluster.pass(MINUTE);
         cluster.lose(&[owner.as_str()]);
         cluster.join(&owner);
-        cluster.watch.returned(&owner.as_str().into());
+        cluster.watch.returned(&owner.as_str().into(), Stamp(5));
         cluster.pass(MINUTE);
     }
     assert_eq!(cluster.quarantined, []);
@@ -321,7 +328,8 @@ fn nothing_is_watched_when_it_is_off() {
     for (round, node) in ["a", "b", "c"].into_iter().enumerate() {
         let at = Duration::from_secs(60 * round as u64);
         watch.placed(ConfigKey(1), Some(&node.into()), at);
-        let death = Death { node: node.into(), ending: Ending::Lost, last_heard: at + MINUTE / 2, held: vec![ConfigKey(1)] };
+        let death =
+            Death { node: node.into(), ending: Ending::Lost, last_heard: at + MINUTE / 2, stamp: Stamp(5), held: vec![ConfigKey(1)] };
         assert_eq!(watch.died(vec![death], 10, at + MINUTE), []);
     }
     assert!(watch.arrivals.is_empty() && watch.deaths.is_empty());
