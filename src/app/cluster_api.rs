@@ -18,6 +18,7 @@ use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::shared::resolver::Resolver;
 
 use crate::api::auth::Tokens;
+use crate::api::balance::BalanceRoutes;
 use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
@@ -159,7 +160,16 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
             polls: dispatching.dispatcher.outlet(),
             leader: leader.clone(),
         }),
-        balance: None,
+        balance: enabled.then(|| BalanceRoutes {
+            served: published.served.reader(),
+            evaluate: dispatching.rebalancer.outlet(),
+            approve: dispatching.rebalancer.outlet(),
+            pending: dispatching.rebalancer.outlet(),
+            isolate: dispatching.rebalancer.outlet(),
+            command: dispatching.rebalancer.outlet(),
+            explain_check: dispatching.rebalancer.outlet(),
+            explain_node: dispatching.rebalancer.outlet(),
+        }),
         relay: peer.map(relay).transpose()?,
         replicas: peer.map(|_| ReplicaRoutes { fetches: dispatching.replica.outlet(), offers: dispatching.replica.outlet(), leader }),
         kubernetes: (!settings.stand_alone).then(|| MetadataRoutes {

@@ -47,13 +47,14 @@ fn facts(node: &NodeExplanation) -> Vec<Vec<String>> {
 
 fn judgement(node: &NodeExplanation) -> String {
     let gap = node.utilization - node.mean;
-    let limit = percent(node.tolerance);
+    // Only one strategy tolerates something.
+    let tolerated = if node.tolerance > 0.0 { format!(", tolerated {}", percent(node.tolerance)) } else { String::new() };
     if gap.abs() <= node.tolerance {
-        format!("as busy as the others: {} from the mean, tolerated {limit}", percent(gap.abs()))
+        format!("as busy as the others: {} from the mean{tolerated}", percent(gap.abs()))
     } else if gap > 0.0 {
-        format!("busier than the others: {} above the mean, tolerated {limit}", percent(gap))
+        format!("busier than the others: {} above the mean{tolerated}", percent(gap))
     } else {
-        format!("has room: {} below the mean, tolerated {limit}", percent(-gap))
+        format!("has room: {} below the mean{tolerated}", percent(-gap))
     }
 }
 

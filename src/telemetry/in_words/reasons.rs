@@ -106,10 +106,22 @@ pub(crate) fn ruled_out(reason: &RuledOut) -> String {
         RuledOut::IsolatedFor { check_name } => format!("is kept for {check_name} alone, which is isolated there"),
         RuledOut::NoGrants => "does not promise to stop at most-once checks in time; others do, and go first".to_owned(),
         RuledOut::Held { held: reason } => held(*reason).to_owned(),
+        RuledOut::HasOne => "has such a check already, and an agent runs only one of it".to_owned(),
+        RuledOut::NotYet => "nothing is placed at this moment: the server has just started, or the change is being made".to_owned(),
+        RuledOut::Off => "balancing is off (muster.rebalance_strategy)".to_owned(),
+        RuledOut::GoesElsewhere { node } => format!("the next plan moves it to {node}"),
+        RuledOut::OwnerNotAboveMean => "the node it is on is no busier than the mean, so nothing leaves it".to_owned(),
+        RuledOut::NotBelowMean => "is as busy as the mean or more, so nothing comes to it".to_owned(),
+        RuledOut::NotWorthIt => {
+            "would be its place, but the whole new distribution is not worth its moves (cluster_checks.rebalance_min_percentage_improvement)"
+                .to_owned()
+        }
+        RuledOut::Sticky => "would be its place, if the rule did not prefer the node it is on (cluster_checks.stickiness_*)".to_owned(),
+        RuledOut::NotChosen => "the rule gives it another place".to_owned(),
         RuledOut::NoGain => "the load would not be more even".to_owned(),
-        RuledOut::InsideBand => "the load is even enough as it is".to_owned(),
+        RuledOut::InsideBand => "the load is even enough: every runner is close to the mean".to_owned(),
         RuledOut::BudgetUsedUp => "would help; waits until the budget of moves allows it".to_owned(),
-        RuledOut::OthersFirst => "would help, but another check that helps more goes first".to_owned(),
+        RuledOut::OthersFirst => "would help now, but others help more, and after them it would not".to_owned(),
         RuledOut::Planned => "goes there with the next plan".to_owned(),
     }
 }

@@ -76,7 +76,7 @@ When it moves:  both nodes learn of a move with their next poll; for up to 10 s 
 === Where it could run ===
 Node   Workers   Configs   Utilization   With it   Gain     Why not there
 r1     4         3         30.0 %        35.0 %    -        it is there
-r2     4         3         28.0 %        33.0 %    -0.010   the load is even enough as it is
+r2     4         3         28.0 %        33.0 %    -0.010   the load is even enough: every runner is close to the mean
 r3     4         3         10.0 %        15.0 %    0.200    is kept for oracle alone, which is isolated there
 Utilization: share of its workers that is busy. Gain: how much evener the load would get.
 
