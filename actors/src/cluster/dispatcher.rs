@@ -2,6 +2,7 @@
 
 mod discovery;
 mod handlers;
+mod transfers;
 mod warm_up;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use crate::cluster::waiting_polls::WaitingPolls;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
+use crate::domain::grants::GrantWatch;
 use crate::domain::ids::{Epoch, NodeName, Seq, Stamp};
 use crate::domain::invariants::{self, Permitted, Violation};
 use crate::domain::journal::Cause;
@@ -25,7 +27,7 @@ use crate::domain::lease::{Role, counts};
 use crate::domain::stamp::is_up_to_date;
 use crate::domain::turn::{Committed, Turn};
 use crate::domain::unscheduled::UnscheduledWatch;
-use crate::domain::world::{Dangling, DispatcherCounters, Moving, NodeKind, ServedTable, Standing};
+use crate::domain::world::{Dangling, DispatcherCounters, NodeKind, ServedTable, Standing};
 use crate::messages::dispatcher::{Origin, PollReply};
 use crate::messages::journal::RecordDecisions;
 use crate::messages::membership::NodesRestored;
@@ -69,6 +71,7 @@ pub struct Dispatcher {
     discovery_synced: Option<Seq>,
     advanced: AdvancedDispatching,
     unscheduled: UnscheduledWatch,
+    grants: GrantWatch,
     counters: DispatcherCounters,
 }
 
@@ -99,6 +102,7 @@ impl Dispatcher {
             discovery_synced: None,
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
+            grants: GrantWatch::default(),
             counters: DispatcherCounters::default(),
         }
     }
@@ -131,12 +135,14 @@ impl Dispatcher {
         let aged = origin == Origin::Aged && !table.nodes().is_empty();
         let unheard = aged.then(|| table.nodes().keys().cloned().collect());
         info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), ?origin, "dispatching begins");
+        self.begin_grants();
         self.restore_nodes(true);
         self.parts.outlets.replay.post(ReplayDiscovery);
         if origin != Origin::Current && !self.parts.policy.warmup.is_zero() {
             (self.warming_up, self.unheard) = (true, unheard);
             self.warm_up_latest = self.parts.clock.monotonic() + warm_up::DISCOVERY_TIME;
             self.warm_up_for(self.parts.policy.warmup, context);
+            self.doubt_owners();
         } else if !self.warming_up {
             self.decide(Cause::WarmedUp, |_| Permitted::default());
         }
@@ -194,6 +200,7 @@ impl Dispatcher {
         self.intake = Intake::new(Arc::clone(&self.parts.patch));
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
+        self.grants = GrantWatch::default();
         self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
         self.polls.give_up();
         // Agents poll elsewhere from now on; their silence here would count against them when this replica leads again.
@@ -205,9 +212,11 @@ impl Dispatcher {
         if !self.may_decide() {
             return;
         }
+        let now = self.now();
         let Some(table) = self.table.as_mut() else { return };
         let mut turn = Turn::begin(table);
         let permitted = change(&mut turn);
+        Self::mind_grants(&self.grants, &mut turn, now);
         if !self.warming_up {
             turn.drain();
             let dangling: Vec<_> = turn.table().dangling().iter().copied().collect();
@@ -220,11 +229,13 @@ impl Dispatcher {
         let mut violations = invariants::check_turn(table, &committed, &permitted);
         if cfg!(debug_assertions) {
             violations.extend(invariants::check_table(table));
+            violations.extend(invariants::check_grants(table));
             if !self.warming_up {
                 violations.extend(invariants::check_planned(table));
             }
         }
         self.exposure.decide(table, &committed.delta);
+        self.remember_abandoned(&committed);
         self.report(violations);
         self.follow_dangling();
         self.hand_on(committed);
@@ -264,10 +275,6 @@ impl Dispatcher {
             let Placement::Dangling(reason) = row.placement else { return None };
             Some(Dangling { config: Arc::clone(&row.config), reason, flagged: self.unscheduled.is_flagged(*key) })
         });
-        let moving = table.moving().iter().filter_map(|key| {
-            let row = table.rows().get(key)?;
-            Some(Moving { config: Arc::clone(&row.config), transfer: row.placement.transfer()?.clone() })
-        });
         let served = ServedTable {
             standing: self.standing(),
             epoch: self.epoch,
@@ -276,7 +283,7 @@ impl Dispatcher {
             endpoints: self.exposure.endpoints().clone(),
             discovery_synced: self.discovery_synced.is_some_and(|complete| self.exposure.shown() >= complete),
             dangling: dangling.collect(),
-            moving: moving.collect(),
+            moving: self.exposure.moving().cloned().collect(),
             constraints: Arc::clone(table.constraints()),
             ledger: Arc::clone(table.ledger()),
             decided: table.seq(),
@@ -333,6 +340,7 @@ impl Dispatcher {
             return;
         }
         self.call_roll(context);
+        self.look_at_grants();
         let was_on = self.advanced.on();
         self.follow_nodes();
         self.follow_dangling();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::domain::ids::Stamp;
 use crate::domain::node::NodeFacts;
 use crate::domain::pod_evidence::Testimony;
 use crate::domain::world::Presence;
@@ -98,6 +99,7 @@ pub struct NodeRecord {
     took_over: bool,
     former_address: Option<FormerAddress>,
     alternated_at: Option<Duration>,
+    confirmed: Option<Stamp>,
 }
 
 impl NodeRecord {
@@ -112,6 +114,7 @@ impl NodeRecord {
             took_over: false,
             former_address: None,
             alternated_at: None,
+            confirmed: None,
         }
     }
 
@@ -140,6 +143,19 @@ impl NodeRecord {
             self.alternated_at = Some(at);
         }
         self.former_address = Some(FormerAddress { address: self.facts.address.clone(), left_at: at });
+    }
+
+    /// Takes in which version of its set a node says it has. Returns it if that is news.
+    ///
+    /// 0 = it has none, and negative numbers say nothing: neither confirms anything.
+    pub fn confirm(&mut self, last_change: i64) -> Option<Stamp> {
+        let stamp = Some(Stamp(last_change)).filter(|stamp| stamp.0 > 0)?;
+        (self.confirmed.replace(stamp) != Some(stamp)).then_some(stamp)
+    }
+
+    /// Nobody knows any more what it confirmed: the next poll is news.
+    pub fn forget_confirmed(&mut self) {
+        self.confirmed = None;
     }
 
     /// Takes over what was saved of a node that has polled already: only what it did not tell again.
@@ -310,6 +326,18 @@ mod tests {
             assert_eq!(judge(&record, nothing), Verdict::Unchanged, "it does not flap back");
         }
         assert_eq!(judge(&record, Testimony::Running { ready: false }), Verdict::Returned);
+    }
+
+    #[test]
+    fn only_another_version_is_news_and_what_is_none_confirms_nothing() {
+        let mut record = NodeRecord::new(poll("", 0));
+        for nothing in [0, -1, -7] {
+            assert_eq!(record.confirm(nothing), None);
+        }
+        assert_eq!((record.confirm(5), record.confirm(5), record.confirm(-1), record.confirm(5)), (Some(Stamp(5)), None, None, None));
+        assert_eq!((record.confirm(6), record.confirm(5)), (Some(Stamp(6)), Some(Stamp(5))));
+        record.forget_confirmed();
+        assert_eq!(record.confirm(5), Some(Stamp(5)));
     }
 
     #[test]

@@ -108,6 +108,8 @@ pub enum DanglingReason {
     WarmingUp,
     /// Its owners died in a row.
     Quarantined,
+    /// It runs at most once, and by a grant of an earlier term a node may run it of which nobody knows.
+    GrantsUnknown,
 }
 
 /// A config without an owner.

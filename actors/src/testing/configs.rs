@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::domain::check_traits::CheckTraits;
 use crate::domain::config::{CheckConfig, Data, DispatchedConfig};
+use crate::domain::handover::Handover;
 use crate::domain::ids::{CheckId, ConfigKey, Digest};
 
 /// A dispatched `http_check` with this key and digest.
@@ -15,7 +17,7 @@ pub fn config(number: u64) -> Arc<DispatchedConfig> {
 #[must_use]
 pub fn named_config(number: u64, check_name: &str) -> Arc<DispatchedConfig> {
     Arc::new(DispatchedConfig {
-        traits: crate::domain::check_traits::CheckTraits::default(),
+        traits: CheckTraits::default(),
         key: ConfigKey(u128::from(number)),
         digest: Digest(number),
         config: CheckConfig {
@@ -25,6 +27,13 @@ pub fn named_config(number: u64, check_name: &str) -> Arc<DispatchedConfig> {
         },
         check_ids: vec![CheckId::from(format!("{check_name}:c{number}:{number:x}"))],
     })
+}
+
+/// A dispatched `http_check` with this key and digest that changes its owner in this order.
+#[must_use]
+pub fn config_with(number: u64, handover: Handover) -> Arc<DispatchedConfig> {
+    let traits = CheckTraits { handover, ..CheckTraits::default() };
+    Arc::new(DispatchedConfig { traits, ..(*config(number)).clone() })
 }
 
 /// A discovered cluster check, not patched yet.
