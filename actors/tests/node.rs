@@ -29,7 +29,8 @@ use muster_actors::node::{
     self, Aggregator, AggregatorPolicy, Node, NodePolicy, NodePorts, PoolLinks, PoolPolicy, ProviderPlan, SchedulerPolicy, WorkerPool,
 };
 use muster_actors::ports::{
-    Check, CheckInstance, CheckLoader, ClusterAgentClient, ClusterAgentError, FetchedConfigs, LoadError, RunReport, SecretBackend, UpToDate,
+    Check, CheckInstance, CheckLoader, ClusterAgentClient, ClusterAgentError, FetchedConfigs, LoadError, RunReport, SecretBackend,
+    StatusReply,
 };
 use muster_actors::testing::secret_backend::FakeSecretBackend;
 
@@ -118,11 +119,18 @@ struct ScriptedAgent {
     state: Mutex<(Answer, i64)>,
     /// (milliseconds of virtual time, call).
     calls: Mutex<Vec<(u64, String)>>,
+    /// What it says about grants; nothing, as a stock one.
+    grant: Mutex<Option<Duration>>,
 }
 
 impl ScriptedAgent {
     fn new(universe: &Universe, configs: &[Arc<CheckConfig>]) -> Arc<Self> {
-        Arc::new(Self { clock: universe.clock(), state: Mutex::new((Answer::Set(configs.to_vec()), 1)), calls: Mutex::default() })
+        Arc::new(Self {
+            clock: universe.clock(),
+            state: Mutex::new((Answer::Set(configs.to_vec()), 1)),
+            calls: Mutex::default(),
+            grant: Mutex::default(),
+        })
     }
 
     fn answer(&self, answer: Answer) {
@@ -155,12 +163,15 @@ impl ScriptedAgent {
 }
 
 impl ClusterAgentClient for ScriptedAgent {
-    fn post_status(&self, last_change: i64, _: Duration) -> BoxFuture<'static, Result<UpToDate, ClusterAgentError>> {
+    fn post_status(&self, last_change: i64, _: Duration) -> BoxFuture<'static, Result<StatusReply, ClusterAgentError>> {
         match self.note(format!("status {last_change}")) {
             // An extra heartbeat is accepted even by an agent that does not get around to anything else.
             (Answer::Silent, _) if last_change >= 0 => pending().boxed(),
             (Answer::Down, _) => async { Err(ClusterAgentError::Remote("503".to_owned())) }.boxed(),
-            (_, stamp) => async move { Ok(UpToDate(last_change == stamp || last_change == -1)) }.boxed(),
+            (_, stamp) => {
+                let (up_to_date, grant) = (last_change == stamp || last_change == -1, *self.grant.lock().unwrap());
+                async move { Ok(StatusReply { up_to_date, grant }) }.boxed()
+            }
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Dispatcher {
     advanced: AdvancedDispatching,
     unscheduled: UnscheduledWatch,
     grants: GrantWatch,
+    /// Whether agents are granted nothing for now.
+    grants_withheld: bool,
     counters: DispatcherCounters,
 }
 
@@ -103,6 +105,7 @@ impl Dispatcher {
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
             grants: GrantWatch::default(),
+            grants_withheld: false,
             counters: DispatcherCounters::default(),
         }
     }
@@ -132,17 +135,17 @@ impl Dispatcher {
         self.deciding = true;
         self.paused = false;
         let origin = std::mem::replace(&mut self.origin, Origin::Current);
+        let in_doubt = origin != Origin::Current;
         let aged = origin == Origin::Aged && !table.nodes().is_empty();
         let unheard = aged.then(|| table.nodes().keys().cloned().collect());
         info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), ?origin, "dispatching begins");
-        self.begin_grants();
+        self.begin_grants(in_doubt);
         self.restore_nodes(true);
         self.parts.outlets.replay.post(ReplayDiscovery);
         if origin != Origin::Current && !self.parts.policy.warmup.is_zero() {
             (self.warming_up, self.unheard) = (true, unheard);
             self.warm_up_latest = self.parts.clock.monotonic() + warm_up::DISCOVERY_TIME;
             self.warm_up_for(self.parts.policy.warmup, context);
-            self.doubt_owners();
         } else if !self.warming_up {
             self.decide(Cause::WarmedUp, |_| Permitted::default());
         }
@@ -281,6 +284,7 @@ impl Dispatcher {
             roll_call: self.unheard.is_some(),
             nodes: self.exposure.nodes().clone(),
             endpoints: self.exposure.endpoints().clone(),
+            grants_withheld: self.grants_withheld,
             discovery_synced: self.discovery_synced.is_some_and(|complete| self.exposure.shown() >= complete),
             dangling: dangling.collect(),
             moving: self.exposure.moving().cloned().collect(),

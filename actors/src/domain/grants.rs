@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::assignment::AssignmentTable;
+use crate::domain::check_traits::handover;
+use crate::domain::config::CheckConfig;
 use crate::domain::handover::{Confirmation, Handover, Transfer};
 use crate::domain::ids::{ConfigKey, NodeName, Seq, Stamp};
+use crate::domain::yaml;
 
 /// Time that is waited beyond the end of a grant.
 ///
@@ -123,6 +126,13 @@ impl GrantWatch {
         let current = table.nodes().get(node).map(|node| node.stamp);
         self.confirmed.get(node).is_some_and(|confirmed| *confirmed >= stamp && Some(*confirmed) <= current)
     }
+}
+
+/// Whether the dispatcher gives a config to one node at a time. Source: `muster_handover` in its `init_config`.
+#[must_use]
+pub fn runs_at_most_once(config: &CheckConfig) -> bool {
+    let init_config = config.init_config.as_ref().and_then(|data| yaml::parse(&data.text()).ok());
+    init_config.is_some_and(|init_config| handover(&init_config) == Ok(Handover::AtMostOnce))
 }
 
 #[cfg(test)]

@@ -152,6 +152,9 @@ pub struct ServedTable {
     pub epoch: Epoch,
     /// Whether the dispatcher wants to hear of every poll itself: it waits until all nodes have polled.
     pub roll_call: bool,
+    /// Whether agents are granted nothing for now, although their sets may be current: others may run by older grants what the table
+    /// says that they have.
+    pub grants_withheld: bool,
     /// Registered nodes.
     pub nodes: HashMap<NodeName, NodeEntry>,
     /// Endpoint checks by Kubernetes node; stamp is always 0.
@@ -179,6 +182,12 @@ pub struct ServedTable {
 }
 
 impl ServedTable {
+    /// Whether an agent with a current set is granted what runs at most once. While it warms up, "up to date" says nothing.
+    #[must_use]
+    pub fn grants(&self) -> bool {
+        self.standing == Standing::Active && !self.grants_withheld
+    }
+
     /// Answer to a status poll of a node in this table; `None` if `Membership` and `Dispatcher` have to be asked, because it is
     /// not in there or the roll is called.
     ///

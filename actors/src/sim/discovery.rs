@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::config::CheckConfig;
+use crate::domain::config::{CheckConfig, Data};
+use crate::domain::handover::Handover;
 use crate::domain::patch::{Dispatchable, PatchOptions, dispatched};
 use crate::kernel::mailbox::Outlet;
 use crate::messages::resolver::ProviderListing;
@@ -38,7 +39,18 @@ impl Files {
     fn file(number: u64, version: u64) -> Arc<CheckConfig> {
         // Every fifth is a check of which an agent runs one instance only.
         let name = if number % 5 == 4 { "cpu" } else { "http_check" };
-        discovered(name, &format!("name: c{number}\nurl: http://127.0.0.1/{version}\n"))
+        let mut config = (*discovered(name, &format!("name: c{number}\nurl: http://127.0.0.1/{version}\n"))).clone();
+        // Half of them demand an order in which they change their owner.
+        let handover = match number % 8 {
+            1 | 5 => Some("at_most_once"),
+            3 => Some("gap"),
+            6 => Some("overlap"),
+            _ => None,
+        };
+        if let Some(handover) = handover {
+            config.init_config = Some(Data::from(format!("{}: {handover}\n", Handover::KEY)));
+        }
+        Arc::new(config)
     }
 
     pub(super) fn add(&self, count: u64) {

@@ -18,21 +18,13 @@ use crate::messages::dispatcher::{LostNode, StampsConfirmed};
 
 impl Dispatcher {
     /// A term begins: grants of the leader before may be in force, and nobody has confirmed anything to this one.
-    pub(super) fn begin_grants(&mut self) {
+    ///
+    /// With a table of unknown age nothing is granted until they are over: what it says that a node has, another one may have.
+    pub(super) fn begin_grants(&mut self, in_doubt: bool) {
+        let served = self.parts.published.reader().current();
+        let went_on = served.epoch == self.epoch && served.grants_withheld;
         self.grants = GrantWatch::beginning(self.now(), self.parts.policy.node_expiration);
-    }
-
-    /// Takes what runs at most once from the owners that a table of unknown age names: another node may run it.
-    pub(super) fn doubt_owners(&mut self) {
-        self.decide(Cause::WarmedUp, |turn| {
-            let rows = turn.table().rows().values();
-            let owned = rows.filter(|row| row.config.traits.handover == Handover::AtMostOnce && row.placement.owner().is_some());
-            let keys: Vec<ConfigKey> = owned.map(|row| row.config.key).collect();
-            for key in keys {
-                turn.place(key, Placement::Dangling(DanglingReason::WarmingUp), Cause::WarmedUp);
-            }
-            Permitted::default()
-        });
+        self.grants_withheld = in_doubt || went_on;
     }
 
     /// Prepares a turn, after what was to be changed was changed and before anything is placed.
@@ -84,6 +76,10 @@ impl Dispatcher {
         let (now, shown) = (self.now(), self.exposure.shown());
         if let Some(table) = &self.table {
             self.grants.look(table, shown, now);
+        }
+        if self.grants_withheld && !self.grants.holds(now) {
+            self.grants_withheld = false;
+            self.publish();
         }
         self.end_transfers();
     }
