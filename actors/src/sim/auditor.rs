@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::fast_digest;
 use crate::domain::ids::{Digest, NodeName, Stamp};
-use crate::domain::world::ServedTable;
+use crate::domain::world::{DanglingReason, ServedTable};
 use crate::ports::StoredTable;
 use crate::sim::trace::Trace;
 
@@ -137,7 +137,10 @@ impl Auditor {
         if dropped.is_empty() {
             return;
         }
-        let on_their_way = served.moving.iter().map(|moving| &moving.config);
+        // Those whose turn comes after grants that nobody knows are over.
+        let held =
+            served.dangling.iter().filter(|dangling| dangling.reason == DanglingReason::GrantsUnknown).map(|dangling| &dangling.config);
+        let on_their_way = served.moving.iter().map(|moving| &moving.config).chain(held);
         let elsewhere = running_set(served.nodes.keys().flat_map(shown_to).chain(on_their_way).map(|config| &config.config));
         let existing = existing();
         dropped.retain(|id| existing.contains(id) && !elsewhere.contains(id));
