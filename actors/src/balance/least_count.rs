@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::balance::eligibility::{Eligibility, eligibility, is_singleton};
 use crate::domain::assignment::{AssignmentTable, Placement, Row};
+use crate::domain::handover::Confirmation;
 use crate::domain::ids::{ConfigKey, NodeName};
 use crate::domain::world::DanglingReason;
 
@@ -20,13 +21,25 @@ pub struct LeastCount<'a> {
     singletons: Option<BTreeMap<&'a NodeName, BTreeSet<String>>>,
 }
 
+/// Number of configs that each node will get when their former owners have stopped.
+fn coming(table: &AssignmentTable) -> BTreeMap<&NodeName, usize> {
+    let mut coming = BTreeMap::new();
+    for transfer in table.moving().iter().filter_map(|key| table.rows().get(key)?.placement.transfer()) {
+        if let (Confirmation::Stopped, Some(to)) = (transfer.waits_for, &transfer.to) {
+            *coming.entry(to).or_insert(0) += 1;
+        }
+    }
+    coming
+}
+
 impl<'a> LeastCount<'a> {
     /// Starts from what the table says.
     #[must_use]
     pub fn new(table: &'a AssignmentTable) -> Self {
         let (mut declared, mut unrestricted) = (BTreeSet::new(), BTreeSet::new());
+        let coming = coming(table);
         for (name, node) in table.nodes().iter().filter(|(_, node)| node.presence.is_staying()) {
-            let entry = (table.set_of(name).len(), name);
+            let entry = (table.set_of(name).len() + coming.get(name).copied().unwrap_or(0), name);
             if node.facts.compatibility.is_declared() {
                 declared.insert(entry)
             } else {

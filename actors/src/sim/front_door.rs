@@ -57,6 +57,10 @@ pub(super) struct FrontDoor {
     pub(super) clock: Arc<dyn Clock>,
     /// Believes what was published last, without asking the clock. Never in production.
     pub(super) trusts_role: bool,
+    /// How long agents are granted their sets; in production the expiration time of nodes.
+    pub(super) grant: Duration,
+    /// Takes every poll for one with the present version. Never in production.
+    pub(super) confirms_for_agents: bool,
 }
 
 pub(super) fn unavailable(why: impl ToString) -> ClusterAgentError {
@@ -100,9 +104,9 @@ impl FrontDoor {
             kind: NodeKind::Runner,
             compatibility: CheckCompatibility::default(),
             honours_grants,
-            last_change,
+            last_change: self.confirmed(&node, last_change),
         };
-        let granted = || honours_grants.then(|| if self.served.peek().grants() { GRANT } else { Duration::ZERO });
+        let granted = || honours_grants.then(|| if self.served.peek().grants() { self.grant } else { Duration::ZERO });
         if self.served.peek().is_up_to_date(&node, last_change).is_some() {
             self.heartbeats.post(beat);
             let (known, standing) = {
@@ -117,6 +121,11 @@ impl FrontDoor {
             _ if !self.leads() => Err(startup()),
             PollReply { standing, up_to_date, .. } => Ok(Reply::Status { up_to_date, standing, grant: granted() }),
         }
+    }
+
+    fn confirmed(&self, node: &NodeName, last_change: i64) -> i64 {
+        let entry = self.confirms_for_agents.then(|| self.served.peek().nodes.get(node).map(|entry| entry.view.stamp.0));
+        entry.flatten().unwrap_or(last_change)
     }
 
     fn fetch(&self, node: &NodeName) -> Result<FetchedConfigs, ClusterAgentError> {

@@ -7,7 +7,7 @@ use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::informer::{Informer, InformerParts};
 use crate::cluster::leader_election::{Election, RELEASE_LIMIT};
 use crate::cluster::membership::WatchedNodes;
-use crate::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use crate::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use crate::domain::contender::Candidacy;
 use crate::domain::discovery::DiscoveryReport;
 use crate::domain::kube::informer_status::InformerStatus;
@@ -25,7 +25,7 @@ use crate::messages::leader_election::Release;
 use crate::ports::DiscoverySource;
 use crate::shared::resolver::{DiscoverySubscriber, Resolver};
 use crate::sim::discovery::{FileSource, Files, Pace};
-use crate::sim::front_door::FrontDoor;
+use crate::sim::front_door::{FrontDoor, GRANT};
 use crate::sim::replicas::clock::{ProcessClock, WallError};
 use crate::sim::replicas::lock::WayToLock;
 use crate::sim::replicas::mutants::Mutant;
@@ -117,6 +117,7 @@ impl ReplicaServer {
                 cluster_name: String::new(),
                 informers: vec![informer.outlet()],
             }),
+            balancing: Balancing::default(),
         };
         let kernel = process.enter(|| {
             let (given_up, who) = (cluster.trace.clone(), name.to_owned());
@@ -165,6 +166,8 @@ impl ReplicaServer {
             leadership: self.leadership.clone(),
             clock,
             trusts_role: cluster.mutant == Some(Mutant::ValidityIgnored),
+            grant: if cluster.mutant == Some(Mutant::GrantsTooLong) { 10 * GRANT } else { GRANT },
+            confirms_for_agents: cluster.mutant == Some(Mutant::ConfirmedUnheard),
         };
         let answers_as_follower = cluster.mutant == Some(Mutant::FollowersAnswer);
         let door = ReplicaDoor { name: self.name.clone(), process, front, answers_as_follower };

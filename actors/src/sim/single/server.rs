@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::leader_election::Election;
-use crate::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use crate::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use crate::domain::discovery::DiscoveryReport;
 use crate::domain::ids::Epoch;
 use crate::domain::lease::Leadership;
@@ -19,7 +19,7 @@ use crate::kernel::universe::Universe;
 use crate::ports::{AssignmentStore, DiscoverySource};
 use crate::shared::resolver::{DiscoverySubscriber, Resolver};
 use crate::sim::discovery::{FileSource, Files, Pace};
-use crate::sim::front_door::FrontDoor;
+use crate::sim::front_door::{FrontDoor, GRANT};
 use crate::sim::trace::Trace;
 use crate::testing::assignment_store::FakeAssignmentStore;
 
@@ -56,6 +56,7 @@ impl Server {
                 published,
                 replay: resolver.outlet(),
                 watched: None,
+                balancing: Balancing::default(),
             },
         );
         let source =
@@ -78,6 +79,8 @@ impl Server {
             leadership: self.leadership.clone(),
             clock: Arc::clone(&self.clock),
             trusts_role: false,
+            grant: GRANT,
+            confirms_for_agents: false,
         }
     }
 
