@@ -5,6 +5,8 @@
 mod cluster;
 #[path = "dispatcher/departures.rs"]
 mod departures;
+#[path = "dispatcher/handover.rs"]
+mod handover;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::config::{CheckConfig, Data};
-use crate::domain::handover::Handover;
+use crate::domain::config::CheckConfig;
 use crate::domain::patch::{Dispatchable, PatchOptions, dispatched};
 use crate::kernel::mailbox::Outlet;
 use crate::messages::resolver::ProviderListing;
 use crate::ports::DiscoverySource;
 use crate::sim::auditor::{RunningSet, running_set};
-use crate::testing::configs::discovered;
+use crate::testing::configs::{discovered, discovered_with};
 
 const PROVIDER: &str = "file";
 
@@ -39,18 +38,15 @@ impl Files {
     fn file(number: u64, version: u64) -> Arc<CheckConfig> {
         // Every fifth is a check of which an agent runs one instance only.
         let name = if number % 5 == 4 { "cpu" } else { "http_check" };
-        let mut config = (*discovered(name, &format!("name: c{number}\nurl: http://127.0.0.1/{version}\n"))).clone();
+        let instance = format!("name: c{number}\nurl: http://127.0.0.1/{version}\n");
         // Half of them demand an order in which they change their owner.
         let handover = match number % 8 {
-            1 | 5 => Some("at_most_once"),
-            3 => Some("gap"),
-            6 => Some("overlap"),
-            _ => None,
+            1 | 5 => "at_most_once",
+            3 => "gap",
+            6 => "overlap",
+            _ => return discovered(name, &instance),
         };
-        if let Some(handover) = handover {
-            config.init_config = Some(Data::from(format!("{}: {handover}\n", Handover::KEY)));
-        }
-        Arc::new(config)
+        discovered_with(name, &instance, handover)
     }
 
     pub(super) fn add(&self, count: u64) {

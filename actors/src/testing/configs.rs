@@ -50,6 +50,14 @@ pub fn discovered(check_name: &str, instance: &str) -> Arc<CheckConfig> {
     })
 }
 
+/// A discovered cluster check that changes its owner in this order, not patched yet.
+#[must_use]
+pub fn discovered_with(check_name: &str, instance: &str, handover: &str) -> Arc<CheckConfig> {
+    let mut config = (*discovered(check_name, instance)).clone();
+    config.init_config = Some(Data::from(format!("{}: {handover}\n", Handover::KEY)));
+    Arc::new(config)
+}
+
 /// A discovered endpoint check of a Kubernetes node, not patched yet.
 #[must_use]
 pub fn discovered_endpoint(check_name: &str, instance: &str, kubernetes_node: &str) -> Arc<CheckConfig> {
