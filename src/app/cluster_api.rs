@@ -158,6 +158,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
             leader: leader.clone(),
+            grant: settings.cluster_checks.node_expiration,
         }),
         relay: peer.map(relay).transpose()?,
         replicas: peer.map(|_| ReplicaRoutes { fetches: dispatching.replica.outlet(), offers: dispatching.replica.outlet(), leader }),

@@ -101,6 +101,7 @@ impl Cluster {
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
             leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),
+            grant: Duration::from_secs(30),
         };
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
         let setup = Setup::default();
