@@ -19,7 +19,7 @@ use muster_actors::domain::ledger::BUDGET_WINDOW;
 use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::world::{DanglingReason, NodeKind};
 use muster_actors::kernel::universe;
-use muster_actors::messages::rebalancer::{Approve, Demand, Isolate, Outcome, PendingPlan, Refusal};
+use muster_actors::messages::rebalancer::{Approve, Demand, ExplainCheck, ExplainNode, Isolate, Outcome, PendingPlan, Refusal};
 
 use cluster::{Cluster, instance};
 use pool::Pool;
@@ -375,6 +375,22 @@ fn a_check_is_found_by_digest_and_by_a_name_that_only_one_has() {
             universe.settle().await;
             assert!(pinned.check.starts_with("http_check ("));
         }
+    });
+}
+
+#[test]
+fn a_check_and_a_node_are_explained_with_their_history_and_the_next_plan() {
+    universe::run(1, |universe| async move {
+        let pool = uneven(&universe, policy()).await;
+        let explained = pool.cluster.rebalancer(ExplainCheck { check: pool.id(1) }).await.expect("it is known");
+        assert_eq!((explained.node.as_ref().map(|node| node.as_str()), explained.need), (Some("r1"), Some(1.0)));
+        assert_eq!(explained.candidates.len(), 2);
+        assert!(explained.since_unix_nanos.is_some() && !explained.history.is_empty());
+        let node = pool.cluster.rebalancer(ExplainNode { node: "r1".to_owned() }).await.expect("it is known");
+        assert_eq!((node.utilization, node.configs.len(), node.planned.len()), (1.0, 4, 2));
+        assert!(!node.history.is_empty());
+        let unknown = pool.cluster.rebalancer(ExplainNode { node: "r9".to_owned() }).await;
+        assert_eq!(unknown.map(|_| ()), Err(Refusal::UnknownNode("r9".to_owned())));
     });
 }
 

@@ -159,6 +159,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
             leader: leader.clone(),
+            grant: settings.cluster_checks.node_expiration,
         }),
         balance: enabled.then(|| BalanceRoutes {
             served: published.served.reader(),

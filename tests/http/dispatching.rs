@@ -103,6 +103,7 @@ impl Cluster {
             heartbeats: dispatching.membership.outlet(),
             polls: dispatching.dispatcher.outlet(),
             leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),
+            grant: Duration::from_secs(30),
         };
         let rebalancer = &dispatching.rebalancer;
         let balance = BalanceRoutes {

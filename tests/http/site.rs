@@ -389,6 +389,7 @@ impl Site {
             heartbeats: cluster.outlet(),
             polls: cluster.outlet(),
             leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),
+            grant: Duration::from_secs(30),
         });
         let api = ClusterApi {
             observer: Arc::clone(&observations) as Arc<dyn RequestObserver>,

@@ -4,6 +4,7 @@ mod discovery;
 mod handlers;
 mod plans;
 mod quarantine;
+mod transfers;
 mod warm_up;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ use crate::cluster::waiting_polls::WaitingPolls;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
+use crate::domain::grants::GrantWatch;
 use crate::domain::ids::{Epoch, NodeName, Seq, Stamp};
 use crate::domain::invariants::{self, Permitted, Violation};
 use crate::domain::journal::Cause;
@@ -28,7 +30,7 @@ use crate::domain::lease::{Role, counts};
 use crate::domain::stamp::is_up_to_date;
 use crate::domain::turn::{Committed, Turn};
 use crate::domain::unscheduled::UnscheduledWatch;
-use crate::domain::world::{Dangling, DispatcherCounters, Moving, NodeKind, ServedTable, Standing};
+use crate::domain::world::{Dangling, DispatcherCounters, NodeKind, ServedTable, Standing};
 use crate::messages::dispatcher::{Origin, PollReply};
 use crate::messages::journal::RecordDecisions;
 use crate::messages::membership::NodesRestored;
@@ -74,6 +76,9 @@ pub struct Dispatcher {
     unscheduled: UnscheduledWatch,
     /// Who died lately, and what came to them before.
     deaths: DeathWatch,
+    grants: GrantWatch,
+    /// Whether agents are granted nothing for now.
+    grants_withheld: bool,
     counters: DispatcherCounters,
 }
 
@@ -105,6 +110,8 @@ impl Dispatcher {
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
             deaths: DeathWatch::new(policy.quarantine),
+            grants: GrantWatch::default(),
+            grants_withheld: false,
             counters: DispatcherCounters::default(),
         }
     }
@@ -134,9 +141,11 @@ impl Dispatcher {
         self.deciding = true;
         self.paused = false;
         let origin = std::mem::replace(&mut self.origin, Origin::Current);
+        let in_doubt = origin != Origin::Current;
         let aged = origin == Origin::Aged && !table.nodes().is_empty();
         let unheard = aged.then(|| table.nodes().keys().cloned().collect());
         info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), ?origin, "dispatching begins");
+        self.begin_grants(in_doubt);
         self.restore_nodes(true);
         self.parts.outlets.replay.post(ReplayDiscovery);
         if origin != Origin::Current && !self.parts.policy.warmup.is_zero() {
@@ -199,6 +208,7 @@ impl Dispatcher {
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
         self.deaths = DeathWatch::new(policy.quarantine);
+        self.grants = GrantWatch::default();
         self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
         self.polls.give_up();
         // Agents poll elsewhere from now on; their silence here would count against them when this replica leads again.
@@ -212,11 +222,12 @@ impl Dispatcher {
         if !self.may_decide() {
             return 0;
         }
-        let now = self.parts.clock.unix_nanos();
+        let (monotonic, now) = (self.now(), self.parts.clock.unix_nanos());
         let Some(table) = self.table.as_mut() else { return 0 };
         let demands_before = Arc::clone(table.constraints());
         let mut turn = Turn::begin(table);
         let mut permitted = change(&mut turn);
+        Self::mind_grants(&self.grants, &mut turn, monotonic);
         if !self.warming_up {
             permitted.moved.extend(demands::enforce(&mut turn, now));
             turn.drain();
@@ -235,12 +246,14 @@ impl Dispatcher {
         let mut violations = invariants::check_turn(table, &committed, &permitted);
         if cfg!(debug_assertions) {
             violations.extend(invariants::check_table(table));
+            violations.extend(invariants::check_grants(table));
             if !self.warming_up {
                 violations.extend(invariants::check_planned(table));
             }
         }
         self.exposure.decide(table, &committed.delta);
         self.follow_deaths(&committed, &demands_before);
+        self.remember_abandoned(&committed);
         self.report(violations);
         self.follow_dangling();
         let moves = committed.decisions.iter().filter(|decision| decision.to.is_some() && decision.to != decision.from).count();
@@ -282,19 +295,16 @@ impl Dispatcher {
             let Placement::Dangling(reason) = row.placement else { return None };
             Some(Dangling { config: Arc::clone(&row.config), reason, flagged: self.unscheduled.is_flagged(*key) })
         });
-        let moving = table.moving().iter().filter_map(|key| {
-            let row = table.rows().get(key)?;
-            Some(Moving { config: Arc::clone(&row.config), transfer: row.placement.transfer()?.clone() })
-        });
         let served = ServedTable {
             standing: self.standing(),
             epoch: self.epoch,
             roll_call: self.unheard.is_some(),
             nodes: self.exposure.nodes().clone(),
             endpoints: self.exposure.endpoints().clone(),
+            grants_withheld: self.grants_withheld,
             discovery_synced: self.discovery_synced.is_some_and(|complete| self.exposure.shown() >= complete),
             dangling: dangling.collect(),
-            moving: moving.collect(),
+            moving: self.exposure.moving().cloned().collect(),
             constraints: Arc::clone(table.constraints()),
             ledger: Arc::clone(table.ledger()),
             decided: table.seq(),
@@ -352,6 +362,7 @@ impl Dispatcher {
         }
         self.call_roll(context);
         self.look_at_deaths();
+        self.look_at_grants();
         let was_on = self.advanced.on();
         self.follow_nodes();
         self.follow_dangling();

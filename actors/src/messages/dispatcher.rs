@@ -223,7 +223,7 @@ pub enum PlanReply {
     NotDispatching,
 }
 
-/// Nodes told which version of their sets they have, where it differs from what they told before.
+/// Nodes told which version of their sets they have, where it differs from what they told before, or that they lost it.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct StampsConfirmed {

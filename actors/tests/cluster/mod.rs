@@ -27,7 +27,7 @@ use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::kernel::universe::Universe;
-use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, Poll, PollReply};
+use muster_actors::messages::dispatcher::{ApplyPlan, ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, PlanReply, Poll, PollReply};
 use muster_actors::messages::informer::{ObjectsChanged, TellObjects};
 use muster_actors::messages::journal::{JournalPage, QueryJournal};
 use muster_actors::messages::membership::Heartbeat;
@@ -254,20 +254,18 @@ impl Cluster {
     }
 
     pub(crate) async fn beat(&self, node: &str, address: Option<&str>, kind: NodeKind, compatibility: CheckCompatibility) {
-        let beat = Heartbeat {
-            node: node.into(),
-            address: address.map(str::to_owned),
-            kind,
-            compatibility,
-            honours_grants: false,
-            last_change: 0,
-        };
+        self.heartbeat(node, address, kind, compatibility, 0).await;
+    }
+
+    async fn heartbeat(&self, node: &str, address: Option<&str>, kind: NodeKind, compatibility: CheckCompatibility, last_change: i64) {
+        let (node, address) = (node.into(), address.map(str::to_owned));
+        let beat = Heartbeat { node, address, kind, compatibility, honours_grants: false, last_change };
         self.core.membership.ask(beat, DEADLINE).await.expect("the actor answers");
     }
 
     /// What the API does with a status of a runner.
     pub(crate) async fn poll(&self, node: &str, last_change: i64) -> PollReply {
-        self.beat(node, None, NodeKind::Runner, CheckCompatibility::default()).await;
+        self.heartbeat(node, None, NodeKind::Runner, CheckCompatibility::default(), last_change).await;
         let polled = self.core.dispatcher.ask(Poll { node: node.into(), last_change }, DEADLINE).await.expect("the actor answers");
         if let Some(published) = self.served().is_up_to_date(&node.into(), last_change) {
             assert_eq!(published, polled.up_to_date, "table and dispatcher answer alike");
@@ -329,6 +327,13 @@ impl Cluster {
         actix::Context<Rebalancer>: ToEnvelope<Rebalancer, M>,
     {
         self.core.rebalancer.ask(message, DEADLINE).await.expect("the actor answers")
+    }
+
+    /// What the `Rebalancer` does with a plan.
+    pub(crate) async fn apply_plan(&self, plan: ApplyPlan) -> PlanReply {
+        let reply = self.core.dispatcher.ask(plan, DEADLINE).await.expect("the actor answers");
+        self.universe.settle().await;
+        reply
     }
 
     pub(crate) async fn journal(&self) -> Vec<Decision> {

@@ -231,6 +231,7 @@ impl Replicas {
             clock: self.universe.clock(),
             policy: LivenessPolicy::default(),
             changes: dispatcher.outlet(),
+            confirmed: dispatcher.outlet(),
             restored: dispatcher.outlet(),
             served: published.reader(),
             watched: None,

@@ -58,6 +58,7 @@ fn placement(reason: DanglingReason) -> String {
         DanglingReason::NoNode => "when a node registers: there is none",
         DanglingReason::NoEligibleNode => "when a node registers, or becomes free, that may run it",
         DanglingReason::WarmingUp => "when the warm-up ends",
+        DanglingReason::GrantsUnknown => "when no grant of the leader before can be in force any more: it must not run twice",
         DanglingReason::Quarantined => "when its quarantine ends",
     }
     .to_owned()

@@ -48,6 +48,7 @@ impl Observed for Dispatcher {
             "waiting_for_disk": self.exposure.waiting(),
             "configs": table.map(|table| table.rows().len()),
             "dangling": table.map(|table| table.dangling().len()),
+            "moving": table.map(|table| table.moving().len()),
             "unscheduled": self.unscheduled.flagged(),
             "nodes": table.map(|table| table.nodes().len()),
             "highest_stamp": table.map(AssignmentTable::highest_stamp),
@@ -180,6 +181,7 @@ impl Handler<NodesChanged> for Dispatcher {
             }
             permitted
         });
+        self.follow_lost(&change.lost);
         let was_on = self.advanced.on();
         self.follow_nodes();
         if was_on != self.advanced.on() {

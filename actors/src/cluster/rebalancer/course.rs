@@ -47,7 +47,7 @@ pub(super) struct Tally {
 /// Everything that planning reads, and the ways to those who act.
 #[derive(Clone)]
 pub(super) struct Course {
-    parts: Arc<RebalancerParts>,
+    pub(super) parts: Arc<RebalancerParts>,
     pub(super) tally: std::rc::Rc<Tally>,
 }
 
