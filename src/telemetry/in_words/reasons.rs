@@ -132,6 +132,9 @@ pub(crate) fn dangling(reason: DanglingReason) -> &'static str {
         DanglingReason::NoNode => "no runner reports",
         DanglingReason::NoEligibleNode => "no runner that reports may run it",
         DanglingReason::WarmingUp => "the server has just started and waits for its runners",
+        DanglingReason::GrantsUnknown => {
+            "nobody knows yet whether a former runner of it has stopped; until that is sure it must not run twice"
+        }
         DanglingReason::Quarantined => "it is in quarantine, because its runners died in a row",
     }
 }
