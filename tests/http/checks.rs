@@ -69,11 +69,11 @@ async fn agents_that_honour_grants_are_told_for_how_long_and_nobody_else_is() {
 #[actix_rt::test]
 async fn a_config_on_its_way_does_not_vanish() {
     let site = Site::start().await;
-    let moving = |name: &str, waits_for| Moving {
-        config: config(name),
-        transfer: Transfer { from: "a".into(), to: Some("b".into()), waits_for, stamp: Stamp(8) },
-    };
     site.arrange(|cluster| {
+        let moving = |name: &str, waits_for| Moving {
+            config: config(name),
+            transfer: Transfer { from: "a".into(), to: Some("b".into()), waits_for, stamp: Stamp(8) },
+        };
         cluster.nodes.insert("a".to_owned(), node(7, &["redisdb"]));
         cluster.nodes.insert("b".to_owned(), node(8, &["redisdb"]));
         cluster.moving = vec![moving("nginx", Confirmation::Stopped), moving("redisdb", Confirmation::Started)];
