@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use crate::balance::alike::Residents;
 use crate::balance::placer::{Item, Place, Placer};
 use crate::balance::plan::{Forecast, Move, Plan, Stopped, Trigger};
 use crate::balance::policy::Strategy;
@@ -145,15 +146,15 @@ impl<'w> Board<'w> {
             used: self.used[index],
             configs: self.configs[index],
         });
-        let residents = |tell: &mut dyn FnMut(usize, _, _)| {
+        let residents: &Residents<'_> = &|tell| {
             for (load, owner) in self.world.loads.iter().zip(&self.owners) {
                 if let Some(owner) = owner {
-                    tell(*owner, &*load.check_name, &*load.service);
+                    tell(*owner, &load.check_name, &load.service);
                 }
             }
         };
         let wanted = loads.iter().map(|load| &self.world.loads[*load]).map(|load| (&*load.check_name, &*load.service));
-        let mut placer = Placer::new(places.collect(), &residents, Some(wanted.collect()));
+        let mut placer = Placer::new(places.collect(), residents, Some(wanted.collect()));
         let mut found = Vec::new();
         for index in loads {
             let load = &self.world.loads[index];

@@ -92,8 +92,8 @@ pub(crate) fn compare_worth(left: (i128, i64), right: (i128, i64)) -> Ordering {
 
 /// What a move costs, in thousandths. Above 100 it counts as 100.
 pub(crate) fn cost_thousandths(cost: f64) -> i64 {
-    // `max` takes the number if the other one is none.
-    (cost.max(0.001).min(100.0) * 1000.0).round() as i64
+    let cost = if cost.is_nan() { 1.0 } else { cost };
+    (cost.clamp(0.001, 100.0) * 1000.0).round() as i64
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
     fn what_is_no_number_counts_as_nothing_and_what_is_huge_is_cut() {
         assert_eq!([f64::NAN, -1.0, 0.0, 0.25, f64::INFINITY].map(nano), [0, 0, 0, 250_000_000, 1_000_000_000_000]);
         assert_eq!([f64::NAN, -1.0, 0.0, 4.0, f64::INFINITY].map(milli), [0, 0, 0, 4000, 256_000]);
-        assert_eq!([f64::NAN, -1.0, 0.0, 1.0, f64::INFINITY].map(cost_thousandths), [1, 1, 1, 1000, 100_000]);
+        assert_eq!([f64::NAN, -1.0, 0.0, 1.0, f64::INFINITY].map(cost_thousandths), [1000, 1, 1, 1000, 100_000]);
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn monitors_a_database(config: &DispatchedConfig) -> bool {
 }
 
 impl World {
-    /// The world that is published. It only counts if what was decided last is shown too: a plan carries that change.
+    /// The world that is published. While something that was decided is not shown yet, plans made from it are stale.
     ///
     /// A config on its way is in here once, where it goes; nodes of every kind are runners here.
     #[must_use]
@@ -171,7 +171,7 @@ impl World {
         });
         Self {
             epoch: served.epoch,
-            generation: served.decided,
+            generation: served.shown,
             runners: runners.collect(),
             loads,
             spent: served.ledger.spent(now_unix_nanos, BUDGET_WINDOW),
@@ -237,3 +237,6 @@ impl<'a> Making<'a> {
         Arc::clone(self.texts.entry(text).or_insert_with(|| Arc::from(text)))
     }
 }
+
+#[cfg(test)]
+mod tests;

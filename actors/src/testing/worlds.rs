@@ -47,9 +47,12 @@ pub fn load(number: u64, check_name: &str, need: f64) -> Load {
     }
 }
 
-/// Runners in order of their names, with workers and configs; digests follow the order of the check names.
+/// Name, workers, and the configs that it has with their needs.
+pub type Occupied<'a> = (&'a str, f64, &'a [(&'a str, f64)]);
+
+/// Runners in order of their names; digests follow the order of the check names.
 #[must_use]
-pub fn world(runners: &[(&str, f64, &[(&str, f64)])]) -> World {
+pub fn world(runners: &[Occupied<'_>]) -> World {
     let mut configs: Vec<(&str, f64, usize)> = Vec::new();
     for (index, (_, _, held)) in runners.iter().enumerate() {
         configs.extend(held.iter().map(|(name, need)| (*name, *need, index)));

@@ -74,12 +74,9 @@ fn cc_t53_the_inputs_of_t42_t44_and_t45() {
 
 #[test]
 fn cc_t54_an_empty_runner_gets_nothing_when_there_is_next_to_no_load() {
-    let held = |remainder: usize| (0..10).filter(move |number| number % 2 == remainder).map(|number| (format!("c{number}"), 0.02));
-    let (odd, even): (Vec<_>, Vec<_>) = (held(1).collect(), held(0).collect());
-    fn names(held: &[(String, f64)]) -> Vec<(&str, f64)> {
-        held.iter().map(|(name, need)| (name.as_str(), *need)).collect()
-    }
-    let plan = planned(&world(&[("r1", 4.0, &names(&odd)), ("r2", 4.0, &names(&even)), ("r3", 4.0, &[])]));
+    let names: Vec<String> = (0..10).map(|number| format!("c{number}")).collect();
+    let held = |remainder: usize| names.iter().skip(remainder).step_by(2).map(|name| (name.as_str(), 0.02)).collect::<Vec<_>>();
+    let plan = planned(&world(&[("r1", 4.0, &held(1)), ("r2", 4.0, &held(0)), ("r3", 4.0, &[])]));
     assert!((plan.mean - 0.0167).abs() < 1e-4);
     assert_eq!((moves(&plan), plan.stopped), (vec![], Stopped::InsideBand));
 }
@@ -104,9 +101,9 @@ fn cc_t55_the_budget_allows_5_of_14_moves() {
 /// Needs of which one of a hundred makes a seventh of the load; mean utilization 0.5.
 fn mixed(seed: u64, runners: usize, configs: usize) -> World {
     let random = SeededRandom::new(seed);
-    let mut needs: Vec<f64> = (0..configs).map(|_| log_normal(&random, 1.0, 1.2)).collect();
+    let needs: Vec<f64> = (0..configs).map(|_| log_normal(&random, 1.0, 1.2)).collect();
     let scale = 2.0 * runners as f64 / needs.iter().sum::<f64>();
-    needs.iter_mut().for_each(|need| *need *= scale);
+    let needs: Vec<f64> = needs.into_iter().map(|need| need * scale).collect();
     placed(runners, &needs)
 }
 
@@ -153,7 +150,9 @@ fn without_last_runner(world: &World) -> World {
     let mut lost = world.clone();
     lost.runners.pop();
     let orphans: Vec<usize> = (0..lost.loads.len()).filter(|load| lost.loads[*load].owner == Some(lost.runners.len())).collect();
-    orphans.iter().for_each(|load| lost.loads[*load].owner = None);
+    for orphan in &orphans {
+        lost.loads[*orphan].owner = None;
+    }
     let found = Board::new(&lost, order(false), |load| load.counted).find_places(&orphans, |_| false);
     assert_eq!(found.len(), orphans.len());
     for (load, runner) in found {

@@ -3,8 +3,10 @@ use crate::balance::plan::Trigger;
 use crate::balance::policy::Strategy;
 use crate::testing::worlds::world;
 
-/// Runners with checks of other kinds and configs, by weight.
-fn weighing(runners: &[(&str, i64, &[(&str, i64)])]) -> World {
+/// Name, weight of checks that are no cluster checks, and configs with their weights.
+type Busy<'a> = (&'a str, i64, &'a [(&'a str, i64)]);
+
+fn weighing(runners: &[Busy<'_>]) -> World {
     let held: Vec<Vec<(&str, f64)>> =
         runners.iter().map(|(_, _, held)| held.iter().map(|(name, weight)| (*name, *weight as f64)).collect()).collect();
     let shape: Vec<_> = runners.iter().zip(&held).map(|((name, _, _), held)| (*name, 4.0, held.as_slice())).collect();
