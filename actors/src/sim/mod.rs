@@ -7,6 +7,7 @@
 mod agent;
 mod auditor;
 mod discovery;
+pub mod fleet;
 mod front_door;
 mod network;
 mod replicas;
