@@ -1,5 +1,6 @@
 //! muster: a drop-in Datadog Cluster Agent and its node side. This library is what the program `muster` is made of.
 
+mod accepted_certificate;
 pub mod api;
 pub mod app;
 pub mod autodiscovery;

@@ -95,10 +95,30 @@ fn command(arguments: &[String]) -> Option<usize> {
     })
 }
 
-/// The role that commands without one are for: as told, else of the process that wrote the role file, else node.
+/// What the configuration of a role leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleTrace {
+    /// Which role.
+    pub role: Role,
+    /// There is a configuration file for it.
+    pub configured: bool,
+    /// What the role file in its `run_path` says.
+    pub left: Option<Role>,
+}
+
+/// The role that commands without one are for: as told, else of the process that wrote a role file, else node.
+///
+/// Where a directory was `named`, and it holds the configuration of one role only, that role is meant: the `run_path` of the other one
+/// is the default, where something else may have left its file.
 #[must_use]
-pub fn local_role(told: Option<Role>, role_file: Option<Role>) -> Role {
-    told.or(role_file).unwrap_or(Role::Node)
+pub fn local_role(told: Option<Role>, named: bool, traces: &[RoleTrace]) -> Role {
+    let mut configured = traces.iter().filter(|trace| trace.configured);
+    let meant = match (configured.next(), configured.next()) {
+        (Some(only), None) if named => Some(only),
+        _ => None,
+    };
+    let left = || meant.map_or_else(|| traces.iter().find_map(|trace| trace.left), |only| only.left.or(Some(only.role)));
+    told.or_else(left).unwrap_or(Role::Node)
 }
 
 /// The file in which a running process says what it is.
@@ -185,17 +205,43 @@ mod tests {
     }
 
     #[test]
-    fn the_local_role_is_told_or_read_or_node() {
+    fn the_role_file_says_what_was_written() {
         let directory = tempfile::tempdir().unwrap();
         let run_path = directory.path().join("run");
         assert_eq!(read_role_file(&run_path), None);
         write_role_file(&run_path, Role::Cluster).unwrap();
-        let read = read_role_file(&run_path);
-        assert_eq!(read, Some(Role::Cluster));
-        assert_eq!(local_role(None, read), Role::Cluster);
-        assert_eq!(local_role(Some(Role::Node), read), Role::Node);
-        assert_eq!(local_role(None, None), Role::Node);
+        assert_eq!(read_role_file(&run_path), Some(Role::Cluster));
         std::fs::write(role_file(&run_path), "neither").unwrap();
         assert_eq!(read_role_file(&run_path), None);
+    }
+
+    #[test]
+    fn the_local_role_is_told_or_left_or_node() {
+        let traces = [trace(Role::Cluster, false, None), trace(Role::Node, true, Some(Role::Cluster))];
+        assert_eq!(local_role(None, false, &traces), Role::Cluster);
+        assert_eq!(local_role(Some(Role::Node), false, &traces), Role::Node);
+        assert_eq!(local_role(None, false, &[]), Role::Node);
+    }
+
+    #[test]
+    fn a_named_directory_with_one_configuration_means_that_role_and_no_file_elsewhere() {
+        let (cluster, node) = (Some(Role::Cluster), Some(Role::Node));
+        for (named, of_cluster, of_node, expected) in [
+            (true, (false, cluster), (true, None), Role::Node),
+            (false, (false, cluster), (true, None), Role::Cluster),
+            (true, (true, None), (false, node), Role::Cluster),
+            (true, (true, node), (false, None), Role::Node),
+            // Nothing or everything is configured there: who runs decides.
+            (true, (false, cluster), (false, cluster), Role::Cluster),
+            (true, (true, None), (true, node), Role::Node),
+            (true, (true, None), (true, None), Role::Node),
+        ] {
+            let traces = [trace(Role::Cluster, of_cluster.0, of_cluster.1), trace(Role::Node, of_node.0, of_node.1)];
+            assert_eq!(local_role(None, named, &traces), expected, "{named} {traces:?}");
+        }
+    }
+
+    fn trace(role: Role, configured: bool, left: Option<Role>) -> RoleTrace {
+        RoleTrace { role, configured, left }
     }
 }

@@ -18,6 +18,7 @@ use crate::source::Source;
 const LAYERS: &[(&str, u8)] = &[
     ("src/main.rs", 0),
     ("src/app", 1),
+    ("src/accepted_certificate.rs", 2),
     ("src/api", 2),
     ("src/autodiscovery", 2),
     ("src/checks", 2),

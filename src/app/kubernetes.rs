@@ -16,6 +16,7 @@ use muster_actors::domain::kube::cluster_id::ClusterId;
 use muster_actors::domain::kube::cluster_name::{cluster_name, cluster_name_labels};
 use muster_actors::domain::kube::informer_status::InformerStatus;
 use muster_actors::domain::kube::objects::Kind;
+use muster_actors::domain::kube::version::ServerVersion;
 use muster_actors::domain::lease::LeaseTimings;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::{Publisher, Reader};
@@ -28,11 +29,10 @@ use crate::config::ClusterSettings;
 use crate::config::settings::WatchPods;
 use crate::errors;
 use crate::kube::client::{Connection, connect, wait_for_api_server};
-use crate::kube::cluster_id::{ClusterId as ClusterIdSource, ClusterIdError};
+use crate::kube::cluster_id::{ClusterIdError, ClusterIdSource};
 use crate::kube::error::ObjectError;
 use crate::kube::lock::{KubeLock, LockPlace, ServiceDirectory, ServiceDirectoryParts, own_address};
 use crate::kube::snapshot_store::ConfigMapSnapshot;
-use crate::kube::version::ServerVersion;
 use crate::kube::watch::{KubeWatch, WatchSettings};
 
 /// Pause before id or name of the cluster are asked for again.
@@ -161,8 +161,8 @@ impl Kubernetes {
         loop {
             match source.get().await {
                 Ok(id) => {
-                    published.publish(ClusterId::Known(Arc::from(id)));
-                    return Some(id.to_owned());
+                    published.publish(ClusterId::Known(Arc::from(id.as_str())));
+                    return Some(id);
                 }
                 Err(error) => {
                     let text = errors::chain(&error);

@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock};
 use muster_actors::ports::LoadError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
@@ -15,6 +14,7 @@ use rustls::{
 
 use super::common::Trust;
 use super::options::Options;
+use crate::accepted_certificate::AcceptedCertificate;
 
 /// OpenSSL and IANA names of the cipher suites that can be offered.
 const CIPHERS: [(&str, CipherSuite); 9] = [
@@ -127,7 +127,8 @@ impl TlsOptions {
                 .map_err(|problem| TlsError::NoRoots(problem.to_string()))?;
             if self.validate_hostname { chain } else { Arc::new(AnyName(chain)) }
         } else {
-            Arc::new(AnyCertificate(provider))
+            // As the operator asked (`tls_verify: false`).
+            Arc::new(AcceptedCertificate { only: None, provider })
         };
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match &self.certificate {
@@ -293,44 +294,5 @@ impl ServerCertVerifier for AnyName {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
-    }
-}
-
-/// Accepts every certificate, as the operator asked (`tls_verify: false`); the handshake's signature is still checked.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

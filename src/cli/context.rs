@@ -4,11 +4,11 @@ use super::arguments::GlobalOptions;
 use super::connection::LocalApi;
 use super::failure::Failure;
 use super::render::Paint;
-use crate::config::settings::KubernetesSettings;
+use crate::config::settings::{KubernetesSettings, Paths};
 use crate::config::{Config, Environment, Request, Role};
 use crate::errors;
 use crate::kube::client;
-use crate::roles;
+use crate::roles::{self, RoleTrace};
 
 /// Options of every command, and where it runs.
 #[derive(Clone, Debug)]
@@ -54,12 +54,14 @@ impl Context {
         client::connect(&settings).await.map(|connection| connection.client).map_err(|error| errors::chain(&error))
     }
 
-    /// Told, or read from the file a running process leaves, which is where its configuration says.
+    /// Told, or found out by what the configurations of both roles lead to.
     fn local_role(&self) -> Role {
-        let left_by = |role: Role| {
+        let trace = |role| {
             let config = self.config(role, Vec::new()).ok()?;
-            roles::read_role_file(&crate::config::settings::Paths::from_config(&config).run)
+            let left = roles::read_role_file(&Paths::from_config(&config).run);
+            Some(RoleTrace { role, configured: config.file().is_some(), left })
         };
-        roles::local_role(self.told, left_by(Role::Cluster).or_else(|| left_by(Role::Node)))
+        let traces: Vec<RoleTrace> = [Role::Cluster, Role::Node].into_iter().filter_map(trace).collect();
+        roles::local_role(self.told, self.global.cfgpath.is_some(), &traces)
     }
 }

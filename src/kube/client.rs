@@ -9,6 +9,7 @@ use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Uri};
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use muster_actors::domain::kube::version::ServerVersion;
 use muster_actors::kernel::rng::Random;
 use serde::Deserialize;
 use tracing::{info, warn};
@@ -16,7 +17,6 @@ use tracing::{info, warn};
 use super::error::describe;
 use super::limits::with_time_limits;
 use super::pause::pause;
-use super::version::ServerVersion;
 use crate::config::settings::ApiServerSettings;
 use crate::telemetry::build::VERSION;
 

@@ -3,7 +3,6 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
-use tokio::sync::OnceCell;
 use tracing::warn;
 
 use super::config_map::ConfigMaps;
@@ -40,28 +39,23 @@ pub enum ClusterIdError {
     Malformed(String),
 }
 
-/// The id, asked for once.
-pub struct ClusterId {
+/// Where the id is kept, or comes from.
+pub struct ClusterIdSource {
     client: Client,
     maps: ConfigMaps,
-    id: OnceCell<String>,
 }
 
-impl ClusterId {
+impl ClusterIdSource {
     /// `namespace` is that of this pod, not the one for resources.
     #[must_use]
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { maps: ConfigMaps::new(client.clone(), namespace), client, id: OnceCell::new() }
+        Self { maps: ConfigMaps::new(client.clone(), namespace), client }
     }
 
-    /// The id. A failure is not remembered: the next call asks again.
+    /// The id; one that is not kept yet is written.
     ///
     /// Errors: [`ClusterIdError`].
-    pub async fn get(&self) -> Result<&str, ClusterIdError> {
-        self.id.get_or_try_init(|| self.find()).await.map(String::as_str)
-    }
-
-    async fn find(&self) -> Result<String, ClusterIdError> {
+    pub async fn get(&self) -> Result<String, ClusterIdError> {
         let stored = match self.maps.get(NAME).await {
             Ok(object) => Some(object),
             Err(ObjectError::NotFound) => None,
@@ -141,8 +135,8 @@ mod tests {
         Reply::status(403, "Forbidden", "no")
     }
 
-    fn id(script: &Script) -> ClusterId {
-        ClusterId::new(script.client(), "own")
+    fn id(script: &Script) -> ClusterIdSource {
+        ClusterIdSource::new(script.client(), "own")
     }
 
     #[tokio::test]
@@ -151,9 +145,7 @@ mod tests {
             .on("GET", &format!("{MAPS}/{NAME}"), missing())
             .on("GET", "/api/v1/namespaces/kube-system", system())
             .on("POST", MAPS, stored(UID));
-        let id = id(&script);
-        assert_eq!(id.get().await, Ok(UID));
-        assert_eq!(id.get().await, Ok(UID), "from memory");
+        assert_eq!(id(&script).get().await.as_deref(), Ok(UID));
         let body = script.bodies().pop().unwrap();
         assert_eq!((&body["metadata"]["name"], &body["data"]), (&json!(NAME), &json!({"id": UID})));
         script.finish();
@@ -166,7 +158,7 @@ mod tests {
             &format!("{MAPS}/{NAME}"),
             stored(UID),
         );
-        assert_eq!(id(&script).get().await, Ok(UID));
+        assert_eq!(id(&script).get().await.as_deref(), Ok(UID));
         let body = script.bodies().pop().unwrap();
         assert_eq!(body["data"], json!({"id": UID, "other": "kept"}));
         assert_eq!(body["metadata"]["resourceVersion"], "3");
@@ -176,21 +168,21 @@ mod tests {
     #[tokio::test]
     async fn ca_m21_an_id_that_is_there_is_used_and_nothing_written() {
         let script = Script::new().on("GET", MAPS, stored(OTHER));
-        assert_eq!(id(&script).get().await, Ok(OTHER));
+        assert_eq!(id(&script).get().await.as_deref(), Ok(OTHER));
         script.finish();
     }
 
     #[tokio::test]
     async fn without_the_right_to_keep_it_the_id_is_used_all_the_same() {
         let script = Script::new().on("GET", MAPS, forbidden()).on("GET", "kube-system", system());
-        assert_eq!(id(&script).get().await, Ok(UID));
+        assert_eq!(id(&script).get().await.as_deref(), Ok(UID));
         script.finish();
         let script = Script::new().on("GET", MAPS, missing()).on("GET", "kube-system", system()).on("POST", MAPS, forbidden()).on(
             "GET",
             "kube-system",
             system(),
         );
-        assert_eq!(id(&script).get().await, Ok(UID));
+        assert_eq!(id(&script).get().await.as_deref(), Ok(UID));
         script.finish();
     }
 
@@ -201,12 +193,12 @@ mod tests {
             .on("GET", "kube-system", system())
             .on("POST", MAPS, Reply::status(409, "AlreadyExists", "it exists"))
             .on("GET", MAPS, stored(OTHER));
-        assert_eq!(id(&script).get().await, Ok(OTHER));
+        assert_eq!(id(&script).get().await.as_deref(), Ok(OTHER));
         script.finish();
     }
 
     #[tokio::test]
-    async fn other_failures_are_errors_and_not_remembered() {
+    async fn other_failures_are_errors_and_asking_again_may_help() {
         let script = Script::new()
             .on("GET", MAPS, Reply::status(500, "InternalError", "etcd"))
             .on("GET", MAPS, forbidden())
@@ -216,7 +208,7 @@ mod tests {
         let unavailable = ObjectError::Unavailable("500 etcd".to_owned());
         assert_eq!(id.get().await, Err(ClusterIdError::ConfigMap { verb: "read", source: unavailable }));
         assert!(matches!(id.get().await, Err(ClusterIdError::Namespace(ObjectError::Forbidden { .. }))));
-        assert_eq!(id.get().await, Ok(OTHER));
+        assert_eq!(id.get().await.as_deref(), Ok(OTHER));
         script.finish();
     }
 }

@@ -12,5 +12,4 @@ pub mod rights;
 pub mod snapshot_store;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod version;
 pub mod watch;

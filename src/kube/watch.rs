@@ -52,7 +52,7 @@ pub struct WatchSettings {
     /// Objects in one page of a listing.
     pub page_size: u32,
     /// Ask for listings as streams; falls back to pages if the server refuses.
-    /// See [`super::version::ServerVersion::may_stream_listings`].
+    /// See [`muster_actors::domain::kube::version::ServerVersion::may_stream_listings`].
     pub streaming: bool,
 }
 

@@ -1,8 +1,10 @@
 //! Where a config goes: functions over values.
 
+pub mod collection;
 pub mod eligibility;
 pub mod explanation;
 pub mod least_count;
+pub mod need;
 pub mod plan;
 pub mod policy;
 pub mod succession;

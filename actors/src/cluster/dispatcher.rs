@@ -134,9 +134,7 @@ impl Dispatcher {
         self.restore_nodes(true);
         self.parts.outlets.replay.post(ReplayDiscovery);
         if origin != Origin::Current && !self.parts.policy.warmup.is_zero() {
-            (self.warming_up, self.unheard) = (true, unheard);
-            self.warm_up_latest = self.parts.clock.monotonic() + warm_up::DISCOVERY_TIME;
-            self.warm_up_for(self.parts.policy.warmup, context);
+            self.begin_warm_up(unheard, context);
         } else if !self.warming_up {
             self.decide(Cause::WarmedUp, |_| Permitted::default());
         }

@@ -253,7 +253,11 @@ impl LeaderElection {
     fn log(&self, change: &LeadershipChanged) {
         let before = &self.told;
         if before.role == Role::Leader && change.role != Role::Leader {
-            warn!(epoch = before.epoch.0, "leader election lost");
+            if self.contender.as_ref().is_some_and(Contender::withdrawn) {
+                info!(epoch = before.epoch.0, "leadership given up to stop");
+            } else {
+                warn!(epoch = before.epoch.0, "leader election lost");
+            }
         }
         let same_term = (before.role, before.epoch, &before.leader) == (change.role, change.epoch, &change.leader);
         if change.role != Role::Unknown && !same_term {

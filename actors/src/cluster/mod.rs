@@ -12,5 +12,6 @@ pub mod membership;
 pub mod metadata_mapper;
 pub mod persistence;
 pub mod replica;
+pub mod stats_collector;
 mod waiting_polls;
 pub mod wiring;

@@ -4,7 +4,40 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::world::NodeKind;
+/// What kind of agent polls. Source: cluster-checks 4.1 (`node_type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// 0 or absent: an agent older than about 7.68.
+    #[default]
+    Unknown,
+    /// 1: a dedicated cluster-check runner.
+    Runner,
+    /// 2: a node agent.
+    NodeAgent,
+}
+
+impl NodeKind {
+    /// Reads the wire number; numbers nobody sends yet count as unknown.
+    #[must_use]
+    pub fn from_wire(number: u8) -> Self {
+        match number {
+            1 => Self::Runner,
+            2 => Self::NodeAgent,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The wire number.
+    #[must_use]
+    pub fn to_wire(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Runner => 1,
+            Self::NodeAgent => 2,
+        }
+    }
+}
 
 /// Checks that an agent declares it can or cannot run; the default accepts every check.
 ///

@@ -14,42 +14,8 @@ use crate::domain::ids::{Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
 use crate::domain::journal::{Cause, Decision};
 use crate::domain::ledger::Ledger;
 use crate::domain::node::NodeFacts;
+pub use crate::domain::node::NodeKind;
 use crate::domain::stamp::is_up_to_date;
-
-/// What kind of agent polls. Source: cluster-checks 4.1 (`node_type`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NodeKind {
-    /// 0 or absent: an agent older than about 7.68.
-    #[default]
-    Unknown,
-    /// 1: a dedicated cluster-check runner.
-    Runner,
-    /// 2: a node agent.
-    NodeAgent,
-}
-
-impl NodeKind {
-    /// Reads the wire number; numbers nobody sends yet count as unknown.
-    #[must_use]
-    pub fn from_wire(number: u8) -> Self {
-        match number {
-            1 => Self::Runner,
-            2 => Self::NodeAgent,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The wire number.
-    #[must_use]
-    pub fn to_wire(self) -> u8 {
-        match self {
-            Self::Unknown => 0,
-            Self::Runner => 1,
-            Self::NodeAgent => 2,
-        }
-    }
-}
 
 /// Whether a registered node goes on holding configs. A verdict on it, not told by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

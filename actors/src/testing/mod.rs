@@ -5,6 +5,7 @@ pub mod configs;
 pub mod lease_store;
 pub mod pods;
 pub mod replica_network;
+pub mod runner_stats;
 pub mod secret_backend;
 pub mod snapshot_store;
 pub mod watch_source;

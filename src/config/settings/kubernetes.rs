@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use muster_actors::domain::kube::filters::FilterLists;
+use muster_actors::domain::kube::plan::DiscoveryOptions;
+use muster_actors::domain::kube::prometheus::PrometheusOptions;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::common::os_hostname;
@@ -71,51 +74,6 @@ pub enum WatchPods {
     Off,
 }
 
-/// Include and exclude lists, each entry `image:`, `name:` or `kube_namespace:` with a regular expression. Source: autodiscovery 9.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FilterSettings {
-    /// Global.
-    pub include: Vec<String>,
-    /// Global.
-    pub exclude: Vec<String>,
-    /// For metrics.
-    pub include_metrics: Vec<String>,
-    /// For metrics.
-    pub exclude_metrics: Vec<String>,
-}
-
-/// Scraping of annotated Services. Source: autodiscovery 4.6.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PrometheusSettings {
-    /// On.
-    pub enabled: bool,
-    /// Each endpoint instead of the Service.
-    pub service_endpoints: bool,
-    /// `prometheus_scrape.checks`; empty = the default entry.
-    pub checks: Vec<JsonMap<String, Json>>,
-    /// 1 or 2.
-    pub version: u8,
-}
-
-/// Discovery from Kubernetes objects.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DiscoverySettings {
-    /// Names of providers besides files, as configured.
-    pub providers: Vec<String>,
-    /// Names of listeners, as configured.
-    pub listeners: Vec<String>,
-    /// Slices instead of Endpoints, if the API server has them.
-    pub use_endpoint_slices: bool,
-    /// Use addresses of slices that are not ready, too.
-    pub slices_ignore_readiness: bool,
-    /// Honour the annotation `ignore_autodiscovery_tags` beside version 2.
-    pub hybrid_ignore_ad_tags: bool,
-    /// Scraping.
-    pub prometheus: PrometheusSettings,
-    /// Filters.
-    pub filters: FilterSettings,
-}
-
 /// Everything about Kubernetes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KubernetesSettings {
@@ -139,8 +97,8 @@ pub struct KubernetesSettings {
     pub cluster_name_label: Option<String>,
     /// Pods.
     pub watch_pods: WatchPods,
-    /// Discovery.
-    pub discovery: DiscoverySettings,
+    /// Discovery; slices are used only if the API server has them, too.
+    pub discovery: DiscoveryOptions,
 }
 
 impl KubernetesSettings {
@@ -197,22 +155,22 @@ fn election(config: &Config) -> ElectionSettings {
     }
 }
 
-fn discovery(config: &Config) -> DiscoverySettings {
+fn discovery(config: &Config) -> DiscoveryOptions {
     let include: Vec<String> = read(config, "container_include");
     let exclude: Vec<String> = read(config, "container_exclude");
-    DiscoverySettings {
+    DiscoveryOptions {
         providers: names(config, "config_providers", "extra_config_providers"),
         listeners: names(config, "listeners", "extra_listeners"),
         use_endpoint_slices: read(config, "kubernetes_use_endpoint_slices"),
         slices_ignore_readiness: read(config, "kubernetes_endpoint_slices_ignore_readiness"),
         hybrid_ignore_ad_tags: read(config, "cluster_checks.support_hybrid_ignore_ad_tags"),
-        prometheus: PrometheusSettings {
+        prometheus: PrometheusOptions {
             enabled: read(config, "prometheus_scrape.enabled"),
             service_endpoints: read(config, "prometheus_scrape.service_endpoints"),
             checks: read(config, "prometheus_scrape.checks"),
             version: number(config, "prometheus_scrape.version"),
         },
-        filters: FilterSettings {
+        filters: FilterLists {
             include: if include.is_empty() { read(config, "ac_include") } else { include },
             exclude: if exclude.is_empty() { read(config, "ac_exclude") } else { exclude },
             include_metrics: read(config, "container_include_metrics"),

@@ -15,8 +15,6 @@ pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettin
 pub use endpoint::{EndpointError, cluster_agent_url};
 pub use error::SettingsError;
 pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, ProxySettings};
-pub use kubernetes::{
-    ApiServerSettings, DiscoverySettings, ElectionSettings, FilterSettings, KubernetesSettings, LockKind, PrometheusSettings, WatchPods,
-};
+pub use kubernetes::{ApiServerSettings, ElectionSettings, KubernetesSettings, LockKind, WatchPods};
 pub use node::{CheckSettings, ClusterAgentSettings, IncludePending, NodeSettings, OutputKind, ProviderSettings, RunnerApiSettings};
 pub use secrets::SecretBackendSettings;

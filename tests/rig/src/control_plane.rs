@@ -44,11 +44,10 @@ const PORT_TAKEN: &str = "address already in use";
 /// At most three run in one process, further ones wait for a place.
 #[derive(Debug)]
 pub struct ControlPlane {
-    pub(crate) etcd: Process,
+    etcd: Process,
     pub(crate) api_server: Process,
     /// Those that need a ready API server.
     others: Vec<Process>,
-    pub(crate) etcd_port: u16,
     guard: Option<Guard>,
     admin: Identity,
     options: Options,
@@ -120,7 +119,6 @@ impl ControlPlane {
             etcd: setup.etcd()?,
             api_server: setup.api_server()?,
             others: setup.others()?,
-            etcd_port,
             guard: Some(guard),
             admin: Identity::new("admin".to_owned(), tokens.admin, api_port, authority.into(), folder.into(), programs.clone()),
             options: options.clone(),

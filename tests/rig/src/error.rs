@@ -86,15 +86,6 @@ pub enum RigError {
         /// Name of the process.
         process: &'static str,
     },
-    /// A signal that could not be sent.
-    #[error("signal {process}")]
-    Signal {
-        /// Name of the process.
-        process: &'static str,
-        /// Why.
-        #[source]
-        source: rustix::io::Errno,
-    },
     /// Something that should have happened by now.
     #[error("see in time that {what}\n{tail}")]
     Late {

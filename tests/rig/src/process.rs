@@ -5,8 +5,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::error::RigError;
 use crate::folder;
 
@@ -45,21 +43,6 @@ impl Process {
         child.kill().map_err(failed)?;
         child.wait().map_err(failed)?;
         Ok(())
-    }
-
-    /// Stops it without its noticing (SIGSTOP).
-    pub(crate) fn freeze(&self) -> Result<(), RigError> {
-        self.signal(Signal::STOP)
-    }
-
-    /// Lets a frozen process go on (SIGCONT).
-    pub(crate) fn thaw(&self) -> Result<(), RigError> {
-        self.signal(Signal::CONT)
-    }
-
-    fn signal(&self, signal: Signal) -> Result<(), RigError> {
-        let child = self.child.as_ref().ok_or(RigError::NotRunning { process: self.name })?;
-        kill_process(Pid::from_child(child), signal).map_err(|source| RigError::Signal { process: self.name, source })
     }
 
     /// An error if it ended by itself.

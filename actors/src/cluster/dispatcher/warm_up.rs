@@ -1,5 +1,6 @@
 //! The time after a cold start, or with a table of unknown age, in which agents keep what they have.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -7,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::cluster::dispatcher::{Dispatcher, TICK};
 use crate::domain::assignment::AssignmentTable;
-use crate::domain::ids::Seq;
+use crate::domain::ids::{NodeName, Seq};
 use crate::domain::invariants::Permitted;
 use crate::domain::journal::Cause;
 
@@ -15,10 +16,17 @@ use crate::domain::journal::Cause;
 ///
 /// Why wait: who is told its set from half a listing stops the other half. Why not for ever: a kind of object that may not be
 /// listed never becomes complete, and everything else has to go on: a listing takes seconds, so a minute is long.
-pub(super) const DISCOVERY_TIME: Duration = Duration::from_secs(60);
+const DISCOVERY_TIME: Duration = Duration::from_secs(60);
 
 impl Dispatcher {
-    pub(super) fn warm_up_for(&mut self, time: Duration, context: &mut Context<Self>) {
+    /// `unheard`: the nodes of a table of unknown age, which may end it early.
+    pub(super) fn begin_warm_up(&mut self, unheard: Option<BTreeSet<NodeName>>, context: &mut Context<Self>) {
+        (self.warming_up, self.unheard) = (true, unheard);
+        self.warm_up_latest = self.parts.clock.monotonic() + DISCOVERY_TIME;
+        self.warm_up_for(self.parts.policy.warmup, context);
+    }
+
+    fn warm_up_for(&mut self, time: Duration, context: &mut Context<Self>) {
         self.warm_up_end = Some(context.run_later(time, Self::end_warm_up));
     }
 

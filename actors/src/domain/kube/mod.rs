@@ -17,3 +17,4 @@ mod prometheus_keys;
 pub mod services;
 #[cfg(test)]
 mod tests;
+pub mod version;

@@ -17,8 +17,8 @@ pub struct DiscoveryOptions {
     pub providers: Vec<String>,
     /// Names in `listeners` and `extra_listeners`.
     pub listeners: Vec<String>,
-    /// EndpointSlices instead of Endpoints, see [`slices_in_use`].
-    pub slices: bool,
+    /// EndpointSlices instead of Endpoints.
+    pub use_endpoint_slices: bool,
     /// Addresses of slices that are not ready count, too.
     pub slices_ignore_readiness: bool,
     /// The annotation `ignore_autodiscovery_tags` counts beside version 2.
@@ -105,7 +105,7 @@ impl DiscoveryPlan {
             endpoints_listener,
             all_services: named.contains("kube_services_file"),
             all_endpoints: named.contains("kube_endpoints_file"),
-            addresses: if options.slices { AddressSource::Slices { ignore_readiness } } else { AddressSource::Endpoints },
+            addresses: if options.use_endpoint_slices { AddressSource::Slices { ignore_readiness } } else { AddressSource::Endpoints },
             hybrid: options.hybrid_ignore_ad_tags,
             prometheus: rules.unwrap_or_default(),
             filters: filters.unwrap_or_default(),
@@ -224,26 +224,6 @@ fn finding(origin: &str, name: &str, problem: String, found: &str, allowed: &str
     }
 }
 
-/// Whether EndpointSlices are used: they are wanted, and the API server is 1.21.0 or newer or of unknown version.
-///
-/// `version` is the API server's `gitVersion`, for example `v1.33.2`. A pre-release of 1.21.0 is older than it.
-#[must_use]
-pub fn slices_in_use(wanted: bool, version: Option<&str>) -> bool {
-    wanted && version.is_none_or(has_slices)
-}
-
-fn has_slices(version: &str) -> bool {
-    let version = version.strip_prefix('v').unwrap_or(version);
-    let (core, suffix) = version.find(['-', '+']).map_or((version, ""), |at| version.split_at(at));
-    let mut numbers = core.split('.').map(|number| number.parse::<u32>().ok());
-    let mut next = || numbers.next().unwrap_or(Some(0));
-    let (Some(major), Some(minor), Some(patch)) = (next(), next(), next()) else {
-        return true;
-    };
-    let first = (1, 21, 0);
-    (major, minor, patch) > first || ((major, minor, patch) == first && !suffix.starts_with('-'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +235,13 @@ mod tests {
     fn chart() -> DiscoveryOptions {
         let names = texts(&["kube_endpoints", "kube_services"]);
         let prometheus = PrometheusOptions { version: 1, ..PrometheusOptions::default() };
-        DiscoveryOptions { providers: names.clone(), listeners: names, slices: true, prometheus, ..DiscoveryOptions::default() }
+        DiscoveryOptions {
+            providers: names.clone(),
+            listeners: names,
+            use_endpoint_slices: true,
+            prometheus,
+            ..DiscoveryOptions::default()
+        }
     }
 
     #[test]
@@ -266,7 +252,7 @@ mod tests {
         let providers = ["kubernetes-services", "kubernetes-services-file", "kubernetes-endpointslices", "kubernetes-endpointslices-file"];
         assert_eq!(plan.providers(), providers);
         assert_eq!(plan.listeners(), ["kube_services", "kube_endpoints"]);
-        let plan = DiscoveryPlan::new(&DiscoveryOptions { slices: false, ..chart() });
+        let plan = DiscoveryPlan::new(&DiscoveryOptions { use_endpoint_slices: false, ..chart() });
         assert_eq!(plan.kinds(), BTreeSet::from([Kind::Services, Kind::Endpoints]));
         assert!(plan.providers().contains(&"kubernetes-endpoints"));
         assert!(plan.providers().contains(&"kubernetes-endpoints-file"));
@@ -313,23 +299,5 @@ mod tests {
         assert_eq!(plan.scrape, None);
         let origins: Vec<&str> = plan.findings.iter().map(|finding| finding.origin.as_str()).collect();
         assert_eq!(origins, ["container_exclude_metrics", "prometheus_scrape"]);
-    }
-
-    #[test]
-    fn slices_need_version_1_21() {
-        for (version, expected) in [
-            ("v1.20.15", false),
-            ("v1.21.0-rc.0", false),
-            ("v1.21.0", true),
-            ("v1.21.0+k3s1", true),
-            ("v1.21.1-beta", true),
-            ("v1.23.0-beta.0", true),
-            ("v2.0.0", true),
-            ("v1.9", false),
-        ] {
-            assert_eq!(slices_in_use(true, Some(version)), expected, "{version}");
-        }
-        assert!(slices_in_use(true, None));
-        assert!(!slices_in_use(false, Some("v1.33.2")));
     }
 }

@@ -358,7 +358,7 @@ fn with_addresses(options: &DiscoveryOptions, annotations: &[(&str, &str)], obje
     let mut discovery = discovery(options);
     let service = KubeService { meta: meta("cart", annotations), ..service(&[]) };
     discovery.apply(Kind::Services, false, vec![KubeObject::Service(Arc::new(service))], &[]);
-    let kind = if options.slices { Kind::EndpointSlices } else { Kind::Endpoints };
+    let kind = if options.use_endpoint_slices { Kind::EndpointSlices } else { Kind::Endpoints };
     discovery.apply(kind, false, objects.into_iter().map(|object| KubeObject::Endpoints(Arc::new(object))).collect(), &[]);
     discovery.take_changes(EVERYTHING);
     discovery
@@ -427,7 +427,7 @@ fn ad_v43_addresses_of_slices() {
         )
     };
     let expected = [config("10.244.3.3", r#","kubernetes_pod://6f2f7a1e-0003""#), config("10.244.3.6", ""), config("10.244.3.7", "")];
-    let mut options = DiscoveryOptions { slices: true, ..options() };
+    let mut options = DiscoveryOptions { use_endpoint_slices: true, ..options() };
     let annotations = [("ad.datadoghq.com/endpoints.checks", NGINX)];
     let found = with_addresses(&options, &annotations, vec![slice()]);
     assert_eq!(told(&found, "kubernetes-endpointslices"), parsed(&expected.each_ref().map(String::as_str)));
@@ -441,7 +441,7 @@ fn ad_v43_addresses_of_slices() {
 
 #[test]
 fn addresses_in_several_slices_are_merged_with_the_union_of_their_ports() {
-    let options = DiscoveryOptions { slices: true, ..options() };
+    let options = DiscoveryOptions { use_endpoint_slices: true, ..options() };
     let mut second = slice();
     second.meta.key.name = "cart-z9".into();
     second.subsets[0].addresses[0].target = None;
@@ -500,7 +500,7 @@ fn ad_v48_a_file_for_addresses_makes_every_address_known() {
         r#"{"check_name":"nginx","instances":["nginx_status_url: http://%%host%%:%%port%%/s\n"],"ad_identifiers":["kube_endpoint_uid://shop/cart/192.0.2.10"],"provider":"kubernetes-endpoints-file","service_id":"kube_endpoint_uid://shop/cart/192.0.2.10","cluster_check":true,"source":"file:conf.d/nginx.yaml"}"#,
     ];
     for slices in [false, true] {
-        let options = DiscoveryOptions { slices, ..options() };
+        let options = DiscoveryOptions { use_endpoint_slices: slices, ..options() };
         for (resolve, pods) in [("auto", true), ("ip", false)] {
             let mut found = with_addresses(&options, &[], vec![endpoints()]);
             assert_eq!(found.found("kube_endpoints").count(), 0);

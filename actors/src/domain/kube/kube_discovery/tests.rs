@@ -67,7 +67,7 @@ fn nothing_is_told_before_it_is_completely_known() {
 
 #[test]
 fn addresses_that_come_or_go_later_are_noticed() {
-    let mut store = discovery(&DiscoveryOptions { slices: true, ..options() });
+    let mut store = discovery(&DiscoveryOptions { use_endpoint_slices: true, ..options() });
     store.apply(Kind::Services, false, vec![named("cart", &[("ad.datadoghq.com/endpoints.checks", CHECKS.1)])], &[]);
     assert_eq!(store.take_changes(EVERYTHING), Changes::default());
     let count = |store: &mut DiscoveryStore| {
@@ -260,7 +260,7 @@ proptest! {
         slices in any::<bool>(),
         scrape in prop::option::of(any::<bool>()),
     ) {
-        let mut options = DiscoveryOptions { slices, ..options() };
+        let mut options = DiscoveryOptions { use_endpoint_slices: slices, ..options() };
         options.prometheus.enabled = scrape.is_some();
         options.prometheus.service_endpoints = scrape == Some(true);
         let kind = if slices { Kind::EndpointSlices } else { Kind::Endpoints };
