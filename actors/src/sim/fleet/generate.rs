@@ -147,6 +147,7 @@ pub fn generate(drawing: &Drawing) -> Scenario {
         length: drawing.length,
         pods: drawing.nodes <= MOST_PODS,
         noise: drawing.noise,
+        strategy: None,
         nodes,
         checks,
         events: Vec::new(),

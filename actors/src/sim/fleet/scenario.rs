@@ -9,6 +9,7 @@ mod wire;
 
 use serde::{Deserialize, Serialize};
 
+use crate::balance::policy::Strategy;
 use crate::domain::handover::Handover;
 use crate::domain::world::NodeKind;
 use crate::sim::fleet::overrides::PolicyOverrides;
@@ -38,6 +39,9 @@ pub struct Scenario {
     /// How far the cost of a check strays from its need from minute to minute, relative; 0.1 = up to 10 % up or down.
     #[serde(default)]
     pub noise: f64,
+    /// The strategy in force where it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
     /// The agents that poll at the start.
     pub nodes: Vec<Node>,
     /// The configs that are dispatched.
