@@ -14,7 +14,7 @@ use muster::standalone::state_folder::StateFolder;
 use muster_actors::balance::least_count::place_batch;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::assignment::AssignmentTable;
 use muster_actors::domain::config::{CheckConfig, Data};
 use muster_actors::domain::discovery::DiscoveryReport;
@@ -134,6 +134,7 @@ async fn file_to_poll() {
             published: served,
             replay: resolver.outlet(),
             watched: None,
+            balancing: Balancing::default(),
         },
     );
     let dispatcher = &dispatching.dispatcher;

@@ -11,7 +11,7 @@ use muster_actors::cluster::kube_discovery::{KubeDiscovery, KubeDiscoveryParts, 
 use muster_actors::cluster::leader_election::{Election, RELEASE_LIMIT};
 use muster_actors::cluster::membership::WatchedNodes;
 use muster_actors::cluster::metadata_mapper::{MetadataMapper, MetadataMapperParts};
-use muster_actors::cluster::wiring::{DispatchingParts, Storage};
+use muster_actors::cluster::wiring::{Balancing, DispatchingParts, Storage};
 use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::kube::plan::DiscoveryPlan;
@@ -261,6 +261,7 @@ impl Ground<'_> {
             published: Arc::clone(&published.served),
             replay: actors.resolver.outlet(),
             watched,
+            balancing: Balancing::default(),
         };
         actors.dispatching.start(&host.kernel, parts);
         Ok(())

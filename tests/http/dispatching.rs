@@ -12,7 +12,7 @@ use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::ids::Epoch;
 use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::patch::PatchOptions;
@@ -89,6 +89,7 @@ impl Cluster {
             published,
             replay: discovery.outlet(),
             watched: None,
+            balancing: Balancing::default(),
         };
         let (found, synced) = (dispatching.dispatcher.outlet(), dispatching.dispatcher.outlet());
         let factory = move || TwoFiles { found: found.clone(), synced: synced.clone() };

@@ -17,7 +17,7 @@ use muster::client::{ReplicaHttp, Trust};
 use muster::config::Secret;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::ids::Epoch;
 use muster_actors::domain::lease::{Leadership, LeaseTimings, Role};
@@ -91,6 +91,7 @@ impl Replica {
             published,
             replay: Handle::<Resolver>::new("Resolver").outlet(),
             watched: None,
+            balancing: Balancing::default(),
         };
         core.start(&kernel, parts);
         let leader = LeaderGate::new(leadership.reader(), clock);

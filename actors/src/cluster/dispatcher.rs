@@ -2,6 +2,7 @@
 
 mod discovery;
 mod handlers;
+mod plans;
 mod warm_up;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{debug, error, info, warn};
 
+use crate::balance::demands;
 use crate::balance::least_count::place_batch;
 use crate::cluster::dispatcher_parts::DispatcherParts;
 use crate::cluster::intake::Intake;
@@ -199,22 +201,26 @@ impl Dispatcher {
     }
 
     /// Changes the table in one turn and places whatever dangles then. `cause` is why a dangling config finds a place.
-    fn decide(&mut self, cause: Cause, change: impl FnOnce(&mut Turn<'_>) -> Permitted) {
+    ///
+    /// Returns how many configs have another owner than before.
+    fn decide(&mut self, cause: Cause, change: impl FnOnce(&mut Turn<'_>) -> Permitted) -> usize {
         if !self.may_decide() {
-            return;
+            return 0;
         }
-        let Some(table) = self.table.as_mut() else { return };
+        let now = self.parts.clock.unix_nanos();
+        let Some(table) = self.table.as_mut() else { return 0 };
         let mut turn = Turn::begin(table);
-        let permitted = change(&mut turn);
+        let mut permitted = change(&mut turn);
         if !self.warming_up {
+            permitted.moved.extend(demands::enforce(&mut turn, now));
             turn.drain();
+            demands::end_isolations(&mut turn);
             let dangling: Vec<_> = turn.table().dangling().iter().copied().collect();
             for (key, placement) in place_batch(turn.table(), dangling) {
                 turn.place(key, placement, cause);
             }
         }
-        let committed = turn.finish(self.epoch, self.parts.clock.unix_nanos());
-        let Some(committed) = committed else { return };
+        let Some(committed) = turn.finish(self.epoch, now) else { return 0 };
         let mut violations = invariants::check_turn(table, &committed, &permitted);
         if cfg!(debug_assertions) {
             violations.extend(invariants::check_table(table));
@@ -225,7 +231,9 @@ impl Dispatcher {
         self.exposure.decide(table, &committed.delta);
         self.report(violations);
         self.follow_dangling();
+        let moves = committed.decisions.iter().filter(|decision| decision.to.is_some() && decision.to != decision.from).count();
         self.hand_on(committed);
+        moves
     }
 
     /// Counts a decision, and sends it to the disk or the followers, and to the journal.

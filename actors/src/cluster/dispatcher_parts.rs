@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::figures::Figures;
 use crate::domain::lease::Leadership;
 use crate::domain::patch::PatchOptions;
 use crate::domain::world::ServedTable;
@@ -68,6 +69,10 @@ pub struct DispatcherParts {
     pub patch: Arc<PatchOptions>,
     /// Rules.
     pub policy: DispatchPolicy,
+    /// `muster.rebalance_cooldown`: how long moves for balance are remembered.
+    pub cooldown: Duration,
+    /// What runners told, for the placement of what has no owner.
+    pub figures: Reader<Figures>,
     /// Where agents are answered from. Outlives the actor, so that a restart does not interrupt anybody.
     pub published: Arc<Publisher<ServedTable>>,
     /// Whether this replica may still decide.

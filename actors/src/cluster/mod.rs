@@ -11,6 +11,7 @@ pub mod leader_election;
 pub mod membership;
 pub mod metadata_mapper;
 pub mod persistence;
+pub mod rebalancer;
 pub mod replica;
 pub mod stats_collector;
 mod waiting_polls;

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::balance::policy::BalancePolicy;
+use crate::balance::rebalancing::RebalancerView;
 use crate::cluster::dispatcher::Dispatcher;
 use crate::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use crate::cluster::journal::Journal;
 use crate::cluster::leader_election::{Election, LeaderElection, LeaderElectionParts};
 use crate::cluster::membership::{Membership, MembershipParts, WatchedNodes};
 use crate::cluster::persistence::{Persistence, PersistenceParts};
+use crate::cluster::rebalancer::Rebalancer;
+use crate::cluster::rebalancer::parts::RebalancerParts;
 use crate::cluster::replica::{Replica, ReplicaParts};
+use crate::cluster::stats_collector::{COLLECTION_PERIOD, StatsCollector, StatsCollectorParts};
+use crate::domain::figures::Figures;
 use crate::domain::lease::Leadership;
 use crate::domain::liveness::LivenessPolicy;
 use crate::domain::patch::PatchOptions;
@@ -18,7 +24,7 @@ use crate::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use crate::kernel::published::Publisher;
 use crate::kernel::supervisor::Kernel;
 use crate::messages::resolver::ReplayDiscovery;
-use crate::ports::{AssignmentStore, ReplicaClient, SnapshotStore};
+use crate::ports::{AssignmentStore, ReplicaClient, RunnerStats, SnapshotStore};
 
 /// Where the assignment is kept beside the dispatcher.
 #[derive(Clone)]
@@ -34,6 +40,30 @@ pub enum Storage {
         /// For the case that all replicas end; `None` = nothing is kept for it.
         snapshots: Option<Arc<dyn SnapshotStore>>,
     },
+}
+
+/// What balancing needs from outside. The default balances by the documented rules, and asks no runner.
+#[derive(Clone)]
+pub struct Balancing {
+    /// Rules.
+    pub policy: BalancePolicy,
+    /// The way to the statistics of runners; `None` = nobody is asked, so nothing is known and every config counts the same.
+    pub runners: Option<Arc<dyn RunnerStats>>,
+    /// Where everybody reads what runners told.
+    pub figures: Arc<Publisher<Figures>>,
+    /// Where everybody reads what balancing did.
+    pub published: Arc<Publisher<RebalancerView>>,
+}
+
+impl Default for Balancing {
+    fn default() -> Self {
+        Self {
+            policy: BalancePolicy::default(),
+            runners: None,
+            figures: Arc::new(Publisher::new(Figures::default())),
+            published: Arc::new(Publisher::new(RebalancerView::default())),
+        }
+    }
 }
 
 /// What dispatching needs from outside.
@@ -57,6 +87,8 @@ pub struct DispatchingParts {
     pub replay: Outlet<ReplayDiscovery>,
     /// Pods and Kubernetes nodes as evidence about nodes; `None` where they are not watched.
     pub watched: Option<WatchedNodes>,
+    /// Balancing.
+    pub balancing: Balancing,
 }
 
 /// Handles of the dispatching actors. Made first, so that others can hold them before anything runs.
@@ -74,6 +106,10 @@ pub struct Dispatching {
     pub replica: Handle<Replica>,
     /// Remembers why.
     pub journal: Handle<Journal>,
+    /// Plans; acts while this replica leads.
+    pub rebalancer: Handle<Rebalancer>,
+    /// Asks runners while this replica leads; runs only if there is a way to them.
+    pub stats_collector: Handle<StatsCollector>,
 }
 
 impl Default for Dispatching {
@@ -85,13 +121,16 @@ impl Default for Dispatching {
             persistence: Handle::new("Persistence"),
             replica: Handle::new("Replica"),
             journal: Handle::new("Journal"),
+            rebalancer: Handle::new("Rebalancer"),
+            stats_collector: Handle::new("StatsCollector"),
         }
     }
 }
 
 impl Dispatching {
-    /// Starts the actors: storage one by one, the deciding three as a group that restarts together (style 4.7).
+    /// Starts the actors: balancing and storage one by one, the deciding three as a group that restarts together (style 4.7).
     pub fn start(&self, kernel: &Kernel, parts: DispatchingParts) {
+        self.start_balancing(kernel, &parts);
         let storage = kernel.one_for_one("assignment-storage", None);
         storage.child(&self.journal, STATE_OWNER_CAPACITY, Journal::default);
         let mut listeners = vec![self.dispatcher.outlet()];
@@ -133,6 +172,8 @@ impl Dispatching {
             clock: Arc::clone(&parts.clock),
             patch: parts.patch,
             policy: parts.policy,
+            cooldown: parts.balancing.policy.cooldown,
+            figures: parts.balancing.figures.reader(),
             published: parts.published,
             leadership: parts.leadership.reader(),
             outlets: DispatcherOutlets {
@@ -158,5 +199,31 @@ impl Dispatching {
         let election =
             LeaderElectionParts { clock: parts.clock, election: parts.election, published: parts.leadership, subscribers: listeners };
         assignment.child(&self.leader_election, STATE_OWNER_CAPACITY, move || LeaderElection::new(election.clone()));
+    }
+    fn start_balancing(&self, kernel: &Kernel, parts: &DispatchingParts) {
+        let balancing = &parts.balancing;
+        let rebalancer = RebalancerParts {
+            clock: Arc::clone(&parts.clock),
+            policy: Arc::new(balancing.policy.clone()),
+            served: parts.published.reader(),
+            leadership: parts.leadership.reader(),
+            figures: balancing.figures.reader(),
+            published: Arc::clone(&balancing.published),
+            plans: self.dispatcher.outlet(),
+            collect: balancing.runners.as_ref().map(|_| self.stats_collector.outlet()),
+            journal: self.journal.outlet(),
+        };
+        let group = kernel.one_for_one("balancing", None);
+        group.child(&self.rebalancer, STATE_OWNER_CAPACITY, move || Rebalancer::new(rebalancer.clone()));
+        let Some(runners) = &balancing.runners else { return };
+        let collector = StatsCollectorParts {
+            clock: Arc::clone(&parts.clock),
+            served: parts.published.reader(),
+            leadership: parts.leadership.reader(),
+            runners: Arc::clone(runners),
+            figures: Arc::clone(&balancing.figures),
+            period: COLLECTION_PERIOD,
+        };
+        group.child(&self.stats_collector, STATE_OWNER_CAPACITY, move || StatsCollector::new(collector.clone()));
     }
 }

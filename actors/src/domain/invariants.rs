@@ -89,9 +89,15 @@ pub fn check_planned(table: &AssignmentTable) -> Vec<Violation> {
     let mut violations = Vec::new();
     for row in table.dangling().iter().filter_map(|key| table.rows().get(key)) {
         let Placement::Dangling(reason) = row.placement else { continue };
-        let expected = if table.nodes().is_empty() { DanglingReason::NoNode } else { DanglingReason::NoEligibleNode };
-        let stays = |node: &&NodeRow| node.presence.is_staying() && node.facts.may_run(&row.config.config.name);
-        let place = table.nodes().iter().find(|(_, node)| stays(node));
+        let (key, demands) = (row.config.key, table.constraints());
+        let quarantined = demands.quarantined.contains_key(&key);
+        let expected = match table.nodes().is_empty() {
+            _ if quarantined => DanglingReason::Quarantined,
+            true => DanglingReason::NoNode,
+            false => DanglingReason::NoEligibleNode,
+        };
+        let stays = |node: &NodeRow| node.presence.is_staying() && node.facts.may_run(&row.config.config.name);
+        let place = table.nodes().iter().find(|(name, node)| !quarantined && stays(node) && !demands.refuses(name, key));
         if let Some((name, _)) = place {
             violations.push(broken("nothing_left_to_plan", format!("config {} dangles, {name} could run it", row.config.key)));
         } else if reason != expected {
@@ -109,6 +115,8 @@ pub fn check_planned(table: &AssignmentTable) -> Vec<Violation> {
 pub struct Permitted {
     /// Keys that discovery named as gone.
     pub removed: BTreeSet<ConfigKey>,
+    /// Configs that a plan or a demand takes from owners that stay.
+    pub moved: BTreeSet<ConfigKey>,
 }
 
 /// Invariants 3, 4, 6 and 7 for one change of the table.
@@ -136,6 +144,7 @@ pub fn check_turn(table: &AssignmentTable, committed: &Committed, permitted: &Pe
         };
         if let Some(owner) = before.placement.owner()
             && after.placement.owner() != Some(owner)
+            && !permitted.moved.contains(key)
             && table
                 .nodes()
                 .get(owner)

@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod clock;
 pub mod health;
+pub mod heavy_work;
 pub mod intensity;
 mod lifeline;
 pub mod mailbox;

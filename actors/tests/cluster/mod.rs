@@ -11,7 +11,7 @@ use muster_actors::cluster::dispatcher::Dispatcher;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::membership::WatchedNodes;
-use muster_actors::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::digest::config_key;
@@ -105,6 +105,7 @@ impl Cluster {
             published: Arc::clone(&published),
             replay,
             watched: watching.then_some(watched),
+            balancing: Balancing::default(),
         };
         core.start(&kernel, parts);
         let universe = universe.clone();

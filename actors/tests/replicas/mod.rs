@@ -12,6 +12,7 @@ use muster_actors::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets
 use muster_actors::cluster::membership::{Membership, MembershipParts};
 use muster_actors::cluster::replica::{Replica, ReplicaParts};
 use muster_actors::domain::config::CheckConfig;
+use muster_actors::domain::figures::Figures;
 use muster_actors::domain::ids::{ConfigKey, Epoch, NodeName, Stamp};
 use muster_actors::domain::lease::{Leadership, LeaseTimings, Role};
 use muster_actors::domain::liveness::LivenessPolicy;
@@ -207,6 +208,8 @@ impl Replicas {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy::default(),
+            cooldown: Duration::from_secs(1200),
+            figures: Publisher::new(Figures::default()).reader(),
             published: Arc::clone(&published),
             leadership: leadership.reader(),
             outlets: DispatcherOutlets {

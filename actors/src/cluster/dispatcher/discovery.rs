@@ -54,7 +54,7 @@ impl Dispatcher {
                     Dispatchable::Ignored(_) => {}
                 }
             }
-            Permitted { removed }
+            Permitted { removed, ..Permitted::default() }
         });
         if self.paused {
             // The lease ran out since this was taken out of the inbox.

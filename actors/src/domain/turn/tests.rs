@@ -17,7 +17,7 @@ fn commit(table: &mut AssignmentTable, act: impl FnOnce(&mut Turn<'_>)) -> Optio
     let committed = turn.finish(Epoch(1), NOW)?;
     assert_eq!(check_table(table), []);
     let removed = committed.delta.rows_removed.iter().copied().collect();
-    assert_eq!(check_turn(table, &committed, &Permitted { removed }), []);
+    assert_eq!(check_turn(table, &committed, &Permitted { removed, ..Permitted::default() }), []);
     Some(committed)
 }
 

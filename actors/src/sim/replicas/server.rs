@@ -7,7 +7,7 @@ use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::informer::{Informer, InformerParts};
 use crate::cluster::leader_election::{Election, RELEASE_LIMIT};
 use crate::cluster::membership::WatchedNodes;
-use crate::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use crate::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use crate::domain::contender::Candidacy;
 use crate::domain::discovery::DiscoveryReport;
 use crate::domain::kube::informer_status::InformerStatus;
@@ -117,6 +117,7 @@ impl ReplicaServer {
                 cluster_name: String::new(),
                 informers: vec![informer.outlet()],
             }),
+            balancing: Balancing::default(),
         };
         let kernel = process.enter(|| {
             let (given_up, who) = (cluster.trace.clone(), name.to_owned());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::leader_election::Election;
-use crate::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use crate::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use crate::domain::discovery::DiscoveryReport;
 use crate::domain::ids::Epoch;
 use crate::domain::lease::Leadership;
@@ -56,6 +56,7 @@ impl Server {
                 published,
                 replay: resolver.outlet(),
                 watched: None,
+                balancing: Balancing::default(),
             },
         );
         let source =
