@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::domain::ids::Stamp;
 use crate::domain::lease::Leadership;
+use crate::domain::liveness::NODE_EXPIRATION_SECONDS;
 use crate::domain::node::{CheckCompatibility, NodeFacts};
 use crate::domain::stamp::is_up_to_date;
 use crate::domain::world::{NodeView, ServedTable, Standing};
@@ -17,6 +18,7 @@ use crate::kernel::published::Reader;
 use crate::messages::dispatcher::{Poll, PollReply};
 use crate::messages::membership::{Heartbeat, Heartbeats};
 use crate::sim::fleet::model::{Agent, AgentIndex, Life, Model, unit};
+use crate::sim::fleet::mutant::Mutant;
 use crate::sim::fleet::runner_stats::{SharedModel, lock};
 use crate::sim::fleet::watch::TableWatch;
 
@@ -27,6 +29,9 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(10);
 const BATCH: usize = 256;
 
 const POLL_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long a set is granted, from the question on.
+const GRANT: Duration = Duration::from_secs(NODE_EXPIRATION_SECONDS);
 
 /// With more agents, polls are gathered to the second and every other heartbeat that says nothing new is kept back.
 const MANY: usize = 200;
@@ -75,18 +80,29 @@ fn beat(agent: &Agent, address: bool) -> Heartbeat {
 }
 
 /// An agent takes over the set that it was given.
-fn take(model: &mut Model, agent: AgentIndex, view: &NodeView) {
+fn take(model: &mut Model, agent: AgentIndex, view: &NodeView, mutant: Option<Mutant>) {
     let mut set: Vec<_> = view.configs.iter().filter_map(|config| model.by_key.get(&config.key).copied()).collect();
+    if mutant == Some(Mutant::SetsKept) {
+        set.extend_from_slice(&model.agents[agent].set);
+    }
     set.sort_unstable();
+    set.dedup();
+    if mutant == Some(Mutant::CheckLeftOut) {
+        set.pop();
+    }
     let Stamp(last_change) = view.stamp;
     (model.agents[agent].last_change, model.agents[agent].collected) = (last_change, true);
     model.give(agent, set);
 }
 
-/// An agent reached the cluster role.
-fn contact(model: &mut Model, agent: AgentIndex) {
-    model.agents[agent].last_contact = model.now;
-    model.suspend(agent, false);
+/// An agent was answered: what it has is granted from now on, if it is current, or was just fetched.
+fn contact(model: &mut Model, agent: AgentIndex, current: bool) -> bool {
+    model.agents[agent].contacts += 1;
+    if current {
+        model.agents[agent].granted_until = model.now + GRANT;
+        model.suspend(agent, false);
+    }
+    current
 }
 
 /// When which agent polls, and what it said last.
@@ -97,16 +113,16 @@ pub(super) struct Crew {
     gathered: bool,
     /// Whether the last heartbeat of an agent was kept back, and the version that it said last.
     said: Vec<(bool, i64)>,
-    /// Agents whose last poll failed.
+    /// Agents that were granted nothing at their last poll.
     silent: BTreeSet<AgentIndex>,
-    grant: Duration,
+    mutant: Option<Mutant>,
     pub(super) polls: u64,
 }
 
 impl Crew {
-    /// Nobody polls yet. `grant` is the time after which agents without contact stop `at_most_once` checks.
-    pub(super) fn new(expected: usize, grant: Duration) -> Self {
-        Self { wheel: BTreeMap::new(), gathered: expected > MANY, said: Vec::new(), silent: BTreeSet::new(), grant, polls: 0 }
+    /// Nobody polls yet.
+    pub(super) fn new(expected: usize, mutant: Option<Mutant>) -> Self {
+        Self { wheel: BTreeMap::new(), gathered: expected > MANY, said: Vec::new(), silent: BTreeSet::new(), mutant, polls: 0 }
     }
 
     /// An agent polls from now on.
@@ -146,7 +162,7 @@ impl Crew {
                 continue;
             };
             let Some(shown) = watch.shown.get(agent).and_then(Option::as_ref).filter(|_| !table.roll_call) else {
-                actix_rt::spawn(introduce(door.clone(), Arc::clone(shared), agent));
+                actix_rt::spawn(introduce(door.clone(), Arc::clone(shared), agent, self.mutant));
                 continue;
             };
             let up_to_date = table.standing == Standing::WarmingUp || is_up_to_date(of.last_change, shown.view.stamp);
@@ -160,12 +176,14 @@ impl Crew {
                 }
             }
             let fetches = (!up_to_date || !of.collected) && table.standing == Standing::Active;
-            contact(&mut model, agent);
-            if !self.silent.is_empty() {
-                self.silent.remove(&agent);
-            }
             if fetches {
-                take(&mut model, agent, &shown.view);
+                take(&mut model, agent, &shown.view, self.mutant);
+            }
+            let current = table.standing == Standing::Active;
+            if !contact(&mut model, agent, current) {
+                self.silent.insert(agent);
+            } else if !self.silent.is_empty() {
+                self.silent.remove(&agent);
             }
         }
         if let Some(door) = door.filter(|_| !beats.is_empty()) {
@@ -180,19 +198,19 @@ impl Crew {
 
     /// Agents whose grant has run out stop what may run once only. Returns when the next one will.
     pub(super) fn end_grants(&mut self, model: &mut Model) -> Option<Duration> {
-        let (grant, now) = (self.grant, model.now);
+        let now = model.now;
         let mut next = None;
+        let ignored = self.mutant == Some(Mutant::GrantsIgnored);
         self.silent.retain(|agent| {
             let of = &model.agents[*agent];
-            if of.life == Life::Dead || of.suspended || !of.honours_grants() {
+            if of.life == Life::Dead || of.suspended || !of.honours_grants() || ignored {
                 return false;
             }
-            let ends = of.last_contact + grant;
-            if ends <= now {
+            if of.granted_until <= now {
                 model.suspend(*agent, true);
                 return false;
             }
-            next = Some(next.map_or(ends, |next: Duration| next.min(ends)));
+            next = Some(next.map_or(of.granted_until, |next: Duration| next.min(of.granted_until)));
             true
         });
         next
@@ -200,7 +218,7 @@ impl Crew {
 }
 
 /// An agent that is not in the table: it is registered first.
-async fn introduce(door: Door, model: SharedModel, agent: AgentIndex) {
+async fn introduce(door: Door, model: SharedModel, agent: AgentIndex, mutant: Option<Mutant>) {
     let beat = beat(&lock(&model).agents[agent], true);
     let (node, last_change) = (beat.node.clone(), beat.last_change);
     if door.introductions.ask(beat, POLL_DEADLINE).await.is_err() {
@@ -217,11 +235,12 @@ async fn introduce(door: Door, model: SharedModel, agent: AgentIndex) {
     if model.agents[agent].life != Life::Running {
         return;
     }
-    contact(&mut model, agent);
+    let active = table.standing == Standing::Active;
     if (!up_to_date || !model.agents[agent].collected)
-        && table.standing == Standing::Active
-        && let Some(entry) = table.nodes.get(&node)
+        && let Some(entry) = table.nodes.get(&node).filter(|_| active)
     {
-        take(&mut model, agent, &entry.view);
+        take(&mut model, agent, &entry.view, mutant);
     }
+    let current = active && table.nodes.get(&node).is_some_and(|entry| entry.view.stamp.0 == model.agents[agent].last_change);
+    contact(&mut model, agent, current);
 }

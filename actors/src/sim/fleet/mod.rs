@@ -4,12 +4,16 @@
 //! then every other heartbeat that says nothing new is kept back from `Membership`; so who dies is noticed up to 10 s earlier than in
 //! truth. A check runs from the moment its agent has it in its set. Runners tell what their checks really cost in that minute.
 
+mod audit;
+mod auditor;
 mod bounds;
 mod contender;
 mod crew;
+mod deed;
 mod generate;
 mod meter;
 mod model;
+mod mutant;
 mod overrides;
 mod play;
 mod pods;
@@ -18,18 +22,21 @@ mod report;
 mod runner_stats;
 mod scenario;
 mod server;
+mod violations;
 mod watch;
 mod words;
 mod world;
 
 use crate::balance::policy::Strategy;
 
+pub use audit::{audit, small_world};
 pub use contender::{Contender, UnknownContender};
 pub use generate::{Drawing, Faults, Load, UnknownWord, generate};
+pub use mutant::{Mutant, UnknownMutant};
 pub use overrides::PolicyOverrides;
 pub use record::{Recording, recorded};
 pub use report::{Balance, FleetReport, Mark, Moves, Point, Times};
-pub use scenario::{Action, AgentVersion, Check, Event, Lie, Node, SCENARIO_VERSION, Scenario, ScenarioError, Span, Which};
+pub use scenario::{Action, AgentVersion, Check, Event, Lie, NoSpan, Node, Place, SCENARIO_VERSION, Scenario, ScenarioError, Span, Which};
 pub use world::Progress;
 
 /// Runs a scenario with a strategy. The same arguments give the same report.

@@ -52,7 +52,10 @@ pub(super) struct Agent {
     pub(super) last_change: i64,
     /// Whether its set came from the cluster role in this life.
     pub(super) collected: bool,
-    pub(super) last_contact: Duration,
+    /// Polls that were answered.
+    pub(super) contacts: u64,
+    /// Until when `at_most_once` checks may run.
+    pub(super) granted_until: Duration,
     /// The checks it has, ascending.
     pub(super) set: Vec<CheckIndex>,
     /// Those of them that it runs now.
@@ -249,7 +252,8 @@ impl Model {
             removed: false,
             last_change: 0,
             collected: false,
-            last_contact: self.now,
+            contacts: 0,
+            granted_until: Duration::ZERO,
             set: Vec::new(),
             running: Vec::new(),
             suspended: false,
@@ -269,7 +273,7 @@ impl Model {
         of.life = life;
         if life == Life::Dead {
             of.set.clear();
-            (of.last_change, of.collected, of.suspended) = (0, false, false);
+            (of.last_change, of.collected, of.suspended, of.granted_until) = (0, false, false, Duration::ZERO);
         }
         self.follow(agent);
     }

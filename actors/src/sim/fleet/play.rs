@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use crate::kernel::rng::Random as _;
 use crate::sim::fleet::bounds::moves_to_fill;
+use crate::sim::fleet::deed::Deed;
 use crate::sim::fleet::model::{AgentIndex, CheckIndex, Life, Model};
+use crate::sim::fleet::pods::FIRST_TEMPLATE;
 use crate::sim::fleet::report::Mark;
 use crate::sim::fleet::runner_stats::lock;
 use crate::sim::fleet::scenario::{Action, AgentVersion, Lie, Node, Which};
 use crate::sim::fleet::words::describe;
-use crate::sim::fleet::world::{FIRST_TEMPLATE, World};
+use crate::sim::fleet::world::World;
 
 /// From the deletion of a pod to the end of its process.
 const ENDS_AFTER: Duration = Duration::from_secs(2);
@@ -20,35 +22,6 @@ const STARTS_AFTER: Duration = Duration::from_secs(5);
 
 /// From the start of a new pod to the deletion of the one that it replaces.
 const REPLACES_AFTER: Duration = Duration::from_secs(25);
-
-/// Something that is done.
-#[derive(Clone, Debug)]
-pub(super) enum Deed {
-    /// Something of the scenario happens.
-    Happen(Action),
-    /// An agent dies.
-    Stop(AgentIndex),
-    /// An agent starts, with nothing.
-    Start(AgentIndex),
-    /// An agent and the cluster role can reach each other, or cannot.
-    Reach(AgentIndex, bool),
-    /// An agent that stood still goes on.
-    GoOn(AgentIndex),
-    /// The pod of an agent is deleted.
-    Delete(AgentIndex),
-    /// The pod of an agent is gone, and the agent with it.
-    End(AgentIndex),
-    /// An agent gets a successor, and then goes.
-    Replace(AgentIndex),
-    /// A server starts.
-    StartServer,
-    /// Checks cost so many times what they cost at the start.
-    Cost(Vec<CheckIndex>, f64),
-    /// An agent tells the truth again.
-    EndLie(AgentIndex),
-    /// An agent tells its real workers again.
-    EndWorkers(AgentIndex),
-}
 
 impl World {
     pub(super) async fn carry_out(&mut self, deed: Deed) {
@@ -179,6 +152,7 @@ impl World {
                 if self.server.as_ref().is_some_and(|server| server.crash(&name)) {
                     self.universe.expect_panics(1);
                     self.crashes += 1;
+                    self.watch.uncounted = true;
                 }
             }
         }

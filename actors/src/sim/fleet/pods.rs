@@ -12,6 +12,9 @@ use crate::kernel::universe::Universe;
 use crate::messages::informer::{ObjectsChanged, TellObjects};
 use crate::testing::pods::{NAMESPACE, deployed, observed, terminating};
 
+/// The template of pods at the start.
+pub(super) const FIRST_TEMPLATE: &str = "a1";
+
 #[derive(Default)]
 struct Inner {
     pods: BTreeMap<NodeName, KubePod>,

@@ -1,6 +1,6 @@
 //! The simulated cluster role: one life of its process, with the production actors.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::balance::policy::BalancePolicy;
 use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::leader_election::Election;
 use crate::cluster::membership::WatchedNodes;
-use crate::cluster::wiring::{Dispatching, DispatchingParts, Storage};
+use crate::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::config::CheckConfig;
 use crate::domain::ids::Epoch;
@@ -27,6 +27,7 @@ use crate::messages::resolver::ReplayDiscovery;
 use crate::ports::AssignmentStore;
 use crate::sim::fleet::crew::{Door, facts};
 use crate::sim::fleet::model::Model;
+use crate::sim::fleet::mutant::Mutant;
 use crate::sim::fleet::pods::Pods;
 use crate::sim::fleet::runner_stats::{ModelRunnerStats, SharedModel};
 use crate::sim::fleet::scenario::Scenario;
@@ -64,13 +65,17 @@ impl Ground {
         policy: BalancePolicy,
         pods: Option<Pods>,
         configs: Vec<Arc<CheckConfig>>,
+        mutant: Option<Mutant>,
     ) -> Self {
         let listeners: Rc<RefCell<Option<Listeners>>> = Rc::default();
         let told = Rc::clone(&listeners);
+        let told_before = Cell::new(false);
         let replay = universe.stub("Resolver", move |ReplayDiscovery| {
+            let half = told_before.replace(true) && mutant == Some(Mutant::ListingCutShort);
+            let added = configs[..configs.len() / if half { 2 } else { 1 }].to_vec();
             if let Some(listeners) = told.borrow().as_ref() {
                 listeners.started.post(DiscoveryStarted);
-                listeners.configs.post(ConfigsDiscovered { added: configs.clone(), removed: Vec::new() });
+                listeners.configs.post(ConfigsDiscovered { added, removed: Vec::new() });
                 listeners.synced.post(DiscoverySynced::default());
             }
         });
@@ -127,7 +132,11 @@ impl Server {
         if let Some(pods) = &ground.pods {
             pods.watched_by(Some(core.membership.outlet()));
         }
-        let _ = (ModelRunnerStats { model: Arc::clone(&ground.model) }, &ground.policy);
+        let balancing = Balancing {
+            policy: ground.policy.clone(),
+            runners: Some(Arc::new(ModelRunnerStats { model: Arc::clone(&ground.model) })),
+            ..Balancing::default()
+        };
         core.start(
             &kernel,
             DispatchingParts {
@@ -140,6 +149,7 @@ impl Server {
                 published,
                 replay: ground.replay.clone(),
                 watched: ground.watched.clone(),
+                balancing,
             },
         );
         Self { kernel, core, door }

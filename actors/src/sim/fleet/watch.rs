@@ -24,6 +24,12 @@ pub(super) struct TableWatch {
     pub(super) shown: Vec<Option<Shown>>,
     /// Who was shown each check last.
     pub(super) owners: Vec<Option<AgentIndex>>,
+    /// When each check came to where it is.
+    pub(super) moved_at: Vec<Duration>,
+    /// Moves for balance are not counted. Never but to prove that it is noticed.
+    forgets_reasons: bool,
+    /// An actor panicked or the server was killed: decisions that were not shown yet were not counted either.
+    pub(super) uncounted: bool,
     /// Moves by cause, over all lives of the dispatcher.
     pub(super) moves: BTreeMap<Cause, u64>,
     /// Counters of the table looked at last.
@@ -38,6 +44,11 @@ pub(super) struct TableWatch {
 }
 
 impl TableWatch {
+    /// Has seen nothing yet.
+    pub(super) fn new(forgets_reasons: bool) -> Self {
+        Self { forgets_reasons, ..Self::default() }
+    }
+
     /// Moves for all causes.
     pub(super) fn total_moves(&self) -> u64 {
         self.moves.values().sum()
@@ -48,6 +59,7 @@ impl TableWatch {
         self.count_dangling(now);
         self.table = None;
         self.counted.clear();
+        self.uncounted = true;
     }
 
     /// Configs without an owner in the table looked at last.
@@ -65,6 +77,7 @@ impl TableWatch {
     pub(super) fn look(&mut self, table: Arc<ServedTable>, model: &mut Model) -> bool {
         self.shown.resize(model.agents.len(), None);
         self.owners.resize(model.checks.len(), None);
+        self.moved_at.resize(model.checks.len(), Duration::ZERO);
         if self.table.as_ref().is_some_and(|before| Arc::ptr_eq(before, &table)) {
             return false;
         }
@@ -75,9 +88,16 @@ impl TableWatch {
             *self.moves.entry(*cause).or_default() += if *count >= before { count - before } else { *count };
         }
         self.counted.clone_from(&table.counters.moves);
+        if self.forgets_reasons {
+            self.moves.remove(&Cause::Rebalanced);
+        }
         if table.standing != Standing::Starting {
+            let left_before = self.left_living;
             for agent in 0..model.agents.len() {
                 self.follow(agent, &table, model);
+            }
+            if std::mem::take(&mut self.uncounted) {
+                self.left_living = left_before;
             }
         }
         self.table = Some(table);
@@ -110,6 +130,7 @@ impl TableWatch {
     fn came(&mut self, check: CheckIndex, to: AgentIndex, table: &ServedTable, model: &mut Model) {
         let Some(from) = self.owners[check].replace(to).filter(|from| *from != to) else { return };
         model.checks[check].moves += 1;
+        self.moved_at[check] = model.now;
         if table.nodes.get(&model.agents[from].name).is_some_and(|entry| entry.presence.is_staying()) {
             self.left_living += 1;
         }

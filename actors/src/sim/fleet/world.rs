@@ -1,37 +1,33 @@
 //! One run: the server, all agents, what happens, and what is measured.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::domain::handover::Handover;
 use crate::domain::ids::NodeName;
 use crate::kernel::rng::SeededRandom;
 use crate::kernel::universe::{self, Universe};
 use crate::ports::AssignmentStore as _;
+use crate::sim::fleet::auditor::Auditor;
 use crate::sim::fleet::bounds::{Band, best_possible};
 use crate::sim::fleet::contender::Contender;
-use crate::sim::fleet::crew::Crew;
+use crate::sim::fleet::crew::{Crew, POLL_INTERVAL};
+use crate::sim::fleet::deed::Deed;
 use crate::sim::fleet::meter::Meter;
 use crate::sim::fleet::model::{AgentIndex, Model, discovered};
-use crate::sim::fleet::play::Deed;
-use crate::sim::fleet::pods::Pods;
+use crate::sim::fleet::mutant::Mutant;
+use crate::sim::fleet::pods::{FIRST_TEMPLATE, Pods};
 use crate::sim::fleet::report::{FleetReport, Mark, Moves, Times};
 use crate::sim::fleet::runner_stats::{SharedModel, lock};
 use crate::sim::fleet::scenario::Scenario;
 use crate::sim::fleet::server::{Ground, Server, present_assignment};
+use crate::sim::fleet::violations::Violations;
 use crate::sim::fleet::watch::TableWatch;
 
 /// Time that a server that was started gets before it is looked at.
 const SETTLES: Duration = Duration::from_millis(100);
-
-/// Time without contact after which agents stop `at_most_once` checks.
-const GRANT: Duration = Duration::from_secs(30);
-
-/// The template of pods at the start.
-pub(super) const FIRST_TEMPLATE: &str = "a1";
 
 /// How far a run is. Clones share it; any thread may read it.
 #[derive(Clone, Debug, Default)]
@@ -46,24 +42,6 @@ impl Progress {
 
     fn set(&self, at: Duration) {
         self.0.store(at.as_millis() as u64, Ordering::Relaxed);
-    }
-}
-
-/// What must not happen and did. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Violations(Rc<RefCell<Vec<String>>>);
-
-impl Violations {
-    /// Notes one. After many, only their number would be of interest.
-    pub(super) fn note(&self, what: String) {
-        let mut all = self.0.borrow_mut();
-        if all.len() < 100 {
-            all.push(what);
-        }
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.0.take()
     }
 }
 
@@ -88,6 +66,7 @@ pub(super) struct World {
     pub(super) filled: u64,
     pub(super) crashes: u64,
     pub(super) seed: u64,
+    pub(super) auditor: Option<Auditor>,
 }
 
 /// Runs a scenario to its end.
@@ -96,16 +75,21 @@ pub(super) struct World {
 /// seed is printed.
 pub(super) fn run(scenario: &Scenario, contender: &Contender, seed: u64, progress: &Progress) -> FleetReport {
     universe::run(seed, |universe| async move {
-        let mut world = World::begin(&universe, scenario, contender, seed).await;
+        let mut world = World::begin(&universe, scenario, contender, seed, None).await;
         world.play(scenario.length.0, progress).await;
         world.end(scenario, contender).await
     })
 }
 
 impl World {
-    pub(super) async fn begin(universe: &Universe, scenario: &Scenario, contender: &Contender, seed: u64) -> Self {
-        let model = Model::new(scenario, seed);
-        let table = present_assignment(scenario, &model, universe.clock().unix_nanos());
+    pub(super) async fn begin(universe: &Universe, scenario: &Scenario, contender: &Contender, seed: u64, mutant: Option<Mutant>) -> Self {
+        let mut told = scenario.clone();
+        if mutant == Some(Mutant::HandoverUnknown) {
+            told.checks.iter_mut().for_each(|check| check.handover = Handover::Any);
+        }
+        let mut model = Model::new(&told, seed);
+        model.checks.iter_mut().zip(&scenario.checks).for_each(|(state, check)| state.handover = check.handover);
+        let table = present_assignment(&told, &model, universe.clock().unix_nanos());
         let policy = contender.clone().with(&scenario.policy).policy;
         let band = Band { relative: policy.band, least: policy.min_gap };
         let pods = scenario.pods.then(Pods::default);
@@ -114,19 +98,19 @@ impl World {
                 pods.start(&agent.name, FIRST_TEMPLATE);
             }
         }
-        let configs = scenario.checks.iter().map(discovered).collect();
+        let configs = told.checks.iter().map(discovered).collect();
         let stamps: Vec<i64> = model.agents.iter().map(|agent| table.nodes().get(&agent.name).map_or(0, |node| node.stamp.0)).collect();
         let agents = model.agents.len();
         let model: SharedModel = Arc::new(Mutex::new(model));
-        let ground = Ground::new(universe, Arc::clone(&model), policy, pods, configs);
+        let ground = Ground::new(universe, Arc::clone(&model), policy, pods, configs, mutant);
         // The disk works here; a write that failed would show as a cold start.
         let _ = ground.store.replace(table).await;
         let mut world = Self {
             universe: universe.clone(),
             ground,
             model,
-            crew: Crew::new(agents, GRANT),
-            watch: TableWatch::default(),
+            crew: Crew::new(agents, mutant),
+            watch: TableWatch::new(mutant == Some(Mutant::ReasonsForgotten)),
             meter: Meter::new(band, scenario.length.0),
             band,
             server: None,
@@ -141,6 +125,7 @@ impl World {
             filled: 0,
             crashes: 0,
             seed,
+            auditor: None,
         };
         world.start_server();
         universe.advance(SETTLES).await;
@@ -169,6 +154,7 @@ impl World {
         }
         for (agent, stamp) in stamps.iter().enumerate() {
             (model.agents[agent].last_change, model.agents[agent].collected) = (*stamp, true);
+            model.agents[agent].granted_until = model.now + POLL_INTERVAL * 3;
             model.give(agent, sets.remove(&agent).unwrap_or_default());
         }
     }
@@ -197,11 +183,29 @@ impl World {
     fn look(&mut self) {
         let Some(server) = &self.server else { return };
         let table = server.served().current();
-        self.watch.look(table, &mut lock(&self.model));
+        let mut model = lock(&self.model);
+        if self.watch.look(table, &mut model)
+            && let (Some(auditor), Some(table)) = (&mut self.auditor, &self.watch.table)
+        {
+            auditor.shown(table, &self.watch, &model, self.universe.clock().unix_nanos());
+        }
     }
 
     fn measure(&mut self) {
         self.meter.measure(&lock(&self.model), &self.watch);
+    }
+
+    /// Somebody watches from now on.
+    pub(super) fn audit_with(&mut self, auditor: Auditor) {
+        self.auditor = Some(auditor);
+    }
+
+    /// Pods of agents that were removed are gone, whatever became of the plans for them.
+    pub(super) fn end_removed_pods(&mut self) {
+        let model = lock(&self.model);
+        if let Some(pods) = &self.ground.pods {
+            model.agents.iter().filter(|agent| agent.removed).for_each(|agent| pods.end(&agent.name));
+        }
     }
 
     /// Lets time pass until `end`.
@@ -229,6 +233,9 @@ impl World {
                 self.crew.poll(at, door, &self.watch, &self.model);
             }
             grant_ends = self.crew.end_grants(&mut lock(&self.model));
+            if let Some(auditor) = &mut self.auditor {
+                auditor.running(&self.watch, &lock(&self.model));
+            }
             if measures == at {
                 self.measure();
                 progress.set(at);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::kernel::rng::Random;
-use crate::sim::fleet::generate::{Drawing, Faults};
-use crate::sim::fleet::scenario::{Action, Event, Lie, Span, Which};
+use crate::sim::fleet::generate::drawing::{Drawing, Faults};
+use crate::sim::fleet::scenario::{ACTORS, Action, Event, Lie, Span, Which};
 
 /// Time before the first fault.
 const CALM_BEFORE: Duration = Duration::from_secs(90);
@@ -59,8 +59,7 @@ fn action(drawing: &Drawing, random: &dyn Random, rest: u64, crashes_left: &mut 
         13 => Action::LeaderAway(lasts(5, if random.below(4) == 0 { 3600 } else { 90 })),
         14 if *crashes_left > 0 => {
             *crashes_left -= 1;
-            let actors = crate::sim::fleet::scenario::ACTORS;
-            Action::CrashActor(actors[random.below(actors.len() as u64) as usize].to_owned())
+            Action::CrashActor(ACTORS[random.below(ACTORS.len() as u64) as usize].to_owned())
         }
         _ => Action::ClockJump(random.below(7200) as i64 - 3600),
     }

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::sim::fleet::scenario::{SCENARIO_VERSION, Scenario};
-
 /// A scenario that cannot be simulated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {found}; {mend}")]
@@ -39,39 +37,4 @@ impl ScenarioError {
     pub(super) fn at(path: impl Into<String>, found: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { place: Place { path: path.into(), line: None }, found: found.into(), mend: mend.into() }
     }
-}
-
-/// Only the version, whatever else there is.
-#[derive(serde::Deserialize)]
-struct Versioned {
-    version: Option<serde_json::Value>,
-}
-
-pub(super) fn read(text: &str) -> Result<Scenario, ScenarioError> {
-    // A file of another version may have other keys: that would be told first, and would be the wrong advice.
-    if let Ok(Versioned { version: Some(found) }) = serde_json::from_str::<Versioned>(text)
-        && found != SCENARIO_VERSION
-    {
-        let mend = format!("this program reads version {SCENARIO_VERSION}; write it anew with the program that will read it");
-        return Err(ScenarioError::at("version", format!("found {found}"), mend));
-    }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let scenario = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        unreadable(path, &error.into_inner())
-    })?;
-    reader.end().map_err(|error| unreadable(String::new(), &error))?;
-    Ok(scenario)
-}
-
-fn unreadable(path: String, error: &serde_json::Error) -> ScenarioError {
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
-    // What serde says is "found, expected allowed".
-    let (found, allowed) = match text.split_once(", expected ") {
-        Some((found, allowed)) => (found.to_owned(), format!("allowed is {allowed}")),
-        None => (text.to_owned(), "see docs/SIMULATE.md for the format".to_owned()),
-    };
-    let line = (error.line() > 0).then_some((error.line(), error.column()));
-    ScenarioError { place: Place { path, line }, found, mend: allowed }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::sim::fleet::scenario::{Action, Event, SCENARIO_VERSION, Scenario, ScenarioError, Which};
+use crate::sim::fleet::scenario::errors::ScenarioError;
+use crate::sim::fleet::scenario::event::{Action, Event, Which};
+use crate::sim::fleet::scenario::types::{SCENARIO_VERSION, Scenario};
 
 /// Largest need of one config. Why: an agent with more workers than this does not exist.
 const LARGEST_NEED: f64 = 1000.0;

@@ -1,18 +1,134 @@
-//! The JSON of events, and the layout of a written scenario.
+//! What happens in a world, and how it is written.
 
 use std::fmt;
 
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
 
-use crate::sim::fleet::scenario::{Action, Lie, Scenario, Span, Which};
+use crate::sim::fleet::scenario::span::Span;
+
+/// Something that happens at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub struct Event {
+    /// When, counted from the start.
+    pub at: Span,
+    /// What.
+    pub action: Action,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Agents are taken away in good order, as when a deployment is scaled down.
+    RemoveRunners(Which),
+    /// Agents come.
+    AddRunners {
+        /// How many.
+        count: u32,
+        /// Workers of each.
+        workers: u32,
+    },
+    /// Every agent is replaced by a new one, one after the other, the new one first.
+    RollAll {
+        /// Time between two replacements.
+        each: Span,
+    },
+    /// Agents die without a word.
+    Kill {
+        /// Which.
+        runners: Which,
+        /// When they come back, with nothing; none = never.
+        lasts: Option<Span>,
+    },
+    /// Agents and the cluster role cannot reach each other; the agents run on.
+    Partition {
+        /// Which.
+        runners: Which,
+        /// How long.
+        lasts: Span,
+    },
+    /// Agents stand still, as a machine that is suspended.
+    Pause {
+        /// Which.
+        runners: Which,
+        /// How long.
+        lasts: Span,
+    },
+    /// Agents die and come back again and again.
+    Flap {
+        /// Which.
+        runners: Which,
+        /// How often.
+        times: u32,
+        /// Time between two deaths; half of it they are away.
+        every: Span,
+    },
+    /// Nobody leads.
+    LeaderAway(Span),
+    /// Checks cost more or less than before.
+    CostChange {
+        /// Name of a check.
+        check: Option<String>,
+        /// Name of an integration: all its checks.
+        check_name: Option<String>,
+        /// Times the cost at the start.
+        factor: f64,
+        /// How long; none = from now on.
+        lasts: Option<Span>,
+    },
+    /// Agents tell false statistics.
+    Lie {
+        /// Which.
+        runners: Which,
+        /// What they tell.
+        says: Lie,
+        /// How long.
+        lasts: Span,
+    },
+    /// Agents tell another number of workers.
+    Workers {
+        /// Which.
+        runners: Which,
+        /// How many; 0 = they are not used.
+        workers: u32,
+        /// How long; none = from now on.
+        lasts: Option<Span>,
+    },
+    /// The wall clock of the leader is set. Units: seconds, negative = back.
+    ClockJump(i64),
+    /// An actor of the leader panics.
+    CrashActor(String),
+}
+
+/// Which agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// These.
+    Named(Vec<String>),
+    /// So many of those that are there at that time, drawn from the seed.
+    Count(u32),
+}
+
+/// False statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lie {
+    /// Everything is 0.
+    Zero,
+    /// Everything is as large as it can be.
+    Huge,
+    /// Everything is negative.
+    Negative,
+    /// An answer that is no JSON, because a duration is no number.
+    Nan,
+}
 
 /// An event as it is written: a time and exactly one action.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Event {
+struct Wire {
     at: Span,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     remove_runners: Option<Which>,
@@ -112,10 +228,10 @@ struct Workers {
     lasts: Option<Span>,
 }
 
-impl TryFrom<Event> for super::Event {
+impl TryFrom<Wire> for Event {
     type Error = String;
 
-    fn try_from(event: Event) -> Result<Self, String> {
+    fn try_from(event: Wire) -> Result<Self, String> {
         let actions = [
             event.remove_runners.map(Action::RemoveRunners),
             event.add_runners.map(|added| Action::AddRunners { count: added.count, workers: added.workers }),
@@ -145,8 +261,8 @@ impl TryFrom<Event> for super::Event {
     }
 }
 
-impl From<super::Event> for Event {
-    fn from(event: super::Event) -> Self {
+impl From<Event> for Wire {
+    fn from(event: Event) -> Self {
         let mut wire = Self { at: event.at, ..Self::default() };
         match event.action {
             Action::RemoveRunners(which) => wire.remove_runners = Some(which),
@@ -215,22 +331,4 @@ impl<'de> Deserialize<'de> for Which {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WhichVisitor)
     }
-}
-
-/// Lays a scenario out for people: the lists one item in a line, everything else one key in a line.
-pub(super) fn to_json(scenario: &Scenario) -> String {
-    // Every part is a value of JSON; what cannot be written would show as null.
-    let value = serde_json::to_value(scenario).unwrap_or(Value::Null);
-    let mut lines = Vec::new();
-    for (key, part) in value.as_object().into_iter().flatten() {
-        let text = match part {
-            Value::Array(items) => {
-                let items: Vec<String> = items.iter().map(|item| format!("    {item}")).collect();
-                format!("[\n{}\n  ]", items.join(",\n"))
-            }
-            other => other.to_string(),
-        };
-        lines.push(format!("  {}: {text}", Value::from(key.as_str())));
-    }
-    format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
