@@ -11,7 +11,7 @@ use crate::sim::fleet::pods::FIRST_TEMPLATE;
 use crate::sim::fleet::report::Mark;
 use crate::sim::fleet::runner_stats::lock;
 use crate::sim::fleet::scenario::{Action, AgentVersion, Lie, Node, Which};
-use crate::sim::fleet::words::describe;
+use crate::sim::fleet::words::{describe, kind};
 use crate::sim::fleet::world::World;
 
 /// From the deletion of a pod to the end of its process.
@@ -28,7 +28,7 @@ impl World {
         let now = lock(&self.model).now;
         match deed {
             Deed::Happen(action) => {
-                self.marks.push(Mark { at_seconds: now.as_secs_f64(), what: describe(&action) });
+                self.marks.push(Mark { at_seconds: now.as_secs_f64(), kind: kind(&action), what: describe(&action) });
                 self.happen(now, action).await;
             }
             Deed::Stop(agent) => lock(&self.model).set_life(agent, Life::Dead),

@@ -120,6 +120,8 @@ pub struct Point {
 pub struct Mark {
     /// When. Units: seconds since the start.
     pub at_seconds: f64,
+    /// What kind of event, as in a scenario.
+    pub kind: &'static str,
     /// What, for people.
     pub what: String,
 }

@@ -43,3 +43,22 @@ pub(super) fn describe(action: &Action) -> String {
         Action::CrashActor(name) => format!("{name} panics"),
     }
 }
+
+/// The key of an event in a scenario.
+pub(super) fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::RemoveRunners(_) => "remove_runners",
+        Action::AddRunners { .. } => "add_runners",
+        Action::RollAll { .. } => "roll_all",
+        Action::Kill { .. } => "kill",
+        Action::Partition { .. } => "partition",
+        Action::Pause { .. } => "pause",
+        Action::Flap { .. } => "flap",
+        Action::LeaderAway(_) => "leader_away",
+        Action::CostChange { .. } => "cost_change",
+        Action::Lie { .. } => "lie",
+        Action::Workers { .. } => "workers",
+        Action::ClockJump(_) => "clock_jump",
+        Action::CrashActor(_) => "crash_actor",
+    }
+}
