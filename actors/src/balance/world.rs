@@ -223,6 +223,7 @@ impl<'a> Making<'a> {
             counted: need.unwrap_or_else(|| estimated_need(self.figures, &config.config.name)),
             measured: measured_need(self.figures, config),
             weight: known.map(|known| known.weight.max(0)),
+            instances: config.check_ids.len(),
             incomplete: known.is_none_or(|known| known.incomplete),
             cost: move_cost(self.figures, config),
             handover: config.traits.handover,

@@ -5,7 +5,6 @@ mod course;
 mod lookup;
 mod office;
 pub mod parts;
-mod seam;
 
 use std::sync::Arc;
 use std::time::Duration;

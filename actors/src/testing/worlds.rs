@@ -38,6 +38,7 @@ pub fn load(number: u64, check_name: &str, need: f64) -> Load {
         counted: need,
         measured: Some(need),
         weight: Some(0),
+        instances: 1,
         incomplete: false,
         cost: 1.0,
         handover: Handover::Any,
