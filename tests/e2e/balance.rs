@@ -109,8 +109,7 @@ impl Stage {
         world.launch().await;
         world.until_quiet(2).await;
         let prober = world.prober();
-        let mut stage =
-            Self { world, prober, costs, isolated: None, pinned: (String::new(), String::new()), spent: 0, heated: 0 };
+        let mut stage = Self { world, prober, costs, isolated: None, pinned: (String::new(), String::new()), spent: 0, heated: 0 };
         stage.pin().await;
         stage.isolate().await;
         // A leader asks runners when its term begins, and then once a minute.
@@ -197,7 +196,10 @@ impl Stage {
         assert_eq!(runs(&self.pinned.0), Some(vec![self.pinned.1.clone()]), "{what}: the pinned check left its runner");
         if let Some((part, runner)) = &self.isolated {
             let set = self.world.runners.account(runner).set;
-            assert!(set.len() == 1 && set.iter().all(|instance| instance.contains(part)), "{what}: {part} is not alone on {runner}: {set:?}");
+            assert!(
+                set.len() == 1 && set.iter().all(|instance| instance.contains(part)),
+                "{what}: {part} is not alone on {runner}: {set:?}"
+            );
         }
     }
 
@@ -226,7 +228,8 @@ impl Stage {
     fn some_check(&self, suits: impl Fn(&str) -> bool) -> (String, String, String) {
         let statistics = self.world.statistics.as_ref().unwrap();
         let accounts = self.world.runners.accounts().into_iter().filter(|(name, _)| statistics.form_of(name).tells() && suits(name));
-        let mut checks = accounts.flat_map(|(name, account)| account.checks.into_iter().map(move |(id, instance)| (id, instance, name.clone())));
+        let mut checks =
+            accounts.flat_map(|(name, account)| account.checks.into_iter().map(move |(id, instance)| (id, instance, name.clone())));
         let (id, instance, runner) = checks.next().expect("a check on such a runner");
         (id, format!("name: check-{}\n", number_of(&instance)), runner)
     }
