@@ -14,8 +14,8 @@ pub trait Fleet {
     /// The needs are measured once.
     fn measure(&mut self, needs: &[f64]) -> usize;
 
-    /// A pod is replaced: the new one is there before the old one goes.
-    fn replace(&mut self, old: &str, new: &str) -> usize;
+    /// A pod is replaced: the new one is there before the old one goes. `as_block` = whoever has a rule for this follows it.
+    fn replace(&mut self, old: &str, new: &str, as_block: bool) -> usize;
 
     /// Time goes by until nothing moves any more.
     fn rest(&mut self) -> usize {
@@ -24,6 +24,9 @@ pub trait Fleet {
 
     /// What each runner has and can do. Units: workers.
     fn shares(&self) -> Vec<(f64, f64)>;
+
+    /// The same once more.
+    fn copy(&self) -> Box<dyn Fleet>;
 
     /// The needs of the checks of a runner. Units: workers.
     fn needs_of(&self, runner: &str) -> Vec<f64>;

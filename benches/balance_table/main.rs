@@ -29,7 +29,7 @@ const ROLLED: usize = 10;
 /// Checks and runners.
 const SIZES: [(usize, usize); 2] = [(1_000, 10), (2_000, 50)];
 
-/// A rule, and whether it hands whole sets over.
+/// Who decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Bounded,
@@ -61,10 +61,10 @@ impl Rule {
         matches!(self, Self::Bounded | Self::Sticky | Self::Plain | Self::Busyness)
     }
 
-    fn fleet(self, block_rule: bool) -> Box<dyn Fleet> {
+    fn fleet(self) -> Box<dyn Fleet> {
         let ours = |strategy, stickiness| {
             let policy = BalancePolicy { strategy, stickiness, ..BalancePolicy::default() };
-            Box::new(Ours::new(policy, block_rule)) as Box<dyn Fleet>
+            Box::new(Ours::new(policy)) as Box<dyn Fleet>
         };
         match self {
             Self::Bounded => ours(Strategy::Bounded, None),
@@ -111,29 +111,26 @@ fn play(rule: Rule, shape: Shape, checks: usize, runners: usize, seed: u64) -> O
     let names: Vec<String> = (0..runners).map(|number| format!("runner-{number:03}")).collect();
     let random = SeededRandom::new(seed);
     let needs = shape.needs(checks, runners, &random);
-    let begin = |block_rule| {
-        let mut fleet = rule.fleet(block_rule);
-        let to_rest = fleet.start(&names, &needs);
-        (fleet, to_rest)
-    };
-    let (mut fleet, to_rest) = begin(true);
+    let mut rested = rule.fleet();
+    let to_rest = rested.start(&names, &needs);
     let mut outcome = Outcome {
         to_rest: to_rest as f64,
-        evenness: Evenness::of(&fleet.shares()).busiest_over_mean,
+        evenness: Evenness::of(&rested.shares()).busiest_over_mean,
         evenness_bound: least_busiest_over_mean(&needs, &vec![WORKERS; runners]),
         ..Outcome::default()
     };
 
+    let mut fleet = rested.copy();
     for _ in 0..NOISE_ROUNDS {
         outcome.noise += fleet.measure(&with_noise(&needs, &random)) as f64;
     }
 
-    let (mut fleet, _) = begin(true);
+    let mut fleet = rested.copy();
     let lost = &names[runners / 2];
     outcome.orphans = fewest_moves_for_loss(fleet.needs_of(lost).len()) as f64;
     outcome.loss = fleet.lose(lost) as f64;
 
-    let (mut fleet, _) = begin(true);
+    let mut fleet = rested.copy();
     let mut sets: Vec<(f64, Vec<f64>)> = names.iter().map(|name| (WORKERS, fleet.needs_of(name))).collect();
     sets.push((WORKERS, Vec::new()));
     let policy = BalancePolicy::default();
@@ -142,11 +139,11 @@ fn play(rule: Rule, shape: Shape, checks: usize, runners: usize, seed: u64) -> O
     outcome.join = fleet.join("runner-new") as f64;
     outcome.evenness_after_join = Evenness::of(&fleet.shares()).busiest_over_mean;
 
-    let mut roll = |block_rule| {
-        let (mut fleet, _) = begin(block_rule);
+    let roll = |as_block| {
+        let mut fleet = rested.copy();
         let rolled = &names[..ROLLED];
         let sets: usize = rolled.iter().map(|name| fleet.needs_of(name).len()).sum();
-        let moves: usize = rolled.iter().map(|name| fleet.replace(name, &format!("{name}-new"))).sum();
+        let moves: usize = rolled.iter().map(|name| fleet.replace(name, &format!("{name}-new"), as_block)).sum();
         (moves + fleet.rest()) as f64 / sets as f64
     };
     outcome.roll = roll(rule.is_ours());

@@ -40,10 +40,9 @@ const QUIET_LOOKS: usize = 4;
 const MOST_LOOKS: usize = 60;
 
 /// A rule of muster with its table.
+#[derive(Clone)]
 pub struct Ours {
     policy: BalancePolicy,
-    /// Whether the set of a pod goes to the pod that replaces it as a whole.
-    block_rule: bool,
     table: AssignmentTable,
     figures: Figures,
     keys: Vec<ConfigKey>,
@@ -52,9 +51,9 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub fn new(policy: BalancePolicy, block_rule: bool) -> Self {
+    pub fn new(policy: BalancePolicy) -> Self {
         let (table, figures) = (AssignmentTable::default(), Figures::default());
-        Self { policy, block_rule, table, figures, keys: Vec::new(), needs: Vec::new(), now: PERIOD }
+        Self { policy, table, figures, keys: Vec::new(), needs: Vec::new(), now: PERIOD }
     }
 
     fn unix_nanos(&self) -> i64 {
@@ -187,9 +186,9 @@ impl Fleet for Ours {
         self.look()
     }
 
-    fn replace(&mut self, old: &str, new: &str) -> usize {
+    fn replace(&mut self, old: &str, new: &str, as_block: bool) -> usize {
         self.register(new);
-        let handed = if self.block_rule { self.hand_over(&NodeName::from(old), &NodeName::from(new)) } else { 0 };
+        let handed = if as_block { self.hand_over(&NodeName::from(old), &NodeName::from(new)) } else { 0 };
         let placed = self.remove(old);
         self.now += PACE;
         self.collect();
@@ -209,6 +208,10 @@ impl Fleet for Ours {
             }
         }
         moves
+    }
+
+    fn copy(&self) -> Box<dyn Fleet> {
+        Box::new(self.clone())
     }
 
     fn shares(&self) -> Vec<(f64, f64)> {

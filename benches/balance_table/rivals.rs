@@ -1,13 +1,13 @@
 //! Rules that muster does not have, for comparison.
 
 use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
+use std::hash::Hasher as _;
 
 use crate::fleet::Fleet;
 use crate::loads::WORKERS;
 
 /// Who has what, by number of the check.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Held {
     runners: Vec<String>,
     needs: Vec<f64>,
@@ -20,28 +20,26 @@ impl Held {
         self.runners.iter().map(|name| (used(name), WORKERS)).collect()
     }
 
-    fn held_by(&self, runner: &str) -> usize {
-        self.owners.iter().filter(|owner| *owner == runner).count()
-    }
-
     fn needs_of(&self, runner: &str) -> Vec<f64> {
         self.owners.iter().zip(&self.needs).filter(|(owner, _)| *owner == runner).map(|(_, need)| *need).collect()
     }
 }
 
 /// Whatever has no owner goes to the runner with the fewest checks; nothing else ever moves. The stock rule without balancing.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct LeastCount(Held);
 
 impl LeastCount {
     fn place(&mut self, orphan: impl Fn(&str) -> bool) -> usize {
         let orphans: Vec<usize> = (0..self.0.owners.len()).filter(|check| orphan(&self.0.owners[*check])).collect();
+        let stays = |check: &usize| orphans.binary_search(check).is_err();
+        let count = |runner: &str| (0..self.0.owners.len()).filter(|check| self.0.owners[*check] == runner).filter(stays).count();
+        let mut counts: Vec<(usize, String)> = self.0.runners.iter().map(|runner| (count(runner), runner.clone())).collect();
         for check in &orphans {
-            self.0.owners[*check].clear();
-        }
-        for check in &orphans {
-            let fewest = self.0.runners.iter().min_by_key(|runner| (self.0.held_by(runner), (*runner).clone())).cloned();
-            self.0.owners[*check] = fewest.unwrap_or_default();
+            if let Some(fewest) = counts.iter_mut().min() {
+                fewest.0 += 1;
+                self.0.owners[*check].clone_from(&fewest.1);
+            }
         }
         orphans.len()
     }
@@ -69,8 +67,12 @@ impl Fleet for LeastCount {
         0
     }
 
-    fn replace(&mut self, old: &str, new: &str) -> usize {
+    fn replace(&mut self, old: &str, new: &str, _: bool) -> usize {
         self.join(new) + self.lose(old)
+    }
+
+    fn copy(&self) -> Box<dyn Fleet> {
+        Box::new(self.clone())
     }
 
     fn shares(&self) -> Vec<(f64, f64)> {
@@ -89,6 +91,7 @@ const POINTS: u32 = 100;
 const BOUND: f64 = 1.25;
 
 /// Consistent hashing with bounded loads: each check goes to the next runner on the ring that has room.
+#[derive(Clone)]
 pub struct Ring {
     held: Held,
     /// Whether room is counted in workers, and not in checks.
@@ -159,8 +162,12 @@ impl Fleet for Ring {
         self.place()
     }
 
-    fn replace(&mut self, old: &str, new: &str) -> usize {
+    fn replace(&mut self, old: &str, new: &str, _: bool) -> usize {
         self.join(new) + self.lose(old)
+    }
+
+    fn copy(&self) -> Box<dyn Fleet> {
+        Box::new(self.clone())
     }
 
     fn shares(&self) -> Vec<(f64, f64)> {
