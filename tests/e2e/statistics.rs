@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 /// Interval of a check that names none. Units: milliseconds. Source: cluster-checks 11.2.
 const INTERVAL: f64 = 15_000.0;
 
-/// Workers that cost nobody tells apart from those of a runner that does not tell. Source: cluster-checks 10.
+/// Workers of every runner: as many as are assumed of one that does not tell. Source: cluster-checks 10.
 pub const WORKERS: f64 = 4.0;
 
 /// How often to draw another port because it is taken on one of the addresses.
@@ -53,19 +53,20 @@ impl Form {
 pub struct Costs(Arc<Mutex<BTreeMap<usize, f64>>>);
 
 impl Costs {
-    /// Most checks.
+    /// Of most checks. Units: workers.
     pub const USUAL: f64 = 0.2;
 
     pub fn of(&self, check: usize) -> f64 {
         self.0.lock().unwrap().get(&check).copied().unwrap_or(Self::USUAL)
     }
 
-    pub fn set(&self, check: usize, need: f64) {
-        self.0.lock().unwrap().insert(check, need);
+    /// What these checks cost; all others cost what is usual.
+    pub fn replace(&self, unusual: impl Iterator<Item = (usize, f64)>) {
+        *self.0.lock().unwrap() = unusual.collect();
     }
 }
 
-/// A runner's place: who lives there, and who asked.
+/// Where a runner lives.
 #[derive(Debug, Clone, Copy)]
 struct House {
     form: Form,
@@ -79,9 +80,9 @@ struct Town {
     costs: Costs,
     ledger: Ledger,
     houses: Vec<House>,
-    /// Runner -> its house, in the order in which they came.
+    /// Those who live in the houses, in their order.
     tenants: Mutex<Vec<String>>,
-    /// Form -> answers with the right token.
+    /// Route -> questions with the right token.
     asked: Mutex<BTreeMap<&'static str, u64>>,
     wrong: Mutex<Vec<String>>,
 }
