@@ -29,7 +29,7 @@ use muster_actors::domain::config::{CheckConfig, Data, DispatchedConfig};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::node::NodeFacts;
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, Presence, ServedTable, Standing};
+use muster_actors::domain::world::{Dangling, DanglingReason, Moving, NodeEntry, NodeView, Presence, ServedTable, Standing};
 use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::health::HealthCatalogue;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
@@ -90,6 +90,7 @@ pub struct FakeCluster {
     pub nodes: BTreeMap<String, FakeNode>,
     pub endpoints: BTreeMap<String, Vec<Arc<DispatchedConfig>>>,
     pub dangling: Vec<Arc<DispatchedConfig>>,
+    pub moving: Vec<Moving>,
 }
 
 impl FakeCluster {
@@ -112,6 +113,7 @@ impl FakeCluster {
             endpoints: endpoints.collect(),
             discovery_synced: self.synced,
             dangling: dangling.collect(),
+            moving: self.moving.clone(),
             ..ServedTable::default()
         });
     }
@@ -362,6 +364,7 @@ impl Site {
                 nodes: BTreeMap::new(),
                 endpoints: BTreeMap::new(),
                 dangling: Vec::new(),
+                moving: Vec::new(),
             });
         } else {
             publisher.publish(ServedTable { standing: Standing::Active, ..ServedTable::default() });
