@@ -104,7 +104,7 @@ fn a_runner_that_hangs_keeps_a_rebalance_from_its_answer_for_two_seconds_at_most
         let before = universe.clock().monotonic();
         let done = pool.rebalance().await.expect("it leads");
         assert_eq!(done.outcome, Outcome::Applied, "with the figures of before");
-        assert!(universe.clock().monotonic() - before <= Duration::from_millis(3100));
+        assert!(universe.clock().monotonic() <= before + Duration::from_millis(3100));
     });
 }
 
