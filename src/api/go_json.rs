@@ -149,6 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn only_agents_that_say_so_honour_grants() {
+        let honours = |text: &str| NodeStatus::decode(text.as_bytes()).unwrap().honours_grants;
+        assert!(honours(r#"{"last_change":7,"node_type":1,"muster_grants":true}"#));
+        for other in [r#"{"last_change":7}"#, r#"{"muster_grants":false}"#, r#"{"muster_grants":null}"#] {
+            assert!(!honours(other));
+        }
+    }
+
+    #[test]
     fn bodies_of_stock_agents_are_read() {
         assert_eq!(read(r#"{"last_change":1730000000123456789,"node_type":1}"#), Some((1_730_000_000_123_456_789, 1)));
         assert_eq!(read(r#"{"last_change":1560000000}"#), Some((1_560_000_000, 0)));

@@ -170,6 +170,17 @@ fn is_unexpected<T: std::fmt::Debug>(answer: Result<T, ClusterAgentError>) -> bo
 }
 
 #[actix_rt::test]
+async fn the_time_of_a_grant_is_read_and_absent_from_stock_servers() {
+    let server = Server::start().await;
+    let bodies = [r#"{"isuptodate":true,"grant_seconds":30}"#, r#"{"isuptodate":true,"grant_seconds":0}"#, r#"{"isuptodate":true}"#];
+    let client = server.reached(bodies.map(|body| Answer::Full(200, body)));
+    for seconds in [Some(30), Some(0), None] {
+        let grant = seconds.map(std::time::Duration::from_secs);
+        assert_eq!(client.post_status(7, LIMIT).await, Ok(StatusReply { up_to_date: true, grant }));
+    }
+}
+
+#[actix_rt::test]
 async fn nr_t52_the_status_body_and_the_headers_are_those_of_a_runner() {
     let server = Server::start().await;
     let client = server.reached([Answer::Full(200, r#"{"isuptodate":true}"#), Answer::Full(200, r#"{"isuptodate":false}"#)]);

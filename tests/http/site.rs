@@ -30,7 +30,7 @@ use muster_actors::domain::constraints::Constraints;
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::node::NodeFacts;
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeView, Presence, ServedTable, Standing};
+use muster_actors::domain::world::{Dangling, DanglingReason, Moving, NodeEntry, NodeView, Presence, ServedTable, Standing};
 use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::health::HealthCatalogue;
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
@@ -93,6 +93,7 @@ pub struct FakeCluster {
     pub endpoints: BTreeMap<String, Vec<Arc<DispatchedConfig>>>,
     pub dangling: Vec<Arc<DispatchedConfig>>,
     pub constraints: Constraints,
+    pub moving: Vec<Moving>,
 }
 
 impl FakeCluster {
@@ -116,6 +117,7 @@ impl FakeCluster {
             discovery_synced: self.synced,
             dangling: dangling.collect(),
             constraints: Arc::new(self.constraints.clone()),
+            moving: self.moving.clone(),
             ..ServedTable::default()
         });
     }
@@ -371,6 +373,7 @@ impl Site {
                 endpoints: BTreeMap::new(),
                 dangling: Vec::new(),
                 constraints: Constraints::default(),
+                moving: Vec::new(),
             });
         } else {
             publisher.publish(ServedTable { standing: Standing::Active, ..ServedTable::default() });

@@ -218,11 +218,10 @@ impl<'a> Turn<'a> {
         let nobody = Placement::Dangling(DanglingReason::NoNode);
         let other = match &self.table.rows().get(&key)?.placement {
             Placement::Owned(owner) => return (owner == gone).then_some(nobody),
-            Placement::Dangling(_) => return None,
             Placement::Moving(Transfer { from, to, .. }) if from == gone => to.as_ref(),
             Placement::Moving(Transfer { from, to: Some(to), waits_for: Confirmation::Started, .. }) if to == gone => Some(from),
             Placement::Moving(Transfer { to, .. }) if to.as_ref() == Some(gone) => None,
-            Placement::Moving(_) => return None,
+            Placement::Moving(_) | Placement::Dangling(_) => return None,
         };
         let other = other.filter(|node| self.table.nodes.contains_key(*node));
         Some(other.map_or(nobody, |other| Placement::Owned(other.clone())))

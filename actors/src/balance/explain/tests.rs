@@ -240,7 +240,9 @@ fn cc_t45_a_distribution_that_is_not_worth_it_is_named() {
 fn what_has_no_owner_says_what_it_waits_for() {
     let mut world = world(&[&[1.0], &[1.0]]);
     world.loads.push(load(7, "http_check", 0.1));
-    world.runners.iter_mut().for_each(|runner| drop(runner.facts.compatibility.exclude.insert("http_check".to_owned())));
+    for runner in &mut world.runners {
+        runner.facts.compatibility.exclude.insert("http_check".to_owned());
+    }
     let explained = explain(&world, &bounded(), 2);
     assert_eq!((explained.node, explained.dangling), (None, Some(DanglingReason::NoEligibleNode)));
     assert!(explained.candidates.iter().all(|candidate| candidate.ruled_out == Some(RuledOut::NotDeclared)));
