@@ -24,6 +24,7 @@ use muster_actors::shared::resolver::DiscoverySubscriber;
 use tracing::{info, warn};
 
 use crate::api::auth::Tokens;
+use crate::app::carrier::Carrier;
 use crate::app::cluster_api::{Api, ClusterActors, Peer, Published, add_metrics, open_api};
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
@@ -31,7 +32,7 @@ use crate::app::kubernetes::{ClusterFacts, Informers, Kubernetes};
 use crate::autodiscovery::kube_options::discovery_options;
 use crate::autodiscovery::{FileWatch, Listeners};
 use crate::cli::Start;
-use crate::client::{ReplicaHttp, Trust};
+use crate::client::{ReplicaHttp, RunnerHttp, Trust};
 use crate::config::settings::WatchPods;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
 use crate::config::{ClusterSettings, Config};
@@ -53,6 +54,7 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     }
     let kubernetes = if settings.stand_alone { None } else { Some(Kubernetes::connect(&settings).await?) };
     let peer = peer(&settings, &tokens, kubernetes.as_ref())?;
+    let runners = settings.cluster_checks.enabled.then(|| Runners::open(&settings, &tokens)).transpose()?;
     let published = Published::default();
     let actors = ClusterActors::default();
     let secrets = discovery::secret_command(&host);
@@ -78,8 +80,8 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     };
     sources.push(files as _);
     let mut subscribers = Vec::new();
-    if settings.cluster_checks.enabled {
-        ground.dispatch(kubernetes.as_ref(), peer.as_ref(), facts.as_ref(), watched)?;
+    if let Some(runners) = &runners {
+        ground.dispatch(kubernetes.as_ref(), peer.as_ref(), facts.as_ref(), watched, runners)?;
         let dispatcher = &actors.dispatching.dispatcher;
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
     }
@@ -133,6 +135,23 @@ fn peer(settings: &ClusterSettings, tokens: &Tokens, kubernetes: Option<&Kuberne
 
 fn sealed(store: impl SnapshotStore + 'static, peer: &Peer) -> Arc<dyn SnapshotStore> {
     Arc::new(SealedSnapshots::new(store, peer.seal.clone()))
+}
+
+/// The way to the statistics of runners.
+struct Runners {
+    /// Carries everything that is received from and sent to them; there as long as the role.
+    _carrier: Carrier,
+    client: RunnerHttp,
+}
+
+impl Runners {
+    /// Errors: no thread can be started, or the token fits into no header.
+    fn open(settings: &ClusterSettings, tokens: &Tokens) -> anyhow::Result<Self> {
+        let token = tokens.cluster.as_ref().context("runners need the cluster token")?;
+        let carrier = Carrier::start("runners", 1).context("start the thread of calls to runners")?;
+        let client = RunnerHttp::try_new(token, settings.balance.runners_port, build::VERSION, carrier.handle.clone())?;
+        Ok(Self { _carrier: carrier, client })
+    }
 }
 
 /// Where discovery and liveness get their facts from.
@@ -208,6 +227,7 @@ impl Ground<'_> {
         peer: Option<&Peer>,
         facts: Option<&ClusterFacts>,
         watched: Option<WatchedNodes>,
+        runners: &Runners,
     ) -> anyhow::Result<()> {
         let Self { host, settings, published, actors } = self;
         let replicated = |peer: &Peer, snapshots: Option<Arc<dyn SnapshotStore>>| Storage::Replicated {
@@ -261,7 +281,13 @@ impl Ground<'_> {
             published: Arc::clone(&published.served),
             replay: actors.resolver.outlet(),
             watched,
-            balancing: Balancing::default(),
+            balancing: Balancing {
+                policy: settings.balance.policy.clone(),
+                // Without it their statistics are for nothing, as with stock.
+                runners: checks.advanced_dispatching.then(|| Arc::new(runners.client.clone()) as _),
+                figures: Arc::clone(&published.figures),
+                published: Arc::clone(&published.balance),
+            },
         };
         actors.dispatching.start(&host.kernel, parts);
         Ok(())

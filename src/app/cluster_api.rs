@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use muster_actors::balance::rebalancing::RebalancerView;
 use muster_actors::cluster::kube_discovery::KubeDiscovery;
 use muster_actors::cluster::metadata_mapper::MetadataMapper;
 use muster_actors::cluster::wiring::Dispatching;
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::figures::Figures;
 use muster_actors::domain::kube::cluster_id::ClusterId;
 use muster_actors::domain::lease::Leadership;
 use muster_actors::domain::metadata_view::MetadataView;
@@ -45,6 +47,10 @@ pub(super) struct Published {
     pub(super) served: Arc<Publisher<ServedTable>>,
     /// Who leads.
     pub(super) leadership: Arc<Publisher<Leadership>>,
+    /// What runners told.
+    pub(super) figures: Arc<Publisher<Figures>>,
+    /// What balancing did.
+    pub(super) balance: Arc<Publisher<RebalancerView>>,
     /// What discovery found.
     pub(super) discovery: Arc<Publisher<DiscoveryReport>>,
     /// What was wrong with the assignment files.
@@ -62,6 +68,8 @@ impl Default for Published {
         Self {
             served: Arc::new(Publisher::new(ServedTable::default())),
             leadership: Arc::new(Publisher::new(Leadership::default())),
+            figures: Arc::new(Publisher::new(Figures::default())),
+            balance: Arc::new(Publisher::new(RebalancerView::default())),
             discovery: Arc::new(Publisher::new(DiscoveryReport::default())),
             findings: Arc::new(Publisher::new(Vec::new())),
             metadata: Arc::new(Publisher::new(MetadataView::default())),
@@ -194,6 +202,11 @@ pub(super) fn add_metrics(host: &Host, settings: &ClusterSettings, published: &P
         host.metrics.add_source(move |scrape| sources::cluster_checks(&table.current(), scrape));
         let (leadership, clock) = (published.leadership.reader(), Arc::clone(&host.clock));
         host.metrics.add_source(move |scrape| sources::leadership(&leadership.peek(), clock.monotonic(), scrape));
+        let (table, figures, balance) = (published.served.reader(), published.figures.reader(), published.balance.reader());
+        let clock = Arc::clone(&host.clock);
+        host.metrics.add_source(move |scrape| {
+            sources::balance(&table.current(), &figures.current(), &balance.current(), clock.monotonic(), scrape);
+        });
     }
     let report = published.discovery.reader();
     host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));

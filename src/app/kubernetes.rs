@@ -21,9 +21,9 @@ use muster_actors::domain::lease::LeaseTimings;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::messages::informer::ObjectsChanged;
-use tokio::runtime::{Builder, Handle as RuntimeHandle, Runtime};
 use tracing::{info, warn};
 
+use crate::app::carrier::Carrier;
 use crate::app::host::Host;
 use crate::config::ClusterSettings;
 use crate::config::settings::WatchPods;
@@ -66,32 +66,9 @@ impl Refusals {
 /// How the informers do, for status and metrics; filled when they are started.
 pub(super) type InformerStatuses = Publisher<Vec<Reader<InformerStatus>>>;
 
-/// Carries everything that is received from and sent to the API server, away from the thread of the actors. Dropping it ends what is
-/// under way.
-struct Carrier {
-    handle: RuntimeHandle,
-    /// There until it is dropped.
-    runtime: Option<Runtime>,
-}
-
-impl Carrier {
-    fn start() -> std::io::Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("kubernetes").enable_all().build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
-    }
-}
-
-impl Drop for Carrier {
-    fn drop(&mut self) {
-        // A runtime that is simply dropped waits for its tasks, which panics among those of another one.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// The way to the API server, and who this replica is.
 pub(super) struct Kubernetes {
+    /// Carries everything that is received from and sent to the API server.
     carrier: Carrier,
     connection: Connection,
     /// Name in the lock, that of the pod.
@@ -118,7 +95,7 @@ impl Kubernetes {
     /// Errors: no usable kubeconfig or pod environment.
     pub(super) async fn connect(settings: &ClusterSettings) -> anyhow::Result<Self> {
         let kubernetes = &settings.kubernetes;
-        let carrier = Carrier::start()?;
+        let carrier = Carrier::start("kubernetes", 1)?;
         let api_server = kubernetes.api_server.clone();
         let connection = carrier.handle.spawn(async move { connect(&api_server).await }).await.context("connect to Kubernetes")??;
         let advertised = kubernetes.election.advertise.as_deref();

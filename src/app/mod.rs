@@ -3,6 +3,7 @@
 //! Source of the order: cluster-agent-kubernetes 6.9.
 
 mod admin;
+mod carrier;
 mod cluster;
 mod cluster_api;
 mod discovery;

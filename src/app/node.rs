@@ -16,7 +16,6 @@ use muster_actors::node::{AggregatorPolicy, Node, NodePolicy, NodePorts, PoolPol
 use muster_actors::ports::ClusterAgentClient;
 use muster_actors::shared::output::Output;
 use muster_actors::shared::resolver::Resolver;
-use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
 use crate::api::auth::Tokens;
@@ -25,6 +24,7 @@ use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::node::NodeApi;
 use crate::api::runner::RunnerApi;
 use crate::app::admin::{FillStatus, RoleView, admin_api};
+use crate::app::carrier::Carrier;
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::runner_stats::PublishedStats;
@@ -50,36 +50,13 @@ struct Outputs {
     stats: Vec<Reader<OutputStats>>,
 }
 
-/// The threads on which checks run.
-///
-/// Why not the bare runtime: dropping that where other futures run panics, and a start that fails drops it.
-struct CheckThreads {
-    handle: tokio::runtime::Handle,
-    runtime: Option<Runtime>,
-}
-
-impl CheckThreads {
-    fn start() -> std::io::Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("checks").enable_all().build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
-    }
-}
-
-impl Drop for CheckThreads {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// Runs the role until it is told to stop.
 pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode> {
     let Start { config, settings } = start;
     let local_token = read_or_create_local_token(&settings.common.paths.local_token)?;
     let mut host = Host::open(config, &settings.common)?;
-    let checks = CheckThreads::start().context("start the threads of checks")?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
+    let checks = Carrier::start("checks", threads).context("start the threads of checks")?;
 
     let outputs = start_outputs(&host, &settings)?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));

@@ -230,16 +230,32 @@ async fn send(request: RequestBuilder, header_limit: Duration) -> Result<Vec<u8>
     if status == StatusCode::OK { Ok(body) } else { Err(ClusterAgentError::Remote(refusal(status, &body))) }
 }
 
+/// Why a body was not read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// It is longer than this many bytes.
+    #[error("answer larger than {0} bytes")]
+    TooLarge(usize),
+    /// The connection ended, or time was up.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl From<BodyError> for ClusterAgentError {
+    fn from(error: BodyError) -> Self {
+        Self::Remote(error.to_string())
+    }
+}
+
 /// The whole body, unless it is larger than `limit` bytes.
-pub(crate) async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, ClusterAgentError> {
-    let too_large = || ClusterAgentError::Remote(format!("answer larger than {limit} bytes"));
+pub(crate) async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
+        return Err(BodyError::TooLarge(limit));
     }
     let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(|error| ClusterAgentError::Remote(chain(&error)))? {
+    while let Some(part) = response.chunk().await.map_err(|error| BodyError::Broken(chain(&error)))? {
         if body.len() + part.len() > limit {
-            return Err(too_large());
+            return Err(BodyError::TooLarge(limit));
         }
         body.extend_from_slice(&part);
     }
@@ -248,9 +264,14 @@ pub(crate) async fn read_body(mut response: Response, limit: usize) -> Result<Ve
 
 /// The status, and what the server says about it.
 pub(super) fn refusal(status: StatusCode, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let first: String = text.trim().lines().next().unwrap_or_default().chars().take(REASON_LIMIT).collect();
+    let first = reason(body);
     if first.is_empty() { format!("status {status}") } else { format!("status {status}: {first}") }
+}
+
+/// The beginning of what a server says about its refusal.
+pub(super) fn reason(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.trim().lines().next().unwrap_or_default().chars().take(REASON_LIMIT).collect()
 }
 
 fn build(settings: &ClientSettings, headers: &HeaderMap) -> Result<Client, reqwest::Error> {

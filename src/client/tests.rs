@@ -13,9 +13,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::client::http::read_body;
+use crate::client::http::{BodyError, read_body};
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::Secret;
+
+mod runner;
 
 const VERSION: &str = r#"{"Major":7,"Minor":68,"Patch":0,"Pre":"","Meta":"","Commit":"d6f48e60d2"}"#;
 const LIMIT: Duration = Duration::from_secs(10);
@@ -64,6 +66,11 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::at("127.0.0.1").await.unwrap()
+    }
+
+    /// Fails where this address does not exist.
+    async fn at(address: &str) -> std::io::Result<Self> {
         // A second installation in the same test process fails and changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -71,7 +78,7 @@ impl Server {
         let config =
             rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listener = TcpListener::bind((address, 0)).await?;
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Script::default());
         let shared = Arc::clone(&script);
@@ -86,7 +93,7 @@ impl Server {
                 });
             }
         });
-        Self { script, clock: Arc::default(), certificate: certified.cert.pem().into_bytes(), port }
+        Ok(Self { script, clock: Arc::default(), certificate: certified.cert.pem().into_bytes(), port })
     }
 
     fn client(&self, trust: Trust) -> ClusterAgentHttp {
@@ -221,11 +228,11 @@ async fn only_a_complete_200_without_the_expected_json_is_unexpected() {
 async fn an_answer_is_read_up_to_its_limit() {
     let server = Server::start().await;
     let client = server.reached([Answer::Announced((64 << 20) + 1)]);
-    let too_large = |limit: usize| ClusterAgentError::Remote(format!("answer larger than {limit} bytes"));
-    assert_eq!(client.fetch_configs().await.unwrap_err(), too_large(64 << 20), "not even begun");
+    let too_large = ClusterAgentError::Remote(format!("answer larger than {} bytes", 64 << 20));
+    assert_eq!(client.fetch_configs().await.unwrap_err(), too_large, "not even begun");
 
     let plain = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
-    for (limit, expected) in [(5, Ok(b"12345".to_vec())), (4, Err(too_large(4)))] {
+    for (limit, expected) in [(5, Ok(b"12345".to_vec())), (4, Err(BodyError::TooLarge(4)))] {
         server.will_answer([Answer::Unannounced("12345")]);
         let response = plain.get(format!("https://localhost:{}", server.port)).send().await.unwrap();
         assert_eq!(response.content_length(), None);

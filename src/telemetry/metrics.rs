@@ -100,6 +100,22 @@ metrics! {
         "cluster", "Owner of a check instance");
     UnscheduledCheck: UPSTREAM("cluster_checks_unscheduled_check", Gauge, "configs", ["config_name", "config_source", "join_leader"],
         "cluster", "Configs without an owner for longer than cluster_checks.unscheduled_check_threshold");
+    UpdatingStatsDuration: UPSTREAM("cluster_checks_updating_stats_duration_seconds", Gauge, "seconds", ["join_leader"],
+        "cluster", "Time of the last collection of the statistics of all runners");
+    FailedStatsCollection: UPSTREAM("cluster_checks_failed_stats_collection", Counter, "collections", ["node", "join_leader"],
+        "cluster", "Collections of the statistics of a runner that failed, in this term of the leader");
+    Busyness: UPSTREAM("cluster_checks_busyness", Gauge, "weight", ["node", "join_leader"],
+        "cluster", "Weight of all checks of a runner");
+    PredictedUtilization: UPSTREAM("cluster_checks_predicted_utilization", Gauge, "0 to 1", ["node", "join_leader"],
+        "cluster", "Utilization of a runner after the last plan, as a part of its workers");
+    RebalancingDecisions: UPSTREAM("cluster_checks_rebalancing_decisions", Counter, "moves", ["join_leader"],
+        "cluster", "Moves for balance that the leader decided on; those of a plan are made together or not at all");
+    SuccessfulRebalancingMoves: UPSTREAM("cluster_checks_successful_rebalancing_moves", Counter, "moves", ["join_leader"],
+        "cluster", "Moves for balance that were made");
+    RebalancingDuration: UPSTREAM("cluster_checks_rebalancing_duration_seconds", Gauge, "seconds", ["join_leader"],
+        "cluster", "Time that the last plan took to make, without the collection of statistics");
+    StatsAge: OURS("muster_runner_stats_age_seconds", Gauge, "seconds", ["node"],
+        "cluster", "Time since the statistics of a runner were last collected");
     EndpointConfigsDispatched: UPSTREAM("endpoint_checks_configs_dispatched", Gauge, "configs", ["node", "join_leader"],
         "cluster", "Endpoint checks of a Kubernetes node");
     IsLeader: UPSTREAM("leader_election_is_leader", Gauge, "0 or 1", ["join_leader", "is_leader"],

@@ -1,5 +1,7 @@
 //! Filling metrics from published snapshots.
 
+mod balance;
+
 use std::time::Duration;
 
 use muster_actors::domain::config::CheckConfig;
@@ -15,6 +17,8 @@ use muster_actors::shared::config_provider::ProviderView;
 
 use super::metrics::Metric;
 use super::scrape::Scrape;
+
+pub use balance::balance;
 
 /// Value of the label that stock's integration joins the leader metric by.
 const JOIN: &str = "true";

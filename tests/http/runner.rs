@@ -8,8 +8,11 @@ use muster::api::body::BodyLimits;
 use muster::api::listener::BoundServer;
 use muster::api::runner::{RunNowError, RunnerApi, StatsSource, StatsView};
 use muster::api::version::AgentVersion;
+use muster::client::RunnerHttp;
+use muster::config::Secret;
 use muster::config::settings::IncludePending;
 use muster_actors::domain::ids::CheckId;
+use muster_actors::ports::{RunnerError, RunnerStats as _};
 
 use crate::client::{Call, Connection, Reply};
 use crate::site::{CLUSTER, LOCAL, Setup, reachable, serve, tokens};
@@ -126,5 +129,21 @@ async fn own_routes_and_methods() {
     assert_eq!(call(&server, Call::post("/api/v1/clcrunner/stats", "").bearer(CLUSTER)).await.status, 405);
     assert_eq!(call(&server, Call::get("/checks/x/run").bearer(CLUSTER)).await.status, 405);
     assert_eq!(call(&server, Call::get("/version").bearer(CLUSTER)).await.status, 404);
+    server.stop().await;
+}
+
+#[actix_rt::test]
+async fn our_own_cluster_role_is_told_everything_and_only_with_the_token() {
+    // A second installation in the same test process fails and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (server, figures) = start(IncludePending::Auto);
+    let address = reachable(&server);
+    let (ip, carrier) = (address.ip().to_string(), tokio::runtime::Handle::current());
+    let client = |token: &str| RunnerHttp::try_new(&Secret::new(token.to_owned()), address.port(), "0.1.0", carrier.clone()).unwrap();
+    assert!(client(CLUSTER).stats(&ip).await.unwrap().is_empty());
+    assert_eq!(client(CLUSTER).workers(&ip).await, Ok(4));
+    assert_eq!(figures.views.lock().unwrap().as_slice(), [StatsView { pending: true, verbose: false }]);
+    let refused = RunnerError::Refused { status: 403, body: "invalid session token".to_owned() };
+    assert_eq!(client(LOCAL).stats(&ip).await, Err(refused));
     server.stop().await;
 }

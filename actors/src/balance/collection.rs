@@ -15,6 +15,9 @@ use crate::domain::world::{NodeEntry, NodeKind, NodeView, ServedTable};
 /// Why: a broken or lying runner must not take the memory of the cluster role.
 pub const OTHERS_REMEMBERED: usize = 10_000;
 
+/// Largest number of workers that is believed: the most that our own runners can be given.
+const MOST_WORKERS: u32 = 10_000;
+
 /// Largest busyness of a runner that is believed. Why: a sum over all runners of a cluster must not overflow.
 const MOST_BUSYNESS: i64 = 1 << 46;
 
@@ -132,8 +135,9 @@ fn has(view: &NodeView, key: ConfigKey) -> bool {
 
 fn runner_figures(known: Option<&RunnerFigures>, told: Told) -> RunnerFigures {
     let workers = match told.workers {
-        ToldWorkers::Number(number) => Some(number),
-        ToldWorkers::Untold => None,
+        ToldWorkers::Number(number) if number <= MOST_WORKERS => Some(number),
+        // A number that cannot be true would draw all the load.
+        ToldWorkers::Number(_) | ToldWorkers::Untold => None,
         ToldWorkers::NoAnswer => known.and_then(|known| known.workers),
     };
     let failures = known.map_or(0, |known| known.failures);

@@ -1,5 +1,6 @@
 //! Who may run what, and who should be asked first.
 
+use crate::domain::handover::Handover;
 use crate::domain::node::NodeFacts;
 
 /// Go checks of which an agent runs one instance only, under the bare name as id. Source: cluster-checks 6.2.
@@ -11,6 +12,21 @@ const SINGLETON_CHECKS: [&str; 8] = ["cpu", "file_handle", "io", "kubernetes_api
 #[must_use]
 pub fn is_singleton(check_name: &str) -> bool {
     SINGLETON_CHECKS.binary_search(&check_name).is_ok()
+}
+
+/// Nodes of a lower rank go first; the highest one is below this.
+pub const RANKS: u8 = 4;
+
+/// The rank of a node for a check: those that declared it go before those that declared nothing, and among these, for a check that must
+/// not run twice, those that stop it by themselves go first. `None` = it must not get it.
+#[must_use]
+pub fn rank(facts: &NodeFacts, check_name: &str, handover: Handover) -> Option<u8> {
+    let undeclared = match eligibility(facts, check_name) {
+        Eligibility::Declared => 0,
+        Eligibility::Unrestricted => 2,
+        Eligibility::Refused => return None,
+    };
+    Some(undeclared + u8::from(handover == Handover::AtMostOnce && !facts.honours_grants))
 }
 
 /// How a node stands to a check.
@@ -59,5 +75,17 @@ mod tests {
         assert_eq!(eligibility(&facts(&["postgres"], &[]), "redisdb"), Eligibility::Refused);
         assert_eq!(eligibility(&facts(&["postgres"], &["postgres"]), "postgres"), Eligibility::Refused);
         assert_eq!(eligibility(&facts(&[], &["redisdb"]), "postgres"), Eligibility::Declared);
+    }
+
+    #[test]
+    fn who_declared_goes_before_who_honours_grants() {
+        let honouring = |facts: NodeFacts| NodeFacts { honours_grants: true, ..facts };
+        let (plain, declaring) = (facts(&[], &[]), facts(&["postgres"], &[]));
+        let nodes = [honouring(declaring.clone()), declaring, honouring(plain.clone()), plain];
+        let ranks = |handover| nodes.each_ref().map(|facts| rank(facts, "postgres", handover));
+        assert_eq!(ranks(Handover::AtMostOnce), [Some(0), Some(1), Some(2), Some(3)]);
+        assert_eq!(ranks(Handover::Gap), [Some(0), Some(0), Some(2), Some(2)]);
+        assert!(ranks(Handover::AtMostOnce).iter().flatten().all(|rank| *rank < RANKS));
+        assert_eq!(rank(&nodes[0], "redisdb", Handover::Any), None);
     }
 }

@@ -98,7 +98,7 @@ pub fn successions(leavers: &[Leaver<'_>], candidates: &[Candidate<'_>], awaited
     decided
 }
 
-/// What of the set of `from` goes to `to` as a block: what it may run, without a second config of a check that an agent runs once only.
+/// What of the set of `from` goes to `to` as a block: what it may run and is not isolated from, without a second config of a check that an agent runs once only.
 #[must_use]
 pub fn block(table: &AssignmentTable, from: &NodeName, to: &NodeName) -> Vec<ConfigKey> {
     let Some(successor) = table.nodes().get(to).filter(|node| node.presence.is_staying()) else {
@@ -109,7 +109,8 @@ pub fn block(table: &AssignmentTable, from: &NodeName, to: &NodeName) -> Vec<Con
     let mut keys = Vec::new();
     for config in table.configs_of(from) {
         let name = config.config.name.as_str();
-        if successor.facts.may_run(name) && (!is_singleton(name) || singletons.insert(name)) {
+        let open = successor.facts.may_run(name) && !table.constraints().refuses(to, config.key);
+        if open && (!is_singleton(name) || singletons.insert(name)) {
             keys.push(config.key);
         }
     }

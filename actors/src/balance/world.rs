@@ -1,11 +1,17 @@
 //! What a planner looks at: one immutable value, made from what is published.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use crate::balance::need::{estimated_need, known_need, measured_need};
+use crate::balance::policy::BalancePolicy;
+use crate::domain::config::DispatchedConfig;
+use crate::domain::figures::Figures;
 use crate::domain::handover::Handover;
 use crate::domain::ids::{ConfigKey, Digest, Epoch, NodeName, Seq};
+use crate::domain::ledger::BUDGET_WINDOW;
 use crate::domain::node::NodeFacts;
-use crate::domain::world::Presence;
+use crate::domain::world::{Presence, ServedTable};
 
 /// Index into [`World::runners`].
 pub type RunnerIndex = usize;
@@ -96,3 +102,138 @@ pub enum Held {
     /// Nothing is known about its need yet.
     NeedUnknown,
 }
+
+/// Cost of moving a check that is known to start slowly, while it is not known how slowly. Source: cluster-checks 11.5.
+const SLOW_START: f64 = 20.0;
+
+/// Checks that start slowly: they list the whole cluster first.
+const SLOW_STARTERS: [&str; 2] = ["orchestrator", "kubernetes_state_core"];
+
+/// Integrations that can watch what a database does.
+const DATABASES: [&str; 4] = ["mysql", "oracle", "postgres", "sqlserver"];
+
+/// What a move of a config costs, 1 = a usual one. Source: cluster-checks 11.5.
+#[must_use]
+pub fn move_cost(figures: &Figures, config: &DispatchedConfig) -> f64 {
+    if let Some(first_run) = figures.configs.get(&config.key).and_then(|known| known.first_run) {
+        return 1.0 + first_run.as_secs_f64() / 15.0;
+    }
+    let name = config.config.name.as_str();
+    if SLOW_STARTERS.contains(&name) || (DATABASES.contains(&name) && monitors_a_database(config)) { SLOW_START } else { 1.0 }
+}
+
+/// Patched instances are written with one key a line (cluster-checks 5.5), so nobody has to parse them again.
+fn monitors_a_database(config: &DispatchedConfig) -> bool {
+    config.config.instances.iter().any(|instance| instance.as_bytes().split(|byte| *byte == b'\n').any(|line| line == b"dbm: true"))
+}
+
+impl World {
+    /// The world that is published. While something that was decided is not shown yet, plans made from it are stale.
+    ///
+    /// A config on its way is in here once, where it goes; nodes of every kind are runners here.
+    #[must_use]
+    pub fn of(served: &ServedTable, figures: &Figures, policy: &BalancePolicy, now_unix_nanos: i64) -> Self {
+        let mut nodes: Vec<_> = served.nodes.iter().collect();
+        nodes.sort_unstable_by_key(|(name, _)| *name);
+        let cooling = served.ledger.younger(now_unix_nanos, policy.cooldown).map(|made| made.key).collect();
+        let mut making = Making { served, figures, policy, cooling, texts: BTreeMap::new(), loads: Vec::new() };
+        let moving: HashSet<ConfigKey> = served.moving.iter().map(|moving| moving.config.key).collect();
+        for (index, (_, node)) in nodes.iter().enumerate() {
+            for config in node.view.configs.iter().filter(|config| moving.is_empty() || !moving.contains(&config.key)) {
+                making.add(config, Some((index, nodes[index].0)), false);
+            }
+        }
+        for config in &served.moving {
+            let to = config.transfer.to.as_ref();
+            let owner = to.and_then(|to| Some((nodes.binary_search_by_key(&to, |(name, _)| *name).ok()?, to)));
+            making.add(&config.config, owner, true);
+        }
+        for dangling in &served.dangling {
+            making.add(&dangling.config, None, false);
+        }
+        let mut loads = making.loads;
+        loads.sort_unstable_by_key(|load| (load.digest, load.key));
+        // While a change is on its way to the followers, a config may be shown at its former owner and dangle.
+        loads.dedup_by_key(|load| load.key);
+        let runners = nodes.into_iter().map(|(name, node)| {
+            let told = figures.runners.get(name);
+            Runner {
+                name: name.clone(),
+                workers: figures.workers(name).unwrap_or(0.0),
+                workers_known: told.is_some_and(|told| told.workers.is_some()),
+                presence: node.presence,
+                facts: node.facts.clone(),
+                isolated_for: served.constraints.isolated.get(name).copied(),
+                busyness: told.map_or(0, |told| told.busyness.max(0)),
+            }
+        });
+        Self {
+            epoch: served.epoch,
+            generation: served.shown,
+            runners: runners.collect(),
+            loads,
+            spent: served.ledger.spent(now_unix_nanos, BUDGET_WINDOW),
+        }
+    }
+
+    /// The index of a runner.
+    #[must_use]
+    pub fn runner(&self, name: &NodeName) -> Option<RunnerIndex> {
+        self.runners.binary_search_by(|runner| runner.name.cmp(name)).ok()
+    }
+}
+
+/// What [`World::of`] goes through the configs with.
+struct Making<'a> {
+    served: &'a ServedTable,
+    figures: &'a Figures,
+    policy: &'a BalancePolicy,
+    cooling: HashSet<ConfigKey>,
+    /// Each text once.
+    texts: BTreeMap<&'a str, Arc<str>>,
+    loads: Vec<Load>,
+}
+
+impl<'a> Making<'a> {
+    fn add(&mut self, config: &'a DispatchedConfig, owner: Option<(RunnerIndex, &NodeName)>, moving: bool) {
+        let need = known_need(self.figures, config);
+        let known = self.figures.configs.get(&config.key);
+        let demands = &self.served.constraints;
+        let pinned_to = demands.pinned.get(&config.key).cloned();
+        let isolated = !demands.isolated.is_empty() && owner.is_some_and(|(_, name)| demands.isolated.get(name) == Some(&config.key));
+        let held = [
+            (demands.quarantined.contains_key(&config.key), Held::Quarantined),
+            (moving, Held::Moving),
+            (pinned_to.is_some(), Held::Pinned),
+            // Before the isolation, which a forced plan ignores.
+            (self.policy.never_moved.contains(&config.config.name), Held::NeverMoved),
+            (isolated, Held::Isolated),
+            (need.is_none(), Held::NeedUnknown),
+            (self.cooling.contains(&config.key), Held::CoolingDown),
+        ];
+        let load = Load {
+            key: config.key,
+            digest: config.digest,
+            check_name: self.text(&config.config.name),
+            service: self.text(&config.config.service_id),
+            owner: owner.map(|(index, _)| index),
+            need,
+            counted: need.unwrap_or_else(|| estimated_need(self.figures, &config.config.name)),
+            measured: measured_need(self.figures, config),
+            weight: known.map(|known| known.weight.max(0)),
+            incomplete: known.is_none_or(|known| known.incomplete),
+            cost: move_cost(self.figures, config),
+            handover: config.traits.handover,
+            pinned_to,
+            held: held.into_iter().find(|(holds, _)| *holds).map(|(_, held)| held),
+        };
+        self.loads.push(load);
+    }
+
+    fn text(&mut self, text: &'a str) -> Arc<str> {
+        Arc::clone(self.texts.entry(text).or_insert_with(|| Arc::from(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::cluster::stats_collector::round::Round;
 use crate::domain::figures::Figures;
@@ -111,10 +111,10 @@ impl StatsCollector {
         self.began_at = Some(self.parts.clock.monotonic());
         let StatsCollectorParts { clock, runners, served, figures, .. } = self.parts.clone();
         let round = Round { clock, runners, served, before: figures.reader().current() }.run();
-        self.round = Some(context.spawn(round.into_actor(self).map(|outcome, collector, context| collector.end(outcome, context))));
+        self.round = Some(context.spawn(round.into_actor(self).map(|figures, collector, context| collector.end(figures, context))));
     }
 
-    fn end(&mut self, outcome: Option<Figures>, context: &mut Context<Self>) {
+    fn end(&mut self, figures: Figures, context: &mut Context<Self>) {
         self.round = None;
         self.rounds += 1;
         let leadership = self.parts.leadership.current();
@@ -122,12 +122,8 @@ impl StatsCollector {
             self.forget(context);
             return;
         }
-        if let Some(figures) = outcome {
-            tell_failures(&self.parts.figures.reader().peek(), &figures);
-            self.parts.figures.publish(figures);
-        } else {
-            error!("the statistics of this round are lost, those of the last one count on");
-        }
+        tell_failures(&self.parts.figures.reader().peek(), &figures);
+        self.parts.figures.publish(figures);
         for waiting in self.waiting.drain(..) {
             // Whoever asked may have given up.
             let _ = waiting.send(());

@@ -9,3 +9,4 @@ pub mod runner_stats;
 pub mod secret_backend;
 pub mod snapshot_store;
 pub mod watch_source;
+pub mod worlds;

@@ -22,18 +22,9 @@ const fn string(key: &'static str, default: &'static str, help: &'static str) ->
 
 /// The table.
 pub(super) const KEYS: &[KeySpec] = &[
-    // Balancing and statistics of the cluster role.
-    yes_no("cluster_checks.rebalance_with_utilization", "true", "Balance by utilization").cluster(),
-    integer("cluster_checks.rebalance_min_percentage_improvement", "10", 0, 100, "Smallest gain of a rebalance").accepted().cluster(),
-    duration("cluster_checks.rebalance_period", Unit::GoStyle, "10m", "Time between two rebalances").accepted().cluster(),
-    port("cluster_checks.clc_runners_port", "5005", "Port of the runner API of all runners").accepted().cluster(),
-    words("cluster_checks.exclude_checks_from_dispatching", "Checks that rebalancing never moves").cluster(),
+    // Splitting of cluster checks.
     yes_no("cluster_checks.ksm_sharding_enabled", "false", "Split kubernetes_state_core").cluster(),
     yes_no("cluster_checks.crd_collection", "false", "Collect custom resources").cluster(),
-    yes_no("cluster_checks.stickiness_enabled", "true", "Prefer the present node").cluster(),
-    number("cluster_checks.stickiness_factor", "4", 0.0, f64::MAX, "Weight of the present node").accepted().cluster(),
-    number("cluster_checks.stickiness_upper_limit", "1", 0.0, f64::MAX, "Upper limit of that weight").accepted().cluster(),
-    number("cluster_checks.stickiness_lower_limit", "0.05", 0.0, f64::MAX, "Lower limit of that weight").accepted().cluster(),
     yes_no("clc_runner_remote_tagger_enabled", "true", "Take tags from the cluster agent").node(),
     // Sending.
     integer("forwarder_num_workers", "1", 1, 100, "Workers per intake").accepted().node(),

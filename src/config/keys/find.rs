@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::{accepted, cluster, core, intake, kubernetes, node};
+use super::{accepted, balance, cluster, core, intake, kubernetes, node};
 use crate::config::option::{KeySpec, Kind};
 
 /// Every key, in the order of the documentation.
@@ -13,10 +13,11 @@ pub fn all() -> impl Iterator<Item = &'static KeySpec> {
 
 /// Title and keys of each part of the table.
 #[must_use]
-pub fn groups() -> [(&'static str, &'static [KeySpec]); 6] {
+pub fn groups() -> [(&'static str, &'static [KeySpec]); 7] {
     [
         ("Core", core::KEYS),
         ("Cluster role", cluster::KEYS),
+        ("Balancing of the cluster role", balance::KEYS),
         ("Kubernetes", kubernetes::KEYS),
         ("Node role", node::KEYS),
         ("Intake, forwarder and proxies", intake::KEYS),
@@ -132,6 +133,19 @@ mod tests {
             ("cluster_checks.cluster_tag_name", "cluster_name"),
             ("cluster_checks.advanced_dispatching_enabled", "true"),
             ("cluster_checks.clc_runners_port", "5005"),
+            ("cluster_checks.rebalance_period", "10m"),
+            ("cluster_checks.rebalance_with_utilization", "true"),
+            ("cluster_checks.rebalance_min_percentage_improvement", "10"),
+            ("cluster_checks.stickiness_enabled", "true"),
+            ("cluster_checks.stickiness_factor", "4"),
+            ("cluster_checks.stickiness_upper_limit", "1"),
+            ("cluster_checks.stickiness_lower_limit", "0.05"),
+            ("muster.rebalance_strategy", "auto"),
+            ("muster.rebalance_band", "0.05"),
+            ("muster.rebalance_min_gap", "0.02"),
+            ("muster.rebalance_budget_percent", "5"),
+            ("muster.rebalance_budget_min", "5"),
+            ("muster.rebalance_cooldown", "20m"),
             ("cluster_agent.cmd_port", "5005"),
             ("cluster_agent.kubernetes_service_name", "datadog-cluster-agent"),
             ("cluster_agent.server.idle_timeout_seconds", "60"),

@@ -1,6 +1,7 @@
 //! The key table: the only place that knows which configuration keys exist.
 
 mod accepted;
+mod balance;
 mod cluster;
 mod core;
 mod find;

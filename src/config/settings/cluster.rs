@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::balance::BalanceSettings;
 use super::common::CommonSettings;
 use super::error::SettingsError;
 use super::kubernetes::KubernetesSettings;
@@ -47,6 +48,8 @@ pub struct ClusterSettings {
     pub lock_file: Option<PathBuf>,
     /// Dispatching.
     pub cluster_checks: ClusterChecksSettings,
+    /// Balancing.
+    pub balance: BalanceSettings,
     /// Name of the cluster, empty when unknown.
     pub cluster_name: String,
     /// Whether tags carry the cluster name with `-` for `_`.
@@ -90,6 +93,7 @@ impl ClusterSettings {
                 extra_tags: read(config, "cluster_checks.extra_tags"),
                 disable_cluster_name_tag_key: read(config, "disable_cluster_name_tag_key"),
             },
+            balance: BalanceSettings::from_config(config),
             compliant_cluster_name_tag: read(config, "enabled_rfc1123_compliant_cluster_name_tag"),
             cluster_name,
             invalid_cluster_name,

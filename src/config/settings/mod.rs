@@ -1,5 +1,6 @@
 //! What each consumer needs, as plain types, built once from the configuration.
 
+mod balance;
 mod cluster;
 mod common;
 mod endpoint;
@@ -10,6 +11,7 @@ mod node;
 mod read;
 mod secrets;
 
+pub use balance::{BalanceSettings, QuarantineSettings};
 pub use cluster::{ClusterChecksSettings, ClusterSettings};
 pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettings, TlsVersion, TrustChain};
 pub use endpoint::{EndpointError, cluster_agent_url};

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_actors::balance::plan::{Forecast, Plan, Stopped, Trigger};
+use muster_actors::balance::policy::Strategy;
+use muster_actors::balance::rebalancing::{LastPlan, RebalancerView};
 use muster_actors::domain::check_traits::CheckTraits;
 use muster_actors::domain::config::{Data, DispatchedConfig};
 use muster_actors::domain::delivery::{DropReason, SendErrorKind};
-use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
+use muster_actors::domain::figures::{Figures, RunnerFigures};
+use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
 use muster_actors::domain::journal::Cause;
 use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::node::NodeFacts;
@@ -26,6 +30,10 @@ fn config(name: &str) -> Arc<DispatchedConfig> {
 
 fn view(configs: Vec<Arc<DispatchedConfig>>) -> Arc<NodeView> {
     Arc::new(NodeView { stamp: Stamp(1), configs: configs.into(), ..NodeView::default() })
+}
+
+fn no_configs() -> Arc<NodeView> {
+    view(Vec::new())
 }
 
 fn rendered(fill: impl Fn(&mut Scrape) + Send + Sync + 'static) -> String {
@@ -277,4 +285,60 @@ fn informers_are_shown_by_resource() {
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
     }
+}
+
+#[test]
+fn balancing_is_shown_of_runners_that_are_there_and_by_the_leader_alone() {
+    let runner =
+        |busyness| RunnerFigures { busyness, failures: 2, collected_at: Some(Duration::from_secs(60)), ..RunnerFigures::default() };
+    let silent = RunnerFigures { failures: 7, ..RunnerFigures::default() };
+    let figures = Figures {
+        runners: [("n1", runner(1562)), ("n2", silent), ("gone", runner(1))].map(|(name, runner)| (NodeName::from(name), runner)).into(),
+        collected_at: Some(Duration::from_secs(61)),
+        took: Duration::from_millis(1500),
+        ..Figures::default()
+    };
+    let forecast =
+        |runner: &str, after| Forecast { runner: runner.into(), workers: 4.0, before: 0.0, after, configs_before: 0, configs_after: 1 };
+    let plan = Plan {
+        epoch: Epoch(3),
+        generation: Seq(1),
+        strategy: Strategy::Bounded,
+        trigger: Trigger::Period,
+        force: false,
+        moves: Vec::new(),
+        forecast: vec![forecast("n1", 0.25), forecast("gone", 0.5)],
+        mean: 0.25,
+        tolerance: 0.02,
+        budget: None,
+        spent: 0,
+        stopped: Stopped::InsideBand,
+    };
+    let last = LastPlan { plan: Arc::new(plan), at_unix_nanos: 0, took: Duration::from_millis(250) };
+    let view = RebalancerView { moves: 9, last: Some(last), ..RebalancerView::default() };
+    let shown = |standing, epoch| {
+        let entry = || NodeEntry { facts: NodeFacts::default(), presence: Presence::Staying, view: no_configs() };
+        let nodes = ["n1", "n2"].map(|name| (NodeName::from(name), entry())).into();
+        let table = ServedTable { standing, epoch, nodes, ..ServedTable::default() };
+        let (figures, view) = (figures.clone(), view.clone());
+        rendered(move |scrape| balance(&table, &figures, &view, Duration::from_secs(90), scrape))
+    };
+    let text = shown(Standing::Active, Epoch(3));
+    for line in [
+        "cluster_checks_updating_stats_duration_seconds{join_leader=\"true\"} 1.5",
+        "cluster_checks_failed_stats_collection{join_leader=\"true\",node=\"n1\"} 2",
+        "cluster_checks_failed_stats_collection{join_leader=\"true\",node=\"n2\"} 7",
+        "cluster_checks_busyness{join_leader=\"true\",node=\"n1\"} 1562",
+        "muster_runner_stats_age_seconds{node=\"n1\"} 30",
+        "cluster_checks_rebalancing_decisions{join_leader=\"true\"} 9",
+        "cluster_checks_successful_rebalancing_moves{join_leader=\"true\"} 9",
+        "cluster_checks_rebalancing_duration_seconds{join_leader=\"true\"} 0.25",
+        "cluster_checks_predicted_utilization{join_leader=\"true\",node=\"n1\"} 0.25",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
+    }
+    assert!(!text.contains("gone"), "{text}");
+    assert!(!text.contains("busyness{join_leader=\"true\",node=\"n2\"}"), "what was never told is not 0: {text}");
+    assert!(!shown(Standing::Active, Epoch(4)).contains("predicted_utilization"), "the plan of another term says nothing");
+    assert!(!shown(Standing::Starting, Epoch(3)).contains("cluster_checks_"));
 }

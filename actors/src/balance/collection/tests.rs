@@ -70,14 +70,18 @@ fn cc_t49_the_entry_without_a_name_is_dropped_and_old_statistics_outlive_a_failu
 #[test]
 fn workers_are_remembered_until_the_runner_says_that_it_does_not_tell() {
     let table = table(&[("r1", &[])]);
-    let mut told = told(&[]);
-    told.workers = ToldWorkers::Number(7);
-    let first = round(&Figures::default(), &table, &[("r1", told.clone())]);
-    told.workers = ToldWorkers::NoAnswer;
-    let second = round(&first, &table, &[("r1", told.clone())]);
-    told.workers = ToldWorkers::Untold;
-    let third = round(&second, &table, &[("r1", told)]);
+    let mut answer = told(&[]);
+    answer.workers = ToldWorkers::Number(7);
+    let first = round(&Figures::default(), &table, &[("r1", answer.clone())]);
+    answer.workers = ToldWorkers::NoAnswer;
+    let second = round(&first, &table, &[("r1", answer.clone())]);
+    answer.workers = ToldWorkers::Untold;
+    let third = round(&second, &table, &[("r1", answer.clone())]);
     assert_eq!([&first, &second, &third].map(|figures| figures.runners["r1"].workers), [Some(7), Some(7), None]);
+    for (told, believed) in [(0, Some(0)), (10_000, Some(10_000)), (10_001, None), (u32::MAX, None)] {
+        answer.workers = ToldWorkers::Number(told);
+        assert_eq!(round(&first, &table, &[("r1", answer.clone())]).runners["r1"].workers, believed);
+    }
 }
 
 #[test]

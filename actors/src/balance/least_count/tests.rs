@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use super::*;
-use crate::domain::ids::Epoch;
+use crate::domain::ids::{Epoch, NodeName};
 use crate::domain::journal::Cause;
 use crate::domain::node::{CheckCompatibility, NodeFacts};
 use crate::domain::turn::Turn;
-use crate::domain::world::Presence;
+use crate::domain::world::{DanglingReason, Presence};
 use crate::testing::configs::named_config;
 
 fn declaring(include: &[&str]) -> NodeFacts {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::balance::least_count::place_batch;
 use crate::domain::assignment::Placement;
+use crate::domain::constraints::ConstraintChange;
 use crate::domain::ids::Epoch;
 use crate::domain::invariants::{Permitted, check_planned, check_table, check_turn};
 use crate::domain::journal::Cause;
@@ -203,6 +204,37 @@ fn a_block_moves_each_config_once_and_touches_no_other_node() {
     });
     assert_eq!((moves, table.set_of(&"a".into()).len(), table.set_of(&"new".into()).len()), (10, 0, 10));
     assert_eq!(before, ["b", "c"].map(|node| table.nodes()[&NodeName::from(node)].stamp));
+}
+
+#[test]
+fn cc_t57_a_rolling_restart_moves_the_set_as_a_block() {
+    let world = World::new();
+    let decided = successions(&[world.leaver("a0", 2, Some(0))], &[world.candidate("a3", 0, 1)], &BTreeMap::new());
+    assert_eq!(decided, [by("a3")]);
+    let mut table = table(&[("a0", facts(&[])), ("a1", facts(&[])), ("a2", facts(&[]))], &[0; 6]);
+    turn(&mut table, |turn| {
+        turn.put_node(&"a3".into(), facts(&[]));
+    });
+    let set = table.set_of(&"a0".into()).clone();
+    let stamps = |table: &AssignmentTable| ["a1", "a2"].map(|node| table.nodes()[&NodeName::from(node)].stamp);
+    let before = stamps(&table);
+    turn(&mut table, |turn| {
+        turn.set_presence(&"a0".into(), Presence::Draining);
+        for key in block(turn.table(), &"a0".into(), &"a3".into()) {
+            turn.place(key, Placement::Owned("a3".into()), Cause::Succeeded);
+        }
+    });
+    assert_eq!((set.len(), table.set_of(&"a3".into()), stamps(&table)), (2, &set, before));
+}
+
+#[test]
+fn a_successor_that_is_kept_for_another_config_takes_nothing() {
+    let mut table = table(&[("a", facts(&[]))], &[0, 0]);
+    turn(&mut table, |turn| {
+        turn.put_node(&"new".into(), facts(&[]));
+        turn.constrain(&ConstraintChange::Isolate { node: "new".into(), key: ConfigKey(1) });
+    });
+    assert_eq!(block(&table, &"a".into(), &"new".into()), [ConfigKey(1)]);
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::balance::collection::{Told, ToldChecks, ToldWorkers, askable, collected};
@@ -14,6 +13,7 @@ use crate::domain::figures::Figures;
 use crate::domain::ids::NodeName;
 use crate::domain::world::{NodeView, ServedTable, Standing};
 use crate::kernel::clock::Clock;
+use crate::kernel::heavy_work::heavy_work;
 use crate::kernel::published::Reader;
 use crate::ports::{RunnerError, RunnerStats};
 
@@ -49,8 +49,8 @@ struct Question {
 }
 
 impl Round {
-    /// Asks everybody and makes figures of what they told; `None` if that failed. Takes [`CALL_LIMIT`] per call at most.
-    pub(super) async fn run(self) -> Option<Figures> {
+    /// Asks everybody and makes figures of what they told. Takes [`CALL_LIMIT`] per call at most.
+    pub(super) async fn run(self) -> Figures {
         let Self { clock, runners, served, before } = self;
         let table = served.current();
         let began_at = clock.monotonic();
@@ -91,8 +91,7 @@ async fn ask(clock: &dyn Clock, runners: &dyn RunnerStats, question: Question) -
     let checks = match checks {
         Ok(checks) => {
             let size = checks.len();
-            let cut = work(size, move || ToldChecks::new(checks, &assigned)).await;
-            cut.ok_or_else(|| format!("cannot handle statistics of {size} checks"))
+            Ok(work(size, move || ToldChecks::new(checks, &assigned)).await)
         }
         Err(error) => {
             debug!(%node, %error, "a runner did not tell its statistics");
@@ -106,13 +105,7 @@ async fn within_limit<T>(call: impl Future<Output = Result<T, RunnerError>>) -> 
     timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(RunnerError::Unreachable(format!("no answer within {CALL_LIMIT:?}"))))
 }
 
-/// Does the work here if it is little, else on the blocking pool; `None` if it panicked there.
-async fn work<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    if size <= MANY {
-        return Some(work());
-    }
-    // The result is taken when a timer fires, not when the other thread happens to be done: so everything keeps its order where time
-    // only passes when nobody has work, as in tests.
-    let (done, ()) = tokio::join!(spawn_blocking(work), sleep(Duration::from_millis(1)));
-    done.ok()
+/// Does the work here if it is little, else on the blocking pool.
+async fn work<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if size <= MANY { work() } else { heavy_work(work).await }
 }
