@@ -14,9 +14,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{debug, error, info, warn};
 
-use crate::balance::demands;
-use crate::balance::least_count::place_batch;
 use crate::balance::quarantine::DeathWatch;
+use crate::balance::{demands, least_count, placement};
 use crate::cluster::dispatcher_parts::DispatcherParts;
 use crate::cluster::intake::Intake;
 use crate::cluster::waiting_polls::WaitingPolls;
@@ -234,7 +233,12 @@ impl Dispatcher {
             turn.drain();
             demands::end_isolations(&mut turn);
             let dangling: Vec<_> = turn.table().dangling().iter().copied().collect();
-            for (key, placement) in place_batch(turn.table(), dangling) {
+            let placed = if self.advanced.on() {
+                placement::place_batch(turn.table(), &self.parts.figures.peek(), dangling)
+            } else {
+                least_count::place_batch(turn.table(), dangling)
+            };
+            for (key, placement) in placed {
                 turn.place(key, placement, cause);
             }
         }
