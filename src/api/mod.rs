@@ -35,3 +35,4 @@ mod secret_file;
 pub mod tls;
 pub mod version;
 pub mod wire;
+pub mod world;

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::balance::{BalanceCommand, EXPLAIN_EXAMPLES, ExplainOptions};
 use super::demo::DemoOptions;
+use super::simulate::{self, SimulateOptions};
 
 /// Drop-in Datadog Cluster Agent and its node side.
 #[derive(Debug, Parser)]
@@ -22,6 +23,7 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   muster demo                                show it all on this machine
+  muster simulate --remove-runners 3         what if three runners go
   muster cluster start -c ./etc              start the cluster role with ./etc/datadog-cluster.yaml
   muster node run -c ./etc                   start the node role with ./etc/datadog.yaml
   muster cluster clusterchecks               which check runs where
@@ -55,6 +57,9 @@ pub(super) enum TopCommand {
         after_help = "Examples:\n  muster demo\n  muster demo --pause\n  muster demo --seconds 60 --keep\n  muster demo --json | jq -c 'select(.act) | [.act, .seconds]'"
     )]
     Demo(DemoOptions),
+    /// What would happen: virtual time, the production code, worlds recorded, written or drawn
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(SimulateOptions),
     /// Print the script that completes commands in a shell
     #[command(
         after_help = "Examples:\n  muster completions bash > /etc/bash_completion.d/muster\n  muster completions zsh > ~/.zfunc/_muster"

@@ -19,6 +19,7 @@ mod render;
 mod run;
 mod secret_helper;
 mod settings;
+mod simulate;
 mod start;
 mod status;
 mod stop;

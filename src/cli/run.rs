@@ -12,7 +12,7 @@ use super::failure::{CommandResult, Failure};
 use super::render::Paint;
 use super::start::{self, Start};
 use super::{
-    balance, clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, status, stop, telemetry,
+    balance, clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, simulate, status, stop, telemetry,
     version,
 };
 use crate::config::{ClusterSettings, Environment, NodeSettings, Role};
@@ -62,6 +62,7 @@ fn dispatch(context: &Context, command: TopCommand) -> Command {
             let no_colour = context.global.no_color || context.environment.get("NO_COLOR").is_some();
             Command::Demo(DemoOptions { no_colour, ..options })
         }
+        TopCommand::Simulate(options) => done(in_form(options.json, simulate::run(&options))),
         TopCommand::Completions { shell } => done(Ok(completions::run(shell))),
         TopCommand::Docs { part } => done(Ok(docs::run(part))),
         TopCommand::Cluster(ClusterCommand::Start(options)) => match start::cluster(context, options) {

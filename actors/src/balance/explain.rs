@@ -4,7 +4,7 @@ mod ground;
 mod next;
 mod reasons;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::domain::config::DispatchedConfig;
 use crate::domain::figures::Figures;
 use crate::domain::ids::{ConfigKey, NodeName};
 use crate::domain::journal::Decision;
-use crate::domain::world::ServedTable;
+use crate::domain::world::{Presence, ServedTable};
 
 /// Decisions that are told of a config.
 const MOVES_OF_A_CHECK: usize = 20;
@@ -153,13 +153,12 @@ pub fn explain_node(
 
 /// What is special about a node, in words.
 fn remarks(ground: &Ground<'_>, policy: &BalancePolicy, index: RunnerIndex, last_error: Option<&str>) -> Vec<String> {
-    use crate::domain::world::Presence;
     let runner = &ground.world.runners[index];
     let mut remarks = Vec::new();
     match runner.presence {
         Presence::Staying => {}
         Presence::HandingOver => {
-            remarks.push("on its way out; keeps its set a moment longer, because its successor is about to register".to_owned())
+            remarks.push("on its way out; keeps its set a moment longer, because its successor is about to register".to_owned());
         }
         Presence::Draining => remarks.push("on its way out; keeps only what no other node may run".to_owned()),
     }
@@ -174,7 +173,7 @@ fn remarks(ground: &Ground<'_>, policy: &BalancePolicy, index: RunnerIndex, last
         remarks.push(format!("did not tell its workers: counts with {:.0}", runner.workers));
     }
     if runner.facts.compatibility.is_declared() {
-        let list = |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+        let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
         let declared = &runner.facts.compatibility;
         if !declared.include.is_empty() {
             remarks.push(format!("runs only: {}", list(&declared.include)));

@@ -195,7 +195,7 @@ impl DeathWatch {
         let mut implicated = Vec::new();
         for key in &held {
             let Some(arrival) = self.arrivals.get_mut(key).filter(|arrival| arrival.node == node) else { continue };
-            if arrival.came_at < last_heard && last_heard - arrival.came_at <= self.policy.window {
+            if arrival.came_at < last_heard && last_heard.saturating_sub(arrival.came_at) <= self.policy.window {
                 implicated.push(*key);
                 self.records.entry(*key).or_default().push(number);
             }

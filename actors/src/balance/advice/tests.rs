@@ -33,9 +33,9 @@ fn an_even_and_fitting_pool_calls_for_nothing() {
 
 #[test]
 fn nothing_is_said_about_the_pool_while_figures_are_unknown() {
-    for hide in [(|world: &mut World| world.runners[0].workers_known = false) as fn(&mut World), |world| {
-        world.loads.iter_mut().step_by(5).for_each(|load| load.need = None)
-    }] {
+    let no_workers = |world: &mut World| world.runners[0].workers_known = false;
+    let few_needs = |world: &mut World| world.loads.iter_mut().step_by(5).for_each(|load| load.need = None);
+    for hide in [no_workers as fn(&mut World), few_needs] {
         for needs in [&[1.9, 1.9][..], &[0.01, 0.01]] {
             let mut world = world(&[needs; 5]);
             assert_eq!(advice(&world).len(), 1);

@@ -6,6 +6,7 @@ use crate::balance::plan::{Plan, Stopped};
 use crate::balance::policy::{BalancePolicy, Strategy};
 use crate::balance::world::{Held, Load, RunnerIndex};
 use crate::domain::handover::{Confirmation, Transfer};
+use crate::domain::ids::NodeName;
 use crate::domain::world::{DanglingReason, Presence};
 
 /// The events, most likely first.
@@ -78,7 +79,7 @@ fn for_balance(
         let when = if policy.approval { "as soon as somebody approves it" } else { "or at once with: muster clusterchecks rebalance" };
         return vec![format!("with the next plan, to {node}, {when}")];
     }
-    let elsewhere = |pin: &&crate::domain::ids::NodeName| **pin != ground.world.runners[owner].name;
+    let elsewhere = |pin: &&NodeName| **pin != ground.world.runners[owner].name;
     let held = match load.held {
         None => None,
         Some(Held::Pinned) => Some(match load.pinned_to.as_ref().filter(elsewhere) {

@@ -166,7 +166,7 @@ fn what_came_after_the_last_poll_was_never_run() {
         let death = Death {
             node: node.into(),
             ending: Ending::Lost,
-            last_heard: at - Duration::from_secs(1),
+            last_heard: at.saturating_sub(Duration::from_secs(1)),
             stamp: Stamp(5),
             held: vec![ConfigKey(1)],
         };
@@ -192,7 +192,7 @@ fn deaths_of_a_mass_event_that_are_noticed_one_by_one_count_for_nobody_either() 
     let mut watch = DeathWatch::new(QuarantinePolicy::default());
     let last_heard = 10 * MINUTE;
     for (key, node) in ["a", "b"].into_iter().enumerate() {
-        watch.placed(ConfigKey(key as u128), Some(&node.into()), last_heard - MINUTE);
+        watch.placed(ConfigKey(key as u128), Some(&node.into()), last_heard.saturating_sub(MINUTE));
     }
     let die = |watch: &mut DeathWatch, node: &str, heard: Duration, held: &[u128]| {
         let held = held.iter().copied().map(ConfigKey).collect();
