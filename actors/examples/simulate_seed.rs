@@ -19,9 +19,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<Report, String> {
     let seed = seed.ok_or(USAGE)?;
     Ok(match (mutant, world) {
         (None, world) => simulate(world, seed),
-        (Some(name), WorldKind::Fleet) => {
-            simulate_fleet_mutant(name.parse::<fleet::Mutant>().map_err(|error| error.to_string())?, seed)
-        }
+        (Some(name), WorldKind::Fleet) => simulate_fleet_mutant(name.parse::<fleet::Mutant>().map_err(|error| error.to_string())?, seed),
         (Some(name), _) => simulate_mutant(name.parse::<Mutant>().map_err(|error| error.to_string())?, seed),
     })
 }

@@ -20,10 +20,12 @@ use crate::api::listener::{Answer, Application};
 use crate::api::metadata::MetadataRoutes;
 use crate::api::named_checks;
 use crate::api::observer::RequestObserver;
+use crate::api::path::query_value;
 use crate::api::relay::{self, Relay, Relayed};
 use crate::api::replica::ReplicaRoutes;
 use crate::api::reply::{self, Reply};
 use crate::api::routes::Route;
+use crate::api::world::WorldRoutes;
 
 /// Header in which agents send the address of their runner API.
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -39,6 +41,8 @@ pub struct ClusterApi {
     pub checks: Option<ClusterChecks>,
     /// Balancing; `None` where checks are.
     pub balance: Option<BalanceRoutes>,
+    /// What is recorded for simulations; `None` where checks are.
+    pub world: Option<WorldRoutes>,
     /// The way to the leader; `None` where no other replica can lead.
     pub relay: Option<Relay>,
     /// Routes for other replicas; `None` where there are none.
@@ -149,6 +153,10 @@ impl ClusterApi {
             (Route::State, Some(checks)) => checks.get_state(&scrub),
             (Route::Assignments, Some(checks)) => checks.get_assignments(&scrub),
             (Route::NamedChecks(name), Some(checks)) => named_checks::answer(&checks.served.peek(), name, &scrub),
+            (Route::World, Some(_)) => match &self.world {
+                Some(world) => world.get(query_value(request.uri().query(), "anonymous").as_deref() == Some("true")),
+                None => return Err(reply::not_found()),
+            },
             (Route::Kubernetes(route), _) => match &self.kubernetes {
                 Some(metadata) => metadata.answer(route, request.uri().query()),
                 None => unavailable("no Kubernetes in stand-alone mode"),

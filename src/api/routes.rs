@@ -41,6 +41,8 @@ pub enum Route<'a> {
     ReplicaDeltas,
     /// `/api/v1/muster/replica/table`
     ReplicaTable,
+    /// `/api/v1/muster/world`
+    World,
     /// Balancing: plans, demands, reasons.
     Balance(BalanceRoute),
     /// The process itself.
@@ -62,6 +64,7 @@ impl<'a> Route<'a> {
             ["autoscaler-list"] => Self::AutoscalerList,
             ["api", "v1", "muster", "assignments"] => Self::Assignments,
             ["api", "v1", "muster", "journal"] => Self::Journal,
+            ["api", "v1", "muster", "world"] => Self::World,
             ["api", "v1", "muster", "diagnostics"] => Self::Diagnostics,
             ["api", "v1", "muster", "replica", "deltas"] => Self::ReplicaDeltas,
             ["api", "v1", "muster", "replica", "table"] => Self::ReplicaTable,
@@ -99,13 +102,14 @@ impl<'a> Route<'a> {
                 | Self::Assignments
                 | Self::ReplicaDeltas
                 | Self::ReplicaTable
+                | Self::World
                 | Self::Balance(_)
         )
     }
 
     /// Whether only the leader answers it. Source: cluster-checks 3.
     pub fn is_leader_only(&self) -> bool {
-        matches!(self, Self::PostStatus(_) | Self::Configs(_) | Self::EndpointConfigs(_) | Self::Balance(_))
+        matches!(self, Self::PostStatus(_) | Self::Configs(_) | Self::EndpointConfigs(_) | Self::World | Self::Balance(_))
     }
 
     /// Label in request telemetry; `None` where the stock server counts nothing.

@@ -28,6 +28,7 @@ use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::metadata::MetadataRoutes;
 use crate::api::relay::{Relay, RelayLimits};
 use crate::api::replica::ReplicaRoutes;
+use crate::api::world::WorldRoutes;
 use crate::app::admin::{FillStatus, RoleView, admin_api};
 use crate::app::host::Host;
 use crate::app::kubernetes::InformerStatuses;
@@ -170,6 +171,12 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
             command: dispatching.rebalancer.outlet(),
             explain_check: dispatching.rebalancer.outlet(),
             explain_node: dispatching.rebalancer.outlet(),
+        }),
+        world: enabled.then(|| WorldRoutes {
+            served: published.served.reader(),
+            figures: published.figures.reader(),
+            policy: Arc::new(settings.balance.policy.clone()),
+            pods: !settings.stand_alone,
         }),
         relay: peer.map(relay).transpose()?,
         replicas: peer.map(|_| ReplicaRoutes { fetches: dispatching.replica.outlet(), offers: dispatching.replica.outlet(), leader }),

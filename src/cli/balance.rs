@@ -1,4 +1,4 @@
-//! Commands of balancing: `clusterchecks rebalance`, `isolate`, `pin`, `unpin`, `release`, `plan`, `constraints`, and `explain`.
+//! Commands of balancing: `clusterchecks rebalance`, `isolate`, `pin`, `unpin`, `release`, `plan`, `constraints`, `record`, and `explain`.
 //!
 //! Source: cluster-agent-kubernetes 8.6, cluster-checks 11. They ask the server of this machine; a follower asks its leader.
 
@@ -12,6 +12,7 @@ mod history;
 mod options;
 mod plan;
 mod rebalance;
+mod record;
 
 use self::call::Call;
 use super::context::Context;
@@ -36,5 +37,6 @@ pub(super) async fn run(context: &Context, command: &BalanceCommand, json: bool)
         BalanceCommand::Plan(options) => plan::run(&call, *options).await,
         BalanceCommand::Explain(subject) => explain::run(&call, subject).await,
         BalanceCommand::Constraints => constraints::run(&call).await,
+        BalanceCommand::Record(options) => record::run(&call, options).await,
     }
 }

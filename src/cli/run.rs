@@ -12,8 +12,8 @@ use super::failure::{CommandResult, Failure};
 use super::render::Paint;
 use super::start::{self, Start};
 use super::{
-    balance, clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, simulate, status, stop, telemetry,
-    version,
+    balance, clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, simulate, status, stop,
+    telemetry, version,
 };
 use crate::config::{ClusterSettings, Environment, NodeSettings, Role};
 use crate::roles;

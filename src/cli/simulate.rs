@@ -16,7 +16,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   muster simulate                                          20 agents and 400 checks drawn from seed 0, bounded beside off
   muster simulate --nodes 50 --checks 2000 --load heavy --strategy bounded,utilization,busyness,off
   muster simulate --nodes 12 --remove-runners 3            what if three runners go
-  muster clusterchecks record > world.json                 the world as it is ...
+  muster cluster clusterchecks record > world.json                 the world as it is ...
   muster simulate --world world.json --remove-runners 3    ... and what if three of its runners go
   muster simulate --world world.json --svg moves.svg
   muster simulate --seed 7 --faults many --json | jq '.reports[] | [.contender, .moves.total, .balance.at_end]'";

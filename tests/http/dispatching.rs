@@ -12,6 +12,7 @@ use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatGatherer;
 use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
+use muster::api::world::WorldRoutes;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
@@ -26,6 +27,7 @@ use muster_actors::kernel::supervised::Observed;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoverySynced};
 use muster_actors::messages::resolver::ReplayDiscovery;
+use muster_actors::sim::fleet::Scenario;
 use muster_actors::supervised;
 use muster_actors::testing::assignment_store::FakeAssignmentStore;
 use muster_actors::testing::configs::discovered;
@@ -81,6 +83,8 @@ impl Cluster {
         let published = Arc::new(Publisher::new(ServedTable::default()));
         let leadership = Arc::new(Publisher::new(Leadership::default()));
         let served = published.reader();
+        let balancing = Balancing::default();
+        let figures = balancing.figures.reader();
         let parts = DispatchingParts {
             clock,
             patch: Arc::new(PatchOptions::default()),
@@ -91,7 +95,7 @@ impl Cluster {
             published,
             replay: discovery.outlet(),
             watched: None,
-            balancing: Balancing::default(),
+            balancing,
         };
         let (found, synced) = (dispatching.dispatcher.outlet(), dispatching.dispatcher.outlet());
         let factory = move || TwoFiles { found: found.clone(), synced: synced.clone() };
@@ -118,7 +122,8 @@ impl Cluster {
         };
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
         let setup = Setup::default();
-        let api = ClusterApi { balance: Some(balance), ..cluster_api(&setup, Some(checks), admin, kernel.health()) };
+        let world = WorldRoutes { served: checks.served.clone(), figures, policy: Arc::default(), pods: false };
+        let api = ClusterApi { balance: Some(balance), world: Some(world), ..cluster_api(&setup, Some(checks), admin, kernel.health()) };
         let server = serve(&setup, api);
         Self { kernel, address: reachable(&server), server }
     }
@@ -259,5 +264,21 @@ async fn what_operators_demand_reaches_the_assignment_and_is_explained() {
     assert_eq!(cluster.call(Call::post("/api/v1/muster/unpin", r#"{"check":"redisdb"}"#)).await.status, 200);
     let rebalanced = cluster.call(Call::post("/api/v1/clusterchecks/rebalance", r#"{"force":true}"#)).await;
     assert_eq!((rebalanced.status, rebalanced.text().as_str()), (200, "[]"));
+    cluster.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_world_is_recorded_without_the_content_of_checks_and_can_be_simulated() {
+    let cluster = Cluster::start(Duration::ZERO);
+    cluster.until(|state| leads(state) && state["warmup"] == false && state["dangling"].as_array().unwrap().len() == 2).await;
+    cluster.status("n1", 0).await;
+    cluster.until(|state| node_of(state, "redisdb").is_some() && node_of(state, "postgres").is_some()).await;
+
+    let recorded = cluster.call(Call::get("/api/v1/muster/world")).await;
+    let scenario = Scenario::parse(&recorded.text()).unwrap();
+    assert_eq!((scenario.nodes.len(), scenario.checks.len(), scenario.checks[0].node.as_deref()), (1, 2, Some("n1")));
+    assert!(!recorded.text().contains("host:"), "{}", recorded.text());
+    let anonymous = cluster.call(Call::get("/api/v1/muster/world?anonymous=true")).await.text();
+    assert!(Scenario::parse(&anonymous).is_ok() && !anonymous.contains("redisdb") && !anonymous.contains("\"n1\""), "{anonymous}");
     cluster.stop().await;
 }

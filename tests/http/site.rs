@@ -460,6 +460,7 @@ pub fn cluster_api(setup: &Setup, checks: Option<ClusterChecks>, admin: Arc<dyn 
         tokens: Tokens { local: setup.local_token.map(|token| Secret::new(token.to_owned())), ..tokens() },
         checks,
         balance: None,
+        world: None,
         relay: setup.relay.clone().map(|(own, limits)| Relay::try_new(Some(own), &Trust::Any, limits).unwrap()),
         replicas: None,
         kubernetes: setup.kubernetes.clone(),

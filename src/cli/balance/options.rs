@@ -1,5 +1,7 @@
 //! Options of the commands of balancing.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 /// Commands below `clusterchecks`.
@@ -50,6 +52,22 @@ pub(in crate::cli) enum BalanceCommand {
         after_help = "Examples:\n  muster cluster clusterchecks constraints\n  muster cluster clusterchecks constraints --json | jq '.pins[]'"
     )]
     Constraints,
+    /// Write the world as it is now for `muster simulate`; what instances of checks say is not in it
+    #[command(
+        after_help = "Examples:\n  muster cluster clusterchecks record > world.json\n  muster cluster clusterchecks record --anonymous -o world.json\n  muster simulate --world world.json --remove-runners 3"
+    )]
+    Record(RecordOptions),
+}
+
+/// Options of `record`.
+#[derive(Args, Clone, Debug, Default)]
+pub(in crate::cli) struct RecordOptions {
+    /// Put numbers in place of the names of nodes, checks and services, and leave addresses out
+    #[arg(long)]
+    pub(in crate::cli) anonymous: bool,
+    /// Write to this file instead
+    #[arg(short = 'o', long, value_name = "PATH")]
+    pub(in crate::cli) file: Option<PathBuf>,
 }
 
 /// Examples of `explain`, wherever it is called.

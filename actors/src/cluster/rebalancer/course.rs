@@ -104,8 +104,10 @@ impl Course {
         work: impl FnOnce(&World, &RebalancerParts) -> T + Send + 'static,
     ) -> T {
         let (parts, served) = (Arc::clone(&self.parts), Arc::clone(served));
+        // Taken here: the other thread would see what is published meanwhile or not, depending on how fast it is.
+        let (figures, now) = (parts.figures.current(), parts.clock.unix_nanos());
         let computation = move || {
-            let world = World::of(&served, &parts.figures.peek(), &parts.policy, parts.clock.unix_nanos());
+            let world = World::of(&served, &figures, &parts.policy, now);
             work(&world, &parts)
         };
         heavy_work(computation).await

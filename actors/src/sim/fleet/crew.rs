@@ -179,7 +179,7 @@ impl Crew {
             if fetches {
                 take(&mut model, agent, &shown.view, self.mutant);
             }
-            let current = table.standing == Standing::Active;
+            let current = table.grants();
             if !contact(&mut model, agent, current) {
                 self.silent.insert(agent);
             } else if !self.silent.is_empty() {
@@ -241,6 +241,6 @@ async fn introduce(door: Door, model: SharedModel, agent: AgentIndex, mutant: Op
     {
         take(&mut model, agent, &entry.view, mutant);
     }
-    let current = active && table.nodes.get(&node).is_some_and(|entry| entry.view.stamp.0 == model.agents[agent].last_change);
+    let current = table.grants() && table.nodes.get(&node).is_some_and(|entry| entry.view.stamp.0 == model.agents[agent].last_change);
     contact(&mut model, agent, current);
 }
