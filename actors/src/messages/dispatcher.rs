@@ -213,6 +213,8 @@ pub enum PlanReply {
     Applied {
         /// Number of moves.
         moves: usize,
+        /// The last change of the table. Until agents are shown it, it may be lost with this replica.
+        decided: Seq,
     },
     /// The table changed since the plan was made.
     Stale {

@@ -56,7 +56,7 @@ impl Lone {
             published,
             plans: universe.stub("dispatcher", move |order: ApplyPlan| {
                 given.borrow_mut().push(order);
-                answers.borrow_mut().pop_front().unwrap_or(PlanReply::Applied { moves: 0 })
+                answers.borrow_mut().pop_front().unwrap_or(PlanReply::Applied { moves: 0, decided: Seq(0) })
             }),
             collect: None,
             journal: universe.stub("journal", |_: QueryJournal| JournalPage::default()),

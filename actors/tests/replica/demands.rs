@@ -30,7 +30,7 @@ fn isolation_pin_and_spent_moves_survive_leaders() {
         let isolate = ConstraintChange::Isolate { node: "n1".into(), key: isolated };
         let pin = ConstraintChange::Pin { key: pinned, node: "n3".into() };
         let reply = replicas.apply("r1", vec![isolate, pin], moves).await;
-        assert_eq!(reply, PlanReply::Applied { moves: made + 1 }, "and the pinned one goes in the same change");
+        assert!(matches!(reply, PlanReply::Applied { moves, .. } if moves == made + 1), "and the pinned one goes in the same change: {reply:?}");
         let (before, demands) = (replicas.shown("r1"), replicas.served("r1").constraints.clone());
         assert_eq!((before["n1"].1.as_slice(), before["n3"].1.contains(&pinned)), (&[isolated][..], true));
         assert_eq!(spent(&replicas, "r1", &universe), made, "what is demanded costs no budget");
@@ -66,7 +66,7 @@ fn a_plan_of_the_leader_before_is_stale() {
         assert!(matches!(replicas.apply_for("r2", 2, Seq(generation.0 - 1), pin()).await, PlanReply::Stale { .. }), "another change");
         assert!(replicas.served("r2").constraints.is_empty());
         assert_eq!(replicas.apply_for("r3", 2, generation, pin()).await, PlanReply::NotDispatching, "a follower");
-        assert_eq!(replicas.apply("r2", pin(), Vec::new()).await, PlanReply::Applied { moves: 1 });
+        assert!(matches!(replicas.apply("r2", pin(), Vec::new()).await, PlanReply::Applied { moves: 1, .. }));
     });
 }
 

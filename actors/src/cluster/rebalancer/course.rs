@@ -14,6 +14,7 @@ use crate::balance::rebalancing::LastPlan;
 use crate::balance::world::World;
 use crate::cluster::rebalancer::parts::RebalancerParts;
 use crate::domain::constraints::ConstraintChange;
+use crate::domain::ids::Seq;
 use crate::domain::journal::Cause;
 use crate::domain::world::{ServedTable, Standing};
 use crate::kernel::heavy_work::heavy_work;
@@ -134,12 +135,30 @@ impl Course {
         self.plan(&served, move |world, policy| Ok(planner::plan(world, policy, trigger, force))).await
     }
 
-    /// Hands an order to the dispatcher. Returns how many configs moved; `None` if the assignment has changed since.
+    /// Waits until agents are shown a change, which the followers or the disk have by then.
+    ///
+    /// Why: a leader that dies before takes the change with it, and whoever asked for it would believe that it was made.
+    ///
+    /// Errors: [`Refusal::NotDispatching`]; whether the next leader knows of the change, nobody can tell.
+    async fn until_shown(&self, decided: Seq) -> Result<(), Refusal> {
+        let latest = self.parts.clock.monotonic() + SHOWN_WITHIN;
+        while self.parts.served.peek().shown < decided {
+            self.dispatches()?;
+            if self.parts.clock.monotonic() >= latest {
+                warn!(seq = decided.0, waited_seconds = SHOWN_WITHIN.as_secs(), "a plan is applied, but not saved yet");
+                break;
+            }
+            sleep(SHOWN_LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Hands an order to the dispatcher. Returns how many configs moved, once agents are shown it; `None` if the assignment has changed since.
     ///
     /// Errors: [`Refusal::NotDispatching`].
     pub(super) async fn give(&self, order: ApplyPlan) -> Result<Option<usize>, Refusal> {
         match self.parts.plans.ask(order, APPLY_WITHIN).await {
-            Ok(PlanReply::Applied { moves }) => Ok(Some(moves)),
+            Ok(PlanReply::Applied { moves, decided }) => self.until_shown(decided).await.map(|()| Some(moves)),
             Ok(PlanReply::Stale { have }) => {
                 self.tally.stale.set(self.tally.stale.get() + 1);
                 debug!(%have, "the assignment changed while a plan was made");
