@@ -174,9 +174,14 @@ impl<'a> Placer<'a> {
             self.placed.drain(..).for_each(|(place, name, service)| alike.add(place, name, service));
             alike
         };
-        let alike = self.alike.get_or_insert_with(count).of(item.check_name, item.service);
+        let counted = self.alike.get_or_insert_with(count);
+        let (alike, least) = (counted.of(item.check_name, item.service), counted.least(item.check_name));
         let mut best = (alike(place), configs, place);
         for (_, configs, place) in [first, second].into_iter().chain(equals) {
+            // One group is in the order in which these are told apart, so the first with the least is the best.
+            if groups.len() == 1 && best.0 == least {
+                break;
+            }
             best = best.min((alike(place), configs, place));
         }
         best.2
