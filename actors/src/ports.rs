@@ -89,7 +89,13 @@ pub trait CheckLoader: Send + Sync {
 
 /// Answer of the cluster agent to a posted status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UpToDate(pub bool);
+pub struct StatusReply {
+    /// Whether the node has the current set.
+    pub up_to_date: bool,
+    /// How long a current set is granted, counted from before the question; zero = nothing is granted for now. `None` = this cluster
+    /// agent grants nothing and takes nothing back, as stock ones.
+    pub grant: Option<Duration>,
+}
 
 /// Configs of this node as the cluster agent sent them.
 #[derive(Debug, Clone, Default)]
@@ -116,7 +122,7 @@ pub trait ClusterAgentClient: Send + Sync {
     /// Posts the node status. `last_change` is -1 for an extra heartbeat.
     ///
     /// Errors: [`ClusterAgentError`].
-    fn post_status(&self, last_change: i64, deadline: Duration) -> BoxFuture<'static, Result<UpToDate, ClusterAgentError>>;
+    fn post_status(&self, last_change: i64, deadline: Duration) -> BoxFuture<'static, Result<StatusReply, ClusterAgentError>>;
 
     /// Gets the cluster checks of this node.
     ///

@@ -5,6 +5,10 @@
 mod cluster;
 #[path = "dispatcher/departures.rs"]
 mod departures;
+#[path = "dispatcher/handover.rs"]
+mod handover;
+#[path = "dispatcher/quarantine.rs"]
+mod quarantine;
 
 use std::sync::Arc;
 use std::time::Duration;

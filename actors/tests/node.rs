@@ -29,7 +29,8 @@ use muster_actors::node::{
     self, Aggregator, AggregatorPolicy, Node, NodePolicy, NodePorts, PoolLinks, PoolPolicy, ProviderPlan, SchedulerPolicy, WorkerPool,
 };
 use muster_actors::ports::{
-    Check, CheckInstance, CheckLoader, ClusterAgentClient, ClusterAgentError, FetchedConfigs, LoadError, RunReport, SecretBackend, UpToDate,
+    Check, CheckInstance, CheckLoader, ClusterAgentClient, ClusterAgentError, FetchedConfigs, LoadError, RunReport, SecretBackend,
+    StatusReply,
 };
 use muster_actors::testing::secret_backend::FakeSecretBackend;
 
@@ -118,11 +119,18 @@ struct ScriptedAgent {
     state: Mutex<(Answer, i64)>,
     /// (milliseconds of virtual time, call).
     calls: Mutex<Vec<(u64, String)>>,
+    /// What it says about grants; nothing, as a stock one.
+    grant: Mutex<Option<Duration>>,
 }
 
 impl ScriptedAgent {
     fn new(universe: &Universe, configs: &[Arc<CheckConfig>]) -> Arc<Self> {
-        Arc::new(Self { clock: universe.clock(), state: Mutex::new((Answer::Set(configs.to_vec()), 1)), calls: Mutex::default() })
+        Arc::new(Self {
+            clock: universe.clock(),
+            state: Mutex::new((Answer::Set(configs.to_vec()), 1)),
+            calls: Mutex::default(),
+            grant: Mutex::default(),
+        })
     }
 
     fn answer(&self, answer: Answer) {
@@ -155,12 +163,15 @@ impl ScriptedAgent {
 }
 
 impl ClusterAgentClient for ScriptedAgent {
-    fn post_status(&self, last_change: i64, _: Duration) -> BoxFuture<'static, Result<UpToDate, ClusterAgentError>> {
+    fn post_status(&self, last_change: i64, _: Duration) -> BoxFuture<'static, Result<StatusReply, ClusterAgentError>> {
         match self.note(format!("status {last_change}")) {
             // An extra heartbeat is accepted even by an agent that does not get around to anything else.
             (Answer::Silent, _) if last_change >= 0 => pending().boxed(),
             (Answer::Down, _) => async { Err(ClusterAgentError::Remote("503".to_owned())) }.boxed(),
-            (_, stamp) => async move { Ok(UpToDate(last_change == stamp || last_change == -1)) }.boxed(),
+            (_, stamp) => {
+                let (up_to_date, grant) = (last_change == stamp || last_change == -1, *self.grant.lock().unwrap());
+                async move { Ok(StatusReply { up_to_date, grant }) }.boxed()
+            }
         }
     }
 
@@ -744,4 +755,92 @@ fn dynamic_workers_are_reported_as_checks_arrive() {
         world.seconds(60).await;
         assert_eq!(world.node.stats.current().workers.count, 15, "the number only grows");
     });
+}
+
+/// A config that runs at most once.
+fn once(name: &str) -> Arc<CheckConfig> {
+    let init_config = Some(Data::from("muster_handover: at_most_once\n"));
+    Arc::new(CheckConfig { init_config, ..(*scripted(name, "min_collection_interval: 1")).clone() })
+}
+
+const GRANT: Option<Duration> = Some(Duration::from_secs(30));
+
+#[test]
+fn what_runs_at_most_once_stops_when_its_grant_ends_and_starts_with_the_next_answer() {
+    universe::run(1, |universe| async move {
+        let world = World::start(&universe, &[once("one"), scripted("many", "min_collection_interval: 1")]);
+        *world.agent.grant.lock().unwrap() = GRANT;
+        world.seconds(15).await;
+        assert!(world.runs_of("one").len() > 10);
+        world.agent.answer(Answer::Down);
+        world.seconds(60).await;
+        let last = world.runs_of("one").last().unwrap().0;
+        assert!((38_000..42_000).contains(&last), "granted at 10 s for 30 s, ran last at {last} ms");
+        assert!(world.runs_of("many").len() > 70, "others run on");
+        assert_eq!(world.observe("Scheduler").await["stopped_without_grant"], 1);
+        let failures = world.node.stats.current().load_failures.clone();
+        assert!(failures[0].error.contains("runs at most once"), "{failures:?}");
+        world.agent.set(&[once("one"), scripted("many", "min_collection_interval: 1")]);
+        world.seconds(20).await;
+        assert!(world.runs_of("one").last().unwrap().0 > 80_000);
+        assert!(world.node.stats.current().load_failures.is_empty());
+    });
+}
+
+#[test]
+fn a_run_under_way_is_cancelled_when_its_grant_ends() {
+    universe::run(1, |universe| async move {
+        let config = Arc::new(CheckConfig { instances: vec![Data::from("name: one\nscript: hang\n")], ..(*once("one")).clone() });
+        let world = World::start(&universe, &[config]);
+        *world.agent.grant.lock().unwrap() = GRANT;
+        world.seconds(5).await;
+        assert_eq!(world.observe("WorkerPool").await["running"], 1);
+        world.agent.answer(Answer::Down);
+        world.seconds(40).await;
+        assert_eq!(world.observe("WorkerPool").await["running"], 0);
+    });
+}
+
+#[test]
+fn with_a_stock_server_nothing_stops() {
+    universe::run(1, |universe| async move {
+        let world = World::start(&universe, &[once("one")]);
+        world.seconds(15).await;
+        world.agent.answer(Answer::Down);
+        world.seconds(300).await;
+        assert!(world.runs_of("one").len() > 300);
+    });
+}
+
+#[test]
+fn an_outdated_set_and_a_server_that_warms_up_are_granted_nothing() {
+    universe::run(1, |universe| async move {
+        let world = World::start(&universe, &[once("one")]);
+        *world.agent.grant.lock().unwrap() = GRANT;
+        world.seconds(15).await;
+        *world.agent.grant.lock().unwrap() = Some(Duration::ZERO);
+        world.seconds(60).await;
+        assert!(world.runs_of("one").last().unwrap().0 < 42_000);
+        *world.agent.grant.lock().unwrap() = GRANT;
+        world.seconds(10).await;
+        assert!(world.runs_of("one").last().unwrap().0 > 70_000);
+    });
+}
+
+#[test]
+fn a_restart_of_any_actor_keeps_to_the_grant() {
+    for actor in ["Scheduler", "ConfigProvider(cluster-checks)"] {
+        universe::run(1, |universe| async move {
+            let world = World::start(&universe, &[once("one")]);
+            *world.agent.grant.lock().unwrap() = GRANT;
+            world.seconds(15).await;
+            world.agent.answer(Answer::Down);
+            universe.expect_panics(1);
+            assert!(universe.kernel().crash(actor));
+            world.seconds(10).await;
+            assert!(world.runs_of("one").last().unwrap().0 > 20_000, "{actor}");
+            world.seconds(60).await;
+            assert!(world.runs_of("one").last().unwrap().0 < 42_000, "{actor}");
+        });
+    }
 }

@@ -64,7 +64,7 @@ fn seeds_differ_and_kill_servers() {
 }
 
 /// Each broken rule with what has to be noticed, and the seeds in which to look.
-const MUTANTS: [(Mutant, &str, Range<u64>); 10] = [
+const MUTANTS: [(Mutant, &str, Range<u64>); 12] = [
     (Mutant::ValidityIgnored, "answers 200 and does not lead", 1..9),
     (Mutant::LeaseCutShort, "at one time", 1..9),
     (Mutant::LockWithoutVersions, "at one time", 0..8),
@@ -75,6 +75,8 @@ const MUTANTS: [(Mutant, &str, Range<u64>); 10] = [
     (Mutant::ListingCutShort, "checks that nobody else is shown", 2..10),
     (Mutant::SnapshotsForgotten, "although nothing happened to agents", 16..24),
     (Mutant::CopiesEmpty, "although nothing happened to agents", 16..24),
+    (Mutant::GrantsTooLong, "runs at most once and runs on", 26..30),
+    (Mutant::ConfirmedUnheard, "runs at most once and runs on", 0..16),
 ];
 
 #[test]

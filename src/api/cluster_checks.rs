@@ -40,6 +40,8 @@ pub struct ClusterChecks {
     pub polls: Outlet<Poll>,
     /// Whether this replica may answer at all.
     pub leader: LeaderGate,
+    /// Time for which agents that honour grants are granted what runs at most once: the expiration time of nodes.
+    pub grant: Duration,
 }
 
 impl ClusterChecks {
@@ -59,22 +61,28 @@ impl ClusterChecks {
             Err(text) => return reply::text(StatusCode::INTERNAL_SERVER_ERROR, &text),
         };
         let kind = NodeKind::from_wire(status.node_type);
-        let heartbeat =
-            Heartbeat { node, address, kind, compatibility: status.compatibility, honours_grants: false, last_change: status.last_change };
-        let known = self.served.peek().is_up_to_date(&heartbeat.node, status.last_change);
-        let up_to_date = match known {
-            Some(up_to_date) => {
-                self.gatherer.take(heartbeat);
-                up_to_date
+        let NodeStatus { last_change, compatibility, honours_grants, .. } = status;
+        let heartbeat = Heartbeat { node: node.clone(), address, kind, compatibility, honours_grants, last_change };
+        let known = self.served.peek().is_up_to_date(&node, last_change).is_some();
+        let up_to_date = if known {
+            self.gatherer.take(heartbeat);
+            // Read only now: who is told that its set is current must have been heard before anybody concludes from its silence that
+            // it stopped (`domain::grants`).
+            let table = self.served.peek();
+            match table.is_up_to_date(&node, last_change) {
+                Some(up_to_date) => up_to_date,
+                None => return reply::startup_in_progress(),
             }
-            None => match self.introduce(heartbeat, status.last_change).await {
+        } else {
+            match self.introduce(heartbeat, last_change).await {
                 Ok(PollReply { standing: Standing::Starting, .. }) => return reply::startup_in_progress(),
                 Ok(_) if !self.leader.leads() => return reply::startup_in_progress(),
                 Ok(answer) => answer.up_to_date,
                 Err(error) => return unavailable(&error),
-            },
+            }
         };
-        reply::json(Bytes::from_static(if up_to_date { wire::UP_TO_DATE } else { wire::OUT_OF_DATE }))
+        let grant = if self.served.peek().grants() { self.grant.as_secs() } else { 0 };
+        reply::json(wire::status_body(up_to_date, honours_grants.then_some(grant)))
     }
 
     /// An agent that is not in the table: register it, then ask whoever decides.

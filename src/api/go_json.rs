@@ -18,6 +18,8 @@ pub struct NodeStatus {
     pub node_type: u8,
     /// Names it runs and refuses; a developer option of upstream, absent from released agents.
     pub compatibility: CheckCompatibility,
+    /// Whether it honours grants; only ours says so.
+    pub honours_grants: bool,
 }
 
 /// A body that is not a node status; the text says what was found and what is expected.
@@ -73,6 +75,7 @@ impl<'de> Visitor<'de> for StatusVisitor {
                 Key::LastChange => status.last_change = map.next_value::<Option<i64>>()?.unwrap_or(status.last_change),
                 Key::NodeType => status.node_type = map.next_value::<Option<u8>>()?.unwrap_or(status.node_type),
                 Key::Compatibility => status.compatibility = compatibility(map.next_value()?),
+                Key::Grants => status.honours_grants = map.next_value::<Option<bool>>()?.unwrap_or(status.honours_grants),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -98,6 +101,7 @@ enum Key {
     LastChange,
     NodeType,
     Compatibility,
+    Grants,
     Other,
 }
 
@@ -124,6 +128,8 @@ impl Visitor<'_> for KeyVisitor {
             Key::NodeType
         } else if key.eq_ignore_ascii_case(b"check_compatibility") {
             Key::Compatibility
+        } else if key == b"muster_grants" {
+            Key::Grants
         } else {
             Key::Other
         })
@@ -140,6 +146,15 @@ mod tests {
 
     fn read(text: &str) -> Option<(i64, u8)> {
         NodeStatus::decode(text.as_bytes()).ok().map(|status| (status.last_change, status.node_type))
+    }
+
+    #[test]
+    fn only_agents_that_say_so_honour_grants() {
+        let honours = |text: &str| NodeStatus::decode(text.as_bytes()).unwrap().honours_grants;
+        assert!(honours(r#"{"last_change":7,"node_type":1,"muster_grants":true}"#));
+        for other in [r#"{"last_change":7}"#, r#"{"muster_grants":false}"#, r#"{"muster_grants":null}"#] {
+            assert!(!honours(other));
+        }
     }
 
     #[test]

@@ -4,15 +4,29 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
-use muster_actors::domain::world::{Dangling, DanglingReason, NodeEntry, NodeKind, NodeView, Presence, Rejected, ServedTable, Standing};
+use muster_actors::domain::handover::Confirmation;
+use muster_actors::domain::ids::NodeName;
+use muster_actors::domain::world::{
+    Dangling, DanglingReason, Moving, NodeEntry, NodeKind, NodeView, Presence, Rejected, ServedTable, Standing,
+};
 use serde::Serialize;
 
 /// Body of an accepted status: the agent may keep its set.
-pub const UP_TO_DATE: &[u8] = br#"{"isuptodate":true}"#;
+const UP_TO_DATE: &[u8] = br#"{"isuptodate":true}"#;
 
 /// Body of an accepted status: the agent is to fetch its set.
-pub const OUT_OF_DATE: &[u8] = br#"{"isuptodate":false}"#;
+const OUT_OF_DATE: &[u8] = br#"{"isuptodate":false}"#;
+
+/// Body of an accepted status. `grant_seconds` only for agents that honour grants; stock ones get the exact stock bytes.
+pub fn status_body(up_to_date: bool, grant_seconds: Option<u64>) -> Bytes {
+    match (up_to_date, grant_seconds) {
+        (true, None) => Bytes::from_static(UP_TO_DATE),
+        (false, None) => Bytes::from_static(OUT_OF_DATE),
+        (_, Some(seconds)) => Bytes::from(format!(r#"{{"isuptodate":{up_to_date},"grant_seconds":{seconds}}}"#)),
+    }
+}
 
 /// Answer for a Kubernetes node without endpoint checks.
 pub const NO_CONFIGS: &[u8] = br#"{"last_change":0,"configs":[]}"#;
@@ -84,7 +98,10 @@ pub fn state_body(table: &ServedTable, not_running: Option<&str>, scrub: Scrub<'
                 .collect(),
         })
         .collect();
-    let dangling = table.dangling.iter().map(|dangling| scrub(&dangling.config.config)).collect();
+    // Stock commands know no configs on their way: those that nobody has at the moment are listed with the ones that nobody has.
+    let stopping = table.moving.iter().filter(|moving| moving.transfer.waits_for == Confirmation::Stopped);
+    let nobody_has = table.dangling.iter().map(|dangling| &dangling.config).chain(stopping.map(|moving| &moving.config));
+    let dangling = nobody_has.map(|config| scrub(&config.config)).collect();
     to_bytes(&StateResponse {
         not_running: "",
         warmup: table.standing == Standing::WarmingUp,
@@ -102,6 +119,7 @@ struct Assignments<'a> {
     advanced_dispatching: bool,
     nodes: Vec<AssignedNode<'a>>,
     dangling: Vec<AssignedConfig>,
+    moving: Vec<MovingConfig<'a>>,
     rejected: &'a [Rejected],
 }
 
@@ -127,6 +145,16 @@ struct AssignedConfig {
     flagged: Option<bool>,
 }
 
+/// A config on its way. If the next owner has to start first, it is in the sets of both, else in none.
+#[derive(Serialize)]
+struct MovingConfig<'a> {
+    #[serde(flatten)]
+    config: AssignedConfig,
+    from: &'a str,
+    to: Option<&'a str>,
+    waits_for: Confirmation,
+}
+
 /// Body of `GET /api/v1/muster/assignments`.
 pub fn assignments_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
     let placed = |config: &DispatchedConfig| AssignedConfig {
@@ -139,6 +167,12 @@ pub fn assignments_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
     };
     let waiting =
         |dangling: &Dangling| AssignedConfig { reason: Some(dangling.reason), flagged: Some(dangling.flagged), ..placed(&dangling.config) };
+    let moving = table.moving.iter().map(|Moving { config, transfer }| MovingConfig {
+        config: placed(config),
+        from: transfer.from.as_str(),
+        to: transfer.to.as_ref().map(NodeName::as_str),
+        waits_for: transfer.waits_for,
+    });
     let nodes = sorted_nodes(table).into_iter().map(|(name, entry)| AssignedNode {
         name,
         kind: entry.facts.kind,
@@ -154,6 +188,7 @@ pub fn assignments_body(table: &ServedTable, scrub: Scrub<'_>) -> Vec<u8> {
         advanced_dispatching: table.advanced_dispatching,
         nodes: nodes.collect(),
         dangling: table.dangling.iter().map(waiting).collect(),
+        moving: moving.collect(),
         rejected: &table.rejected,
     })
 }

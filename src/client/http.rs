@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use muster_actors::domain::scrub::scrub;
 use muster_actors::domain::world::NodeKind;
 use muster_actors::kernel::clock::Clock;
-use muster_actors::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
+use muster_actors::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, StatusReply};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::client::backoff::Contact;
 use crate::client::trust::Trust;
-use crate::client::wire::{ConfigReply, NodeStatus, StatusReply, Version, decode};
+use crate::client::wire::{ConfigReply, NodeStatus, StatusBody, Version, decode};
 use crate::config::Secret;
 use crate::errors;
 
@@ -120,14 +120,14 @@ impl ClusterAgentHttp {
 }
 
 impl ClusterAgentClient for ClusterAgentHttp {
-    fn post_status(&self, last_change: i64, deadline: Duration) -> BoxFuture<'static, Result<UpToDate, ClusterAgentError>> {
+    fn post_status(&self, last_change: i64, deadline: Duration) -> BoxFuture<'static, Result<StatusReply, ClusterAgentError>> {
         let inner = Arc::clone(&self.inner);
         async move {
-            let status = NodeStatus { last_change, node_type: inner.settings.kind.to_wire() };
+            let status = NodeStatus { last_change, node_type: inner.settings.kind.to_wire(), muster_grants: true };
             let body = serde_json::to_string(&status).map_err(|error| ClusterAgentError::Remote(error.to_string()))?;
             let path = ["api", "v1", "clusterchecks", "status", &inner.settings.identity];
             let answer = inner.call(Method::POST, &path, Some(body), deadline).await?;
-            decode::<StatusReply>(&answer).map(|reply| UpToDate(reply.isuptodate.unwrap_or_default()))
+            decode::<StatusBody>(&answer).map(StatusReply::from)
         }
         .boxed()
     }

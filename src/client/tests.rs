@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_actors::domain::world::NodeKind;
 use muster_actors::kernel::clock::Clock;
-use muster_actors::ports::{ClusterAgentClient as _, ClusterAgentError, UpToDate};
+use muster_actors::ports::{ClusterAgentClient as _, ClusterAgentError, StatusReply};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -170,17 +170,28 @@ fn is_unexpected<T: std::fmt::Debug>(answer: Result<T, ClusterAgentError>) -> bo
 }
 
 #[actix_rt::test]
+async fn the_time_of_a_grant_is_read_and_absent_from_stock_servers() {
+    let server = Server::start().await;
+    let bodies = [r#"{"isuptodate":true,"grant_seconds":30}"#, r#"{"isuptodate":true,"grant_seconds":0}"#, r#"{"isuptodate":true}"#];
+    let client = server.reached(bodies.map(|body| Answer::Full(200, body)));
+    for seconds in [Some(30), Some(0), None] {
+        let grant = seconds.map(std::time::Duration::from_secs);
+        assert_eq!(client.post_status(7, LIMIT).await, Ok(StatusReply { up_to_date: true, grant }));
+    }
+}
+
+#[actix_rt::test]
 async fn nr_t52_the_status_body_and_the_headers_are_those_of_a_runner() {
     let server = Server::start().await;
     let client = server.reached([Answer::Full(200, r#"{"isuptodate":true}"#), Answer::Full(200, r#"{"isuptodate":false}"#)]);
-    assert_eq!(client.post_status(0, LIMIT).await, Ok(UpToDate(true)));
-    assert_eq!(client.post_status(-1, LIMIT).await, Ok(UpToDate(false)));
+    assert_eq!(client.post_status(0, LIMIT).await, Ok(StatusReply { up_to_date: true, grant: None }));
+    assert_eq!(client.post_status(-1, LIMIT).await, Ok(StatusReply { up_to_date: false, grant: None }));
     let requests = server.requests();
     let first_lines: Vec<&str> = requests.iter().filter_map(|(head, _)| head.lines().next()).collect();
     let post = "POST /api/v1/clusterchecks/status/runner%20a HTTP/1.1";
     assert_eq!(first_lines, ["GET /version HTTP/1.1", post, post]);
-    assert_eq!(requests[1].1, r#"{"last_change":0,"node_type":1}"#);
-    assert_eq!(requests[2].1, r#"{"last_change":-1,"node_type":1}"#);
+    assert_eq!(requests[1].1, r#"{"last_change":0,"node_type":1,"muster_grants":true}"#);
+    assert_eq!(requests[2].1, r#"{"last_change":-1,"node_type":1,"muster_grants":true}"#);
     for (head, _) in &requests {
         let head = head.to_lowercase();
         assert!(head.contains(&format!("authorization: bearer {}\r\n", "t".repeat(32))), "{head}");
@@ -244,7 +255,7 @@ async fn an_answer_is_read_up_to_its_limit() {
 async fn a_silent_server_is_given_up() {
     let server = Server::start().await;
     let client = server.reached([Answer::Full(200, r#"{"isuptodate":true}"#), Answer::Silence]);
-    assert_eq!(client.post_status(0, LIMIT).await, Ok(UpToDate(true)));
+    assert_eq!(client.post_status(0, LIMIT).await, Ok(StatusReply { up_to_date: true, grant: None }));
     // From here on waiting costs nothing: time jumps to the next timer when all is quiet.
     tokio::time::pause();
     assert!(is_remote(client.post_status(0, LIMIT).await));

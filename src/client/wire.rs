@@ -1,9 +1,10 @@
 //! Bodies of the calls. Source: cluster-checks 4.1 to 4.3.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_actors::domain::config::CheckConfig;
-use muster_actors::ports::{ClusterAgentError, FetchedConfigs};
+use muster_actors::ports::{ClusterAgentError, FetchedConfigs, StatusReply};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +16,24 @@ pub(super) struct NodeStatus {
     /// 1 = runner, 2 = node agent; left out when unknown.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) node_type: u8,
+    /// Ours: asks for the time of a grant. Stock cluster agents skip it.
+    pub(super) muster_grants: bool,
 }
 
 /// Answer to a status post; absent keys have Go's zero values.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct StatusReply {
+pub(super) struct StatusBody {
     #[serde(default)]
     pub(super) isuptodate: Option<bool>,
+    /// Ours: how long a current set is granted. Absent from stock cluster agents.
+    #[serde(default)]
+    pub(super) grant_seconds: Option<u64>,
+}
+
+impl From<StatusBody> for StatusReply {
+    fn from(body: StatusBody) -> Self {
+        Self { up_to_date: body.isuptodate.unwrap_or_default(), grant: body.grant_seconds.map(Duration::from_secs) }
+    }
 }
 
 /// Answer to a request for configs; absent keys have Go's zero values, and no list is an empty list.

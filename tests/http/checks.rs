@@ -1,7 +1,9 @@
 //! Vectors of cluster-checks 15: the status and configs protocol.
 
 use actix_http::StatusCode;
-use muster_actors::domain::world::{NodeKind, Standing};
+use muster_actors::domain::handover::{Confirmation, Transfer};
+use muster_actors::domain::ids::Stamp;
+use muster_actors::domain::world::{Moving, NodeKind, Standing};
 
 use crate::client::Call;
 use crate::site::{CLUSTER, FakeNode, LOCAL, Setup, Site, config};
@@ -44,6 +46,47 @@ async fn cc_t17_versions_are_compared_for_equality() {
     }
     assert_eq!(site.heartbeats().await, 4, "every poll is a heartbeat");
     assert_eq!(site.node("n1").await.unwrap().stamp, 1_730_000_000_123_456_789);
+    site.stop().await;
+}
+
+#[actix_rt::test]
+async fn agents_that_honour_grants_are_told_for_how_long_and_nobody_else_is() {
+    let site = Site::start().await;
+    site.arrange(|cluster| drop(cluster.nodes.insert("n1".to_owned(), node(7, &["redisdb"])))).await;
+    let body = |last_change: i64| format!("{{\"last_change\":{last_change},\"node_type\":1,\"muster_grants\":true}}");
+    for (last_change, expected) in [(7, r#"{"isuptodate":true,"grant_seconds":30}"#), (6, r#"{"isuptodate":false,"grant_seconds":30}"#)] {
+        assert_eq!(site.status("n1", &body(last_change)).await.text(), expected);
+    }
+    for stock in [r#"{"last_change":7,"node_type":1}"#, r#"{"last_change":7,"muster_grants":false}"#] {
+        assert_eq!(site.status("n1", stock).await.text(), UP_TO_DATE);
+    }
+    assert_eq!(site.status("n2", &body(0)).await.text(), r#"{"isuptodate":true,"grant_seconds":30}"#, "a node that is new");
+    site.arrange(|cluster| cluster.standing = Standing::WarmingUp).await;
+    assert_eq!(site.status("n1", &body(5)).await.text(), r#"{"isuptodate":true,"grant_seconds":0}"#, "it says nothing about the set");
+    site.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_config_on_its_way_does_not_vanish() {
+    let site = Site::start().await;
+    site.arrange(|cluster| {
+        let moving = |name: &str, waits_for| Moving {
+            config: config(name),
+            transfer: Transfer { from: "a".into(), to: Some("b".into()), waits_for, stamp: Stamp(8) },
+        };
+        cluster.nodes.insert("a".to_owned(), node(7, &["redisdb"]));
+        cluster.nodes.insert("b".to_owned(), node(8, &["redisdb"]));
+        cluster.moving = vec![moving("nginx", Confirmation::Stopped), moving("redisdb", Confirmation::Started)];
+    })
+    .await;
+    let state = site.get("/api/v1/clusterchecks").await.json();
+    assert_eq!(state["dangling"].as_array().unwrap().len(), 1, "both nodes have the other one");
+    assert_eq!(state["dangling"][0]["check_name"], "nginx");
+    let moving = site.get("/api/v1/muster/assignments").await.json()["moving"].clone();
+    let seen =
+        |index: usize| [&moving[index]["config"]["check_name"], &moving[index]["from"], &moving[index]["to"], &moving[index]["waits_for"]];
+    assert_eq!(seen(0), ["nginx", "a", "b", "stopped"]);
+    assert_eq!(seen(1), ["redisdb", "a", "b", "started"]);
     site.stop().await;
 }
 

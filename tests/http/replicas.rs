@@ -101,6 +101,7 @@ impl Replica {
             heartbeats: core.membership.outlet(),
             polls: core.dispatcher.outlet(),
             leader: leader.clone(),
+            grant: Duration::from_secs(30),
         };
         let setup = Setup { relay: Some(("127.0.0.1:1".to_owned(), RelayLimits::default())), ..Setup::default() };
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;

@@ -71,6 +71,8 @@ pub struct Load {
     pub measured: Option<f64>,
     /// Weight of `busyness`; `None` = its owner tells nothing about it.
     pub weight: Option<i64>,
+    /// Number of its instances; each occupies one worker at most.
+    pub instances: usize,
     /// Whether one of its instances has no figures yet.
     pub incomplete: bool,
     /// What a move costs, 1 = a usual one. Source: cluster-checks 11.5.
@@ -233,6 +235,7 @@ impl<'a> Making<'a> {
             counted: need.unwrap_or_else(|| estimated_need(self.figures, &config.config.name)),
             measured: known.and_then(|known| believable(known.measured)),
             weight: known.map(|known| known.weight.max(0)),
+            instances: config.check_ids.len(),
             incomplete: known.is_none_or(|known| known.incomplete),
             cost: move_cost(known, config),
             handover: config.traits.handover,

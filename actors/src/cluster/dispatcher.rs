@@ -3,6 +3,8 @@
 mod discovery;
 mod handlers;
 mod plans;
+mod quarantine;
+mod transfers;
 mod warm_up;
 
 use std::collections::BTreeSet;
@@ -12,14 +14,15 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{debug, error, info, warn};
 
-use crate::balance::demands;
-use crate::balance::least_count::place_batch;
+use crate::balance::quarantine::DeathWatch;
+use crate::balance::{demands, least_count, placement};
 use crate::cluster::dispatcher_parts::DispatcherParts;
 use crate::cluster::intake::Intake;
 use crate::cluster::waiting_polls::WaitingPolls;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
+use crate::domain::grants::GrantWatch;
 use crate::domain::ids::{Epoch, NodeName, Seq, Stamp};
 use crate::domain::invariants::{self, Permitted, Violation};
 use crate::domain::journal::Cause;
@@ -27,7 +30,7 @@ use crate::domain::lease::{Role, counts};
 use crate::domain::stamp::is_up_to_date;
 use crate::domain::turn::{Committed, Turn};
 use crate::domain::unscheduled::UnscheduledWatch;
-use crate::domain::world::{Dangling, DispatcherCounters, Moving, NodeKind, ServedTable, Standing};
+use crate::domain::world::{Dangling, DispatcherCounters, NodeKind, ServedTable, Standing};
 use crate::messages::dispatcher::{Origin, PollReply};
 use crate::messages::journal::RecordDecisions;
 use crate::messages::membership::NodesRestored;
@@ -71,6 +74,11 @@ pub struct Dispatcher {
     discovery_synced: Option<Seq>,
     advanced: AdvancedDispatching,
     unscheduled: UnscheduledWatch,
+    /// Who died lately, and what came to them before.
+    deaths: DeathWatch,
+    grants: GrantWatch,
+    /// Whether agents are granted nothing for now.
+    grants_withheld: bool,
     counters: DispatcherCounters,
 }
 
@@ -101,6 +109,9 @@ impl Dispatcher {
             discovery_synced: None,
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
+            deaths: DeathWatch::new(policy.quarantine),
+            grants: GrantWatch::default(),
+            grants_withheld: false,
             counters: DispatcherCounters::default(),
         }
     }
@@ -130,9 +141,11 @@ impl Dispatcher {
         self.deciding = true;
         self.paused = false;
         let origin = std::mem::replace(&mut self.origin, Origin::Current);
+        let in_doubt = origin != Origin::Current;
         let aged = origin == Origin::Aged && !table.nodes().is_empty();
         let unheard = aged.then(|| table.nodes().keys().cloned().collect());
         info!(epoch = self.epoch.0, configs = table.rows().len(), nodes = table.nodes().len(), ?origin, "dispatching begins");
+        self.begin_grants(in_doubt);
         self.restore_nodes(true);
         self.parts.outlets.replay.post(ReplayDiscovery);
         if origin != Origin::Current && !self.parts.policy.warmup.is_zero() {
@@ -194,6 +207,8 @@ impl Dispatcher {
         self.intake = Intake::new(Arc::clone(&self.parts.patch));
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
+        self.deaths = DeathWatch::new(policy.quarantine);
+        self.grants = GrantWatch::default();
         self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
         self.polls.give_up();
         // Agents poll elsewhere from now on; their silence here would count against them when this replica leads again.
@@ -207,16 +222,23 @@ impl Dispatcher {
         if !self.may_decide() {
             return 0;
         }
-        let now = self.parts.clock.unix_nanos();
+        let (monotonic, now) = (self.now(), self.parts.clock.unix_nanos());
         let Some(table) = self.table.as_mut() else { return 0 };
+        let demands_before = Arc::clone(table.constraints());
         let mut turn = Turn::begin(table);
         let mut permitted = change(&mut turn);
+        Self::mind_grants(&self.grants, &mut turn, monotonic);
         if !self.warming_up {
             permitted.moved.extend(demands::enforce(&mut turn, now));
             turn.drain();
             demands::end_isolations(&mut turn);
             let dangling: Vec<_> = turn.table().dangling().iter().copied().collect();
-            for (key, placement) in place_batch(turn.table(), dangling) {
+            let placed = if self.advanced.on() {
+                placement::place_batch(turn.table(), &self.parts.figures.peek(), dangling)
+            } else {
+                least_count::place_batch(turn.table(), dangling)
+            };
+            for (key, placement) in placed {
                 turn.place(key, placement, cause);
             }
         }
@@ -224,11 +246,14 @@ impl Dispatcher {
         let mut violations = invariants::check_turn(table, &committed, &permitted);
         if cfg!(debug_assertions) {
             violations.extend(invariants::check_table(table));
+            violations.extend(invariants::check_grants(table));
             if !self.warming_up {
                 violations.extend(invariants::check_planned(table));
             }
         }
         self.exposure.decide(table, &committed.delta);
+        self.follow_deaths(&committed, &demands_before);
+        self.remember_abandoned(&committed);
         self.report(violations);
         self.follow_dangling();
         let moves = committed.decisions.iter().filter(|decision| decision.to.is_some() && decision.to != decision.from).count();
@@ -270,19 +295,16 @@ impl Dispatcher {
             let Placement::Dangling(reason) = row.placement else { return None };
             Some(Dangling { config: Arc::clone(&row.config), reason, flagged: self.unscheduled.is_flagged(*key) })
         });
-        let moving = table.moving().iter().filter_map(|key| {
-            let row = table.rows().get(key)?;
-            Some(Moving { config: Arc::clone(&row.config), transfer: row.placement.transfer()?.clone() })
-        });
         let served = ServedTable {
             standing: self.standing(),
             epoch: self.epoch,
             roll_call: self.unheard.is_some(),
             nodes: self.exposure.nodes().clone(),
             endpoints: self.exposure.endpoints().clone(),
+            grants_withheld: self.grants_withheld,
             discovery_synced: self.discovery_synced.is_some_and(|complete| self.exposure.shown() >= complete),
             dangling: dangling.collect(),
-            moving: moving.collect(),
+            moving: self.exposure.moving().cloned().collect(),
             constraints: Arc::clone(table.constraints()),
             ledger: Arc::clone(table.ledger()),
             decided: table.seq(),
@@ -339,6 +361,8 @@ impl Dispatcher {
             return;
         }
         self.call_roll(context);
+        self.look_at_deaths();
+        self.look_at_grants();
         let was_on = self.advanced.on();
         self.follow_nodes();
         self.follow_dangling();

@@ -18,7 +18,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Reader;
 use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::{Departure, LostNode, NodesChanged, NodesWanted};
+use crate::messages::dispatcher::{Departure, LostNode, NodesChanged, NodesWanted, RestartedNode, StampsConfirmed};
 use crate::messages::informer::{ObjectsChanged, TellObjects};
 use crate::messages::membership::{Heartbeat, Heartbeats, NodesRestored};
 use crate::supervised;
@@ -32,6 +32,8 @@ pub struct MembershipParts {
     pub policy: LivenessPolicy,
     /// Who is told what changed.
     pub changes: Outlet<NodesChanged>,
+    /// Who is told which versions of their sets nodes have.
+    pub confirmed: Outlet<StampsConfirmed>,
     /// Who knows the nodes of before a restart.
     pub restored: Outlet<NodesWanted>,
     /// Where it is seen how much a node holds.
@@ -92,8 +94,11 @@ impl Membership {
 
     fn take_in(&mut self, beats: Vec<Heartbeat>) {
         let at = self.now();
-        let mut seen = Vec::new();
+        let (mut seen, mut confirmed, mut restarted) = (Vec::new(), Vec::new(), Vec::new());
         for beat in beats {
+            if let Some(silent_for) = self.nodes.get_mut(&beat.node).and_then(|record| record.began_anew(beat.last_change, at)) {
+                restarted.push(RestartedNode { node: beat.node.clone(), silent_for });
+            }
             let facts = NodeFacts {
                 kind: beat.kind,
                 address: beat.address.unwrap_or_default(),
@@ -103,9 +108,19 @@ impl Membership {
             if self.observe(&beat.node, Observation { facts, at })
                 && let Some(record) = self.nodes.get(&beat.node)
             {
-                seen.push((beat.node, record.facts().clone()));
+                seen.push((beat.node.clone(), record.facts().clone()));
+            }
+            if let Some(stamp) = self.nodes.get_mut(&beat.node).and_then(|record| record.confirm(beat.last_change)) {
+                confirmed.push((beat.node, stamp));
             }
         }
+        self.tell_seen(seen);
+        if !confirmed.is_empty() || !restarted.is_empty() {
+            self.parts.confirmed.post(StampsConfirmed { confirmed, restarted });
+        }
+    }
+
+    fn tell_seen(&mut self, seen: Vec<(NodeName, NodeFacts)>) {
         if seen.is_empty() {
             return;
         }
@@ -355,6 +370,7 @@ impl Handler<NodesRestored> for Membership {
         }
         for (node, record) in &mut self.nodes {
             // What the dispatcher did not take in counts as not told.
+            record.forget_confirmed();
             record.set_presence(restored.departing.get(node).copied().unwrap_or_default());
             record.set_took_over(false);
         }
@@ -417,6 +433,7 @@ mod tests {
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 policy: LivenessPolicy::default(),
                 changes,
+                confirmed: universe.recorder("confirmed").0,
                 restored: universe.recorder("restored").0,
                 served: Publisher::new(ServedTable::default()).reader(),
                 watched: None,
@@ -449,6 +466,7 @@ mod tests {
                 clock: universe.clock(),
                 policy: LivenessPolicy::default(),
                 changes,
+                confirmed: universe.recorder("confirmed").0,
                 restored: universe.recorder("restored").0,
                 served: Publisher::new(ServedTable::default()).reader(),
                 watched: None,

@@ -191,6 +191,7 @@ impl Dispatching {
             clock: Arc::clone(&parts.clock),
             policy: LivenessPolicy { expiration: parts.policy.node_expiration },
             changes: self.dispatcher.outlet(),
+            confirmed: self.dispatcher.outlet(),
             restored: self.dispatcher.outlet(),
             served,
             watched: parts.watched,

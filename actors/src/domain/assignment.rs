@@ -228,7 +228,11 @@ impl AssignmentTable {
 
     /// The configs of a node in key order.
     pub fn configs_of<'a>(&'a self, node: &NodeName) -> impl Iterator<Item = &'a Arc<DispatchedConfig>> + 'a {
-        self.set_of(node).iter().filter_map(|key| self.rows.get(key)).map(|row| &row.config)
+        self.rows_of(node).map(|row| &row.config)
+    }
+
+    fn rows_of<'a>(&'a self, node: &NodeName) -> impl Iterator<Item = &'a Row> + 'a {
+        self.set_of(node).iter().filter_map(|key| self.rows.get(key))
     }
 
     /// The config or endpoint check of this key.
@@ -246,10 +250,17 @@ impl AssignmentTable {
         self.nodes.values().any(|node| node.presence.is_staying() && node.facts.may_run(check_name))
     }
 
-    /// The configs that draining nodes hold although a node that stays may run them.
+    /// The configs that draining nodes hold, or are to get, although a node that stays may run them; without those that are on their way
+    /// from there already.
     pub fn to_drain(&self) -> impl Iterator<Item = &Arc<DispatchedConfig>> + '_ {
         let draining = self.nodes.iter().filter(|(_, node)| node.presence == Presence::Draining);
-        draining.flat_map(|(name, _)| self.configs_of(name)).filter(|config| self.somebody_stays_for(&config.config.name))
+        let held = draining.flat_map(|(name, _)| self.rows_of(name).filter(move |row| row.placement.owner() == Some(name)));
+        let drains = |node: &NodeName| self.nodes.get(node).is_some_and(|node| node.presence == Presence::Draining);
+        let coming = self.moving.iter().filter_map(|key| self.rows.get(key)).filter(move |row| {
+            let transfer = row.placement.transfer().filter(|transfer| transfer.waits_for == Confirmation::Stopped);
+            transfer.and_then(|transfer| transfer.to.as_ref()).is_some_and(drains)
+        });
+        held.chain(coming).map(|row| &row.config).filter(|config| self.somebody_stays_for(&config.config.name))
     }
 
     /// Keys of all configs and endpoint checks.

@@ -2,19 +2,20 @@
 //!
 //! A decision waits here until its delta is saved. So whatever an agent was shown survives a kill at any moment.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
-use crate::domain::assignment::{AssignmentTable, TableDelta};
+use crate::domain::assignment::{AssignmentTable, Row, TableDelta};
 use crate::domain::config::DispatchedConfig;
-use crate::domain::ids::{KubernetesNodeName, NodeName, Seq, Stamp};
-use crate::domain::world::{NodeEntry, NodeView};
+use crate::domain::ids::{ConfigKey, KubernetesNodeName, NodeName, Seq, Stamp};
+use crate::domain::world::{Moving, NodeEntry, NodeView};
 
 #[derive(Debug)]
 struct Waiting {
     seq: Seq,
     nodes: Vec<(NodeName, Option<NodeEntry>)>,
     endpoints: Vec<(KubernetesNodeName, Option<Arc<NodeView>>)>,
+    moving: Vec<(ConfigKey, Option<Moving>)>,
 }
 
 /// The exposed sets, and the decided ones that are not saved yet.
@@ -22,6 +23,7 @@ struct Waiting {
 pub struct Exposure {
     nodes: HashMap<NodeName, NodeEntry>,
     endpoints: HashMap<KubernetesNodeName, Arc<NodeView>>,
+    moving: BTreeMap<ConfigKey, Moving>,
     waiting: VecDeque<Waiting>,
     shown: Seq,
 }
@@ -33,6 +35,7 @@ impl Exposure {
         Self {
             nodes: table.nodes().keys().filter_map(|name| Some((name.clone(), entry(table, name, None)?))).collect(),
             endpoints: table.endpoints().keys().filter_map(|node| Some((node.clone(), endpoint_view(table, node)?))).collect(),
+            moving: table.moving().iter().filter_map(|key| Some((*key, moving(table.rows().get(key)?)?))).collect(),
             waiting: VecDeque::new(),
             shown: table.seq(),
         }
@@ -43,7 +46,7 @@ impl Exposure {
     /// So a node that registers is not shown before its first set is: an agent that comes back and is given an empty set meanwhile
     /// would stop all its checks (cluster-checks 9.3).
     pub fn decide(&mut self, table: &AssignmentTable, delta: &TableDelta) {
-        let mut waiting = Waiting { seq: delta.seq, nodes: Vec::new(), endpoints: Vec::new() };
+        let mut waiting = Waiting { seq: delta.seq, nodes: Vec::new(), endpoints: Vec::new(), moving: Vec::new() };
         for (name, _) in &delta.nodes_put {
             let newest = self.newest_view(name);
             waiting.nodes.push((name.clone(), entry(table, name, newest)));
@@ -54,6 +57,8 @@ impl Exposure {
                 waiting.endpoints.push((node.clone(), endpoint_view(table, node)));
             }
         }
+        waiting.moving.extend(delta.rows_removed.iter().map(|key| (*key, None)));
+        waiting.moving.extend(delta.rows_put.iter().map(|row| (row.config.key, moving(row))));
         self.waiting.push_back(waiting);
     }
 
@@ -76,6 +81,12 @@ impl Exposure {
                     None => drop(self.endpoints.remove(&node)),
                 }
             }
+            for (key, moving) in waiting.moving {
+                match moving {
+                    Some(moving) => drop(self.moving.insert(key, moving)),
+                    None => drop(self.moving.remove(&key)),
+                }
+            }
             self.shown = waiting.seq;
             changed = true;
         }
@@ -92,6 +103,11 @@ impl Exposure {
     #[must_use]
     pub fn endpoints(&self) -> &HashMap<KubernetesNodeName, Arc<NodeView>> {
         &self.endpoints
+    }
+
+    /// The configs on their way, as agents see it: who waits for it has it, and nobody else.
+    pub fn moving(&self) -> impl Iterator<Item = &Moving> {
+        self.moving.values()
     }
 
     /// The exposed stamp of a node; 0 for one that is not known.
@@ -121,6 +137,10 @@ impl Exposure {
         }
         self.nodes.get(name).map(|entry| Arc::clone(&entry.view))
     }
+}
+
+fn moving(row: &Row) -> Option<Moving> {
+    Some(Moving { config: Arc::clone(&row.config), transfer: row.placement.transfer()?.clone() })
 }
 
 /// The entry of a node; keeps `newest` if it is of the same version, and with it the serialised answer.

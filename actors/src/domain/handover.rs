@@ -21,6 +21,26 @@ pub enum Handover {
     AtMostOnce,
 }
 
+impl Handover {
+    /// Key in the `init_config` of a config.
+    pub const KEY: &'static str = "muster_handover";
+
+    /// Values of the key, as messages name them.
+    pub const ALLOWED: &'static str = "any, gap, overlap or at_most_once";
+
+    /// Reads a value of [`Self::KEY`]; `None` if there is no such value.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "any" => Some(Self::Any),
+            "gap" => Some(Self::Gap),
+            "overlap" => Some(Self::Overlap),
+            "at_most_once" => Some(Self::AtMostOnce),
+            _ => None,
+        }
+    }
+}
+
 /// A config on its way from one node to another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {

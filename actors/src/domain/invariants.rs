@@ -1,13 +1,14 @@
 //! What must hold after every message (style 8), as pure functions.
 //!
 //! Called by the dispatcher after each change, by property tests and by the simulation. A violation is a value with its name and its
-//! data, so that each caller decides what to do about it. Invariants 8 and 10 belong to rooms that do not exist yet.
+//! data, so that each caller decides what to do about it. Invariant 10 belongs to a room that does not exist yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::domain::assignment::{AssignmentTable, NodeRow, Placement, Row};
 use crate::domain::exposure::Exposure;
+use crate::domain::handover::{Confirmation, Handover, Transfer};
 use crate::domain::ids::{ConfigKey, NodeName, Seq};
 use crate::domain::turn::Committed;
 use crate::domain::world::{DanglingReason, Presence, ServedTable, Standing};
@@ -52,10 +53,11 @@ pub fn check_table(table: &AssignmentTable) -> Vec<Violation> {
                     violations.push(broken("one_owner", format!("the set of {owner} does not agree with row {key}")));
                 }
             }
-            Placement::Moving(_) => {
+            Placement::Moving(transfer) => {
                 if !table.moving().contains(key) || table.dangling().contains(key) {
                     violations.push(broken("one_owner", format!("config {key} is on its way and not counted so")));
                 }
+                check_transfer(table, *key, transfer, &mut violations);
             }
             Placement::Dangling(_) => {
                 if !table.dangling().contains(key) {
@@ -82,6 +84,30 @@ pub fn check_table(table: &AssignmentTable) -> Vec<Violation> {
     violations
 }
 
+/// Between whom a config is on its way.
+fn check_transfer(table: &AssignmentTable, key: ConfigKey, transfer: &Transfer, violations: &mut Vec<Violation>) {
+    let Transfer { from, to, waits_for, stamp } = transfer;
+    let (source, target) = (table.nodes().get(from), to.as_ref().map(|to| table.nodes().get(to)));
+    if to.as_ref() == Some(from) || target.is_some_and(|node| node.is_none()) {
+        violations.push(broken("transfer_target", format!("config {key} is on its way from {from} to {to:?}")));
+    }
+    let waited_for = match waits_for {
+        Confirmation::Stopped => source,
+        Confirmation::Started => target.flatten(),
+    };
+    if waited_for.is_some_and(|node| node.stamp < *stamp) || (*waits_for == Confirmation::Started && (source.is_none() || to.is_none())) {
+        violations.push(broken("transfer_ends", format!("config {key} waits for version {stamp} from {from} to {to:?}, nobody gets it")));
+    }
+}
+
+/// Invariant 8, as far as the table can say: what runs at most once is in one set, or while it is on its way in none.
+#[must_use]
+pub fn check_grants(table: &AssignmentTable) -> Vec<Violation> {
+    let exclusive = table.rows().values().filter(|row| row.config.traits.handover == Handover::AtMostOnce);
+    let several = exclusive.filter(|row| row.placement.holders().count() > 1);
+    several.map(|row| broken("one_grant", format!("config {} runs at most once and is {:?}", row.config.key, row.placement))).collect()
+}
+
 /// Invariant 5: while the replica dispatches, nothing dangles that could be placed, the reason given is the true one, and draining
 /// nodes hold only what nobody else may run.
 #[must_use]
@@ -89,6 +115,9 @@ pub fn check_planned(table: &AssignmentTable) -> Vec<Violation> {
     let mut violations = Vec::new();
     for row in table.dangling().iter().filter_map(|key| table.rows().get(key)) {
         let Placement::Dangling(reason) = row.placement else { continue };
+        if reason == DanglingReason::GrantsUnknown && row.config.traits.handover == Handover::AtMostOnce {
+            continue;
+        }
         let (key, demands) = (row.config.key, table.constraints());
         let quarantined = demands.quarantined.contains_key(&key);
         let expected = match table.nodes().is_empty() {
@@ -142,7 +171,7 @@ pub fn check_turn(table: &AssignmentTable, committed: &Committed, permitted: &Pe
             }
             continue;
         };
-        if let Some(owner) = before.placement.owner()
+        if let Some(owner) = had_it(&before.placement)
             && after.placement.owner() != Some(owner)
             && !permitted.moved.contains(key)
             && table
@@ -153,8 +182,34 @@ pub fn check_turn(table: &AssignmentTable, committed: &Committed, permitted: &Pe
             violations.push(broken("moves_only_orphans", format!("config {key} left {owner}, which stays and may run it")));
         }
     }
+    violations.extend(check_next_grants(table, committed));
     if committed.delta.epoch != table.epoch() || committed.delta.seq != table.seq() {
         violations.push(broken("epoch_order", format!("delta {:?} is not the newest change", committed.delta.seq)));
+    }
+    violations
+}
+
+/// Who runs it if all goes as decided; nobody while the former owner is still to stop.
+fn had_it(placement: &Placement) -> Option<&NodeName> {
+    let stops = placement.transfer().is_some_and(|transfer| transfer.waits_for == Confirmation::Stopped);
+    placement.owner().filter(|_| !stops)
+}
+
+/// Invariant 8 for one change: what runs at most once goes to another node only after its former owner was waited for.
+fn check_next_grants(table: &AssignmentTable, committed: &Committed) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (key, before) in &committed.rows_before {
+        let (Some(before), Some(after)) = (before, table.rows().get(key)) else { continue };
+        let former = match &before.placement {
+            Placement::Owned(owner) => owner,
+            Placement::Moving(transfer) => &transfer.from,
+            Placement::Dangling(_) => continue,
+        };
+        let waits = |transfer: &Transfer| transfer.waits_for == Confirmation::Stopped && transfer.from == *former;
+        let stays = after.placement.transfer().is_some_and(waits) || matches!(&after.placement, Placement::Owned(owner) if owner == former);
+        if after.config.traits.handover == Handover::AtMostOnce && !stays && !committed.released.contains(key) {
+            violations.push(broken("one_grant", format!("config {key} left {former}, which may still run it")));
+        }
     }
     violations
 }
@@ -167,8 +222,13 @@ fn changed_sets(table: &AssignmentTable, rows_before: &BTreeMap<ConfigKey, Optio
         if before.as_ref() == after {
             continue;
         }
-        let owners = [before.as_ref(), after].into_iter().flatten().filter_map(|row| row.placement.owner());
-        changed.extend(owners.cloned());
+        let holders = |row: Option<&Row>| row.iter().flat_map(|row| row.placement.holders()).cloned().collect::<BTreeSet<_>>();
+        let (before, after) = ((holders(before.as_ref()), before.as_ref()), (holders(after), after));
+        if before.1.map(|row| &row.config) == after.1.map(|row| &row.config) {
+            changed.extend(before.0.symmetric_difference(&after.0).cloned());
+        } else {
+            changed.extend(before.0.union(&after.0).cloned());
+        }
     }
     changed
 }
@@ -200,12 +260,26 @@ pub fn check_served(served: &ServedTable) -> Vec<Violation> {
     if served.standing == Standing::WarmingUp && !served.roll_call && served.nodes.values().any(|entry| !entry.view.configs.is_empty()) {
         violations.push(broken("nothing_before_warm_up_ends", "a set is served during the warm-up".to_owned()));
     }
-    let mut owners: BTreeMap<ConfigKey, usize> = BTreeMap::new();
-    for config in served.nodes.values().flat_map(|entry| entry.view.configs.iter()) {
-        *owners.entry(config.key).or_default() += 1;
+    let mut owners: BTreeMap<ConfigKey, BTreeSet<&NodeName>> = BTreeMap::new();
+    for (name, entry) in &served.nodes {
+        for config in entry.view.configs.iter() {
+            owners.entry(config.key).or_default().insert(name);
+        }
     }
-    for (key, count) in owners.into_iter().filter(|(_, count)| *count > 1) {
-        violations.push(broken("one_owner_shown", format!("config {key} is shown to {count} nodes")));
+    for moving in &served.moving {
+        let Transfer { from, to, waits_for, .. } = &moving.transfer;
+        let expected = match waits_for {
+            Confirmation::Stopped => BTreeSet::new(),
+            Confirmation::Started => [from].into_iter().chain(to).collect(),
+        };
+        let shown_to = owners.remove(&moving.config.key).unwrap_or_default();
+        if shown_to != expected {
+            violations
+                .push(broken("one_owner_shown", format!("config {} is {:?}, shown to {shown_to:?}", moving.config.key, moving.transfer)));
+        }
+    }
+    for (key, nodes) in owners.into_iter().filter(|(_, nodes)| nodes.len() > 1) {
+        violations.push(broken("one_owner_shown", format!("config {key} is shown to {nodes:?}")));
     }
     violations
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::domain::ids::Stamp;
 use crate::domain::node::NodeFacts;
 use crate::domain::pod_evidence::Testimony;
 use crate::domain::world::Presence;
@@ -98,6 +99,7 @@ pub struct NodeRecord {
     took_over: bool,
     former_address: Option<FormerAddress>,
     alternated_at: Option<Duration>,
+    confirmed: Option<Stamp>,
 }
 
 impl NodeRecord {
@@ -112,6 +114,7 @@ impl NodeRecord {
             took_over: false,
             former_address: None,
             alternated_at: None,
+            confirmed: None,
         }
     }
 
@@ -140,6 +143,28 @@ impl NodeRecord {
             self.alternated_at = Some(at);
         }
         self.former_address = Some(FormerAddress { address: self.facts.address.clone(), left_at: at });
+    }
+
+    /// Takes in which version of its set a node says it has. Returns it if that is news.
+    ///
+    /// 0 = it has none, and negative numbers say nothing: neither confirms anything.
+    pub fn confirm(&mut self, last_change: i64) -> Option<Stamp> {
+        let stamp = Some(Stamp(last_change)).filter(|stamp| stamp.0 > 0)?;
+        (self.confirmed.replace(stamp) != Some(stamp)).then_some(stamp)
+    }
+
+    /// Whether another process polls under this name than before: the one before had a set, and this one has none. To be asked before the
+    /// poll is taken in; returns the time since the poll before.
+    ///
+    /// A node on its way out is replaced by one that may have the same name: nothing unexpected.
+    pub fn began_anew(&mut self, last_change: i64, at: Duration) -> Option<Duration> {
+        let had_a_set = last_change == 0 && self.confirmed.take().is_some();
+        (had_a_set && self.presence.is_staying()).then(|| self.silent_for(at))
+    }
+
+    /// Nobody knows any more what it confirmed: the next poll is news.
+    pub fn forget_confirmed(&mut self) {
+        self.confirmed = None;
     }
 
     /// Takes over what was saved of a node that has polled already: only what it did not tell again.
@@ -310,6 +335,31 @@ mod tests {
             assert_eq!(judge(&record, nothing), Verdict::Unchanged, "it does not flap back");
         }
         assert_eq!(judge(&record, Testimony::Running { ready: false }), Verdict::Returned);
+    }
+
+    #[test]
+    fn only_another_version_is_news_and_what_is_none_confirms_nothing() {
+        let mut record = NodeRecord::new(poll("", 0));
+        for nothing in [0, -1, -7] {
+            assert_eq!(record.confirm(nothing), None);
+        }
+        assert_eq!((record.confirm(5), record.confirm(5), record.confirm(-1), record.confirm(5)), (Some(Stamp(5)), None, None, None));
+        assert_eq!((record.confirm(6), record.confirm(5)), (Some(Stamp(6)), Some(Stamp(5))));
+        record.forget_confirmed();
+        assert_eq!(record.confirm(5), Some(Stamp(5)));
+    }
+
+    #[test]
+    fn a_process_that_has_lost_its_set_is_another_one() {
+        let mut record = NodeRecord::new(poll("", 0));
+        assert_eq!(record.began_anew(0, Duration::from_secs(5)), None, "it never had one");
+        record.confirm(5);
+        assert_eq!((record.began_anew(5, Duration::from_secs(7)), record.began_anew(-1, Duration::from_secs(8))), (None, None));
+        assert_eq!(record.began_anew(0, Duration::from_secs(9)), Some(Duration::from_secs(9)));
+        assert_eq!(record.began_anew(0, Duration::from_secs(19)), None, "it was told once");
+        record.confirm(6);
+        record.set_presence(Presence::Draining);
+        assert_eq!(record.began_anew(0, Duration::from_secs(29)), None, "it was announced");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::domain::check_options::OptionError;
 use crate::domain::check_traits::CheckTraits;
 use crate::domain::config::{CheckConfig, Data, DispatchedConfig};
 use crate::domain::digest::{check_ids, config_key, digest};
@@ -92,27 +93,44 @@ impl fmt::Display for IgnoredBecause {
     }
 }
 
-/// An instance that cannot be patched; the whole config is left out then, others are not affected.
+/// Why a config cannot be dispatched; it is left out then as a whole, others are not affected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("patch config {name:?} of {origin}, instance {index} at {position}: found {found}, allowed: a YAML mapping")]
-pub struct PatchError {
-    /// Check name.
-    pub name: String,
-    /// Source of the config, or its provider when it names no source.
-    pub origin: String,
-    /// Which instance, counted from 0.
-    pub index: usize,
-    /// Where in the text of the instance.
-    pub position: Position,
-    /// What stands there.
-    pub found: String,
+pub enum PatchError {
+    /// An instance cannot be patched.
+    #[error("patch config {name:?} of {origin}, instance {index} at {position}: found {found}, allowed: a YAML mapping")]
+    Instance {
+        /// Check name.
+        name: String,
+        /// Source of the config, or its provider when it names no source.
+        origin: String,
+        /// Which instance, counted from 0.
+        index: usize,
+        /// Where in the text of the instance.
+        position: Position,
+        /// What stands there.
+        found: String,
+    },
+    /// An option that dispatching itself reads has a value that is not allowed.
+    #[error("config {name:?} of {origin}, {key}: found {found}, allowed: {allowed}; correct the value or leave the key out")]
+    Option {
+        /// Check name.
+        name: String,
+        /// Source of the config, or its provider when it names no source.
+        origin: String,
+        /// Key, dotted path.
+        key: String,
+        /// What was found.
+        found: String,
+        /// What is allowed.
+        allowed: String,
+    },
 }
 
 /// Decides where a config goes and patches it for that.
 ///
 /// Pure and deterministic: the same config and options give the same bytes, digest and check ids.
 ///
-/// Errors: [`PatchError`] for an instance that is no mapping.
+/// Errors: [`PatchError`] for an instance that is no mapping, and for an unknown value of `muster_handover`.
 pub fn dispatched(config: &CheckConfig, options: &PatchOptions) -> Result<Dispatchable, PatchError> {
     if options.exclude_checks.contains(&config.name) {
         return Ok(Dispatchable::Ignored(IgnoredBecause::NameExcluded));
@@ -145,7 +163,7 @@ fn patch_cluster_check(config: &CheckConfig, extra_tags: &[String]) -> Result<Di
         })?,
         ..config.clone()
     };
-    Ok(sealed(config, patched))
+    sealed(config, patched)
 }
 
 fn patch_endpoint_check(config: &CheckConfig, extra_tags: &[String]) -> Result<DispatchedConfig, PatchError> {
@@ -156,21 +174,32 @@ fn patch_endpoint_check(config: &CheckConfig, extra_tags: &[String]) -> Result<D
     if !extra_tags.is_empty() {
         patched.instances = patch_instances(config, |entries| merge_tags(entries, extra_tags))?;
     }
-    Ok(sealed(config, patched))
+    sealed(config, patched)
 }
 
-fn sealed(discovered: &CheckConfig, patched: CheckConfig) -> DispatchedConfig {
+fn sealed(discovered: &CheckConfig, patched: CheckConfig) -> Result<DispatchedConfig, PatchError> {
     let part = |data: Option<&Data>| data.and_then(|data| yaml::parse(&data.text()).ok()).unwrap_or(Value::Null);
     let traits = CheckTraits::read(&part(patched.instances.first()), &part(patched.init_config.as_ref()));
-    DispatchedConfig { key: config_key(discovered), digest: digest(&patched), check_ids: check_ids(&patched), traits, config: patched }
+    let traits = traits.map_err(|OptionError { key, found, allowed }| PatchError::Option {
+        name: discovered.name.clone(),
+        origin: origin(discovered),
+        key,
+        found,
+        allowed,
+    })?;
+    Ok(DispatchedConfig { key: config_key(discovered), digest: digest(&patched), check_ids: check_ids(&patched), traits, config: patched })
+}
+
+fn origin(config: &CheckConfig) -> String {
+    if config.source.is_empty() { config.provider.clone() } else { config.source.clone() }
 }
 
 fn patch_instances(config: &CheckConfig, change: impl Fn(&mut Vec<(Value, Value)>)) -> Result<Vec<Data>, PatchError> {
     let mut patched = Vec::with_capacity(config.instances.len());
     for (index, instance) in config.instances.iter().enumerate() {
-        let mut entries = mapping(instance).map_err(|(position, found)| PatchError {
+        let mut entries = mapping(instance).map_err(|(position, found)| PatchError::Instance {
             name: config.name.clone(),
-            origin: if config.source.is_empty() { config.provider.clone() } else { config.source.clone() },
+            origin: origin(config),
             index,
             position,
             found,
@@ -217,6 +246,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::handover::Handover;
 
     fn cluster_check(name: &str, instances: &[&str]) -> CheckConfig {
         CheckConfig {
@@ -292,14 +322,30 @@ mod tests {
         let mut config = cluster_check("a", &["x: 1\n", "- a\n"]);
         config.source = "file:/conf.d/a.yaml".to_owned();
         let error = dispatched(&config, &PatchOptions::default()).unwrap_err();
-        assert_eq!(error.index, 1);
         assert_eq!(
             error.to_string(),
             "patch config \"a\" of file:/conf.d/a.yaml, instance 1 at line 1, column 1: found a sequence, allowed: a YAML mapping"
         );
         let broken = dispatched(&cluster_check("a", &["x: [1\ny: 2\n"]), &PatchOptions::default()).unwrap_err();
-        assert!(broken.position.line > 1);
+        assert!(matches!(broken, PatchError::Instance { position, .. } if position.line > 1));
         assert!(dispatched(&cluster_check("a", &["text"]), &PatchOptions::default()).is_err());
+    }
+
+    #[test]
+    fn an_unknown_order_of_handing_over_rejects_the_config() {
+        let mut config = cluster_check("a", &["x: 1\n"]);
+        config.source = "file:/conf.d/a.yaml".to_owned();
+        config.init_config = Some(Data::from("muster_handover: exactly_once\n"));
+        let error = dispatched(&config, &PatchOptions::default()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "config \"a\" of file:/conf.d/a.yaml, init_config.muster_handover: found exactly_once, allowed: any, gap, overlap or \
+             at_most_once; correct the value or leave the key out"
+        );
+        config.init_config = Some(Data::from("muster_handover: gap\n"));
+        let patched = patched(&config, &PatchOptions::default());
+        assert_eq!(patched.traits.handover, Handover::Gap);
+        assert_eq!(patched.config.init_config, config.init_config, "the node reads it too");
     }
 
     #[test]

@@ -100,6 +100,35 @@ pub enum CollectAnswer {
     Unreadable,
 }
 
+/// How long configs that run at most once may run on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// As long as they are in the set: the cluster agent knows no grants.
+    Unlimited,
+    /// Before this monotonic time.
+    Until(Duration),
+}
+
+impl Grant {
+    /// Whether it is in force.
+    #[must_use]
+    pub fn is_in_force(self, now: Duration) -> bool {
+        match self {
+            Self::Unlimited => true,
+            Self::Until(end) => now < end,
+        }
+    }
+}
+
+/// A status post that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The version that was posted.
+    pub last_change: i64,
+    /// Monotonic time right before it was posted.
+    pub at: Duration,
+}
+
 /// What to do with the running set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -128,6 +157,10 @@ pub struct ProviderState {
     /// Whether the set was dropped and no answer was usable since.
     dropped: bool,
     polled_once: bool,
+    /// `None` = no status was answered yet.
+    grant: Option<Grant>,
+    /// The grant of the set that is about to be fetched.
+    next_grant: Option<Grant>,
 }
 
 impl ProviderState {
@@ -145,6 +178,8 @@ impl ProviderState {
             collected: false,
             dropped: false,
             polled_once: false,
+            grant: None,
+            next_grant: None,
         }
     }
 
@@ -217,8 +252,38 @@ impl ProviderState {
         }
     }
 
+    /// Takes in what the answer to a status post said about grants. Returns the grant if it is renewed.
+    ///
+    /// Only a set that is current is granted, from before the question on: whoever asked with another version, or told none, may be
+    /// about to lose a part of what it runs. Source: style 8, invariant 8.
+    pub fn on_grant(&mut self, asked: Asked, up_to_date: bool, told: Option<Duration>) -> Option<Grant> {
+        let Some(length) = told else {
+            (self.grant, self.next_grant) = (Some(Grant::Unlimited), None);
+            return self.grant;
+        };
+        let granted = Some(Grant::Until(asked.at + length)).filter(|_| !length.is_zero());
+        self.next_grant = granted;
+        if up_to_date && asked.last_change >= 0 && self.collected && granted.is_some() {
+            self.grant = granted;
+            return granted;
+        }
+        if self.grant != Some(Grant::Unlimited) {
+            return None;
+        }
+        // Whoever knew no grants does not lead any more, and this one has confirmed nothing.
+        self.grant = Some(Grant::Until(asked.at));
+        self.grant
+    }
+
+    /// How long configs that run at most once may run; `None` = it is not known yet.
+    #[must_use]
+    pub fn grant(&self) -> Option<Grant> {
+        self.grant
+    }
+
     /// Ends a poll that did not fetch.
     pub fn on_no_collect(&mut self) {
+        self.next_grant = None;
         self.polled_once = true;
     }
 
@@ -226,10 +291,12 @@ impl ProviderState {
     pub fn on_collect(&mut self, now: Duration, answer: CollectAnswer) -> Verdict {
         self.polled_once = true;
         self.first_collect.get_or_insert(now);
+        let next_grant = self.next_grant.take();
         match answer {
             CollectAnswer::Configs { last_change, configs } => {
                 (self.last_change, self.configs) = (last_change, configs);
                 (self.collected, self.dropped, self.last_success) = (true, false, Some(now));
+                self.grant = next_grant.or(self.grant);
                 Verdict::Replace
             }
             CollectAnswer::Unavailable if self.within_degraded_deadline(now) => Verdict::Keep,
@@ -292,6 +359,50 @@ mod tests {
 
     fn three() -> CollectAnswer {
         CollectAnswer::Configs { last_change: 7, configs: [(); 3].map(|()| Arc::new(CheckConfig::default())).to_vec() }
+    }
+
+    fn asked(last_change: i64, at: u64) -> Asked {
+        Asked { last_change, at: seconds(at) }
+    }
+
+    const GRANT: Option<Duration> = Some(Duration::from_secs(30));
+
+    #[test]
+    fn a_grant_counts_from_before_the_question_and_only_for_a_current_set() {
+        let mut state = cluster();
+        assert_eq!(state.grant(), None);
+        assert_eq!(state.on_grant(asked(0, 10), true, GRANT), None, "it has no set yet");
+        state.on_collect(seconds(12), three());
+        assert_eq!(state.grant(), Some(Grant::Until(seconds(40))), "the set that was fetched next");
+        assert_eq!(state.on_grant(asked(7, 20), true, GRANT), Some(Grant::Until(seconds(50))));
+        state.on_no_collect();
+        assert_eq!(state.on_grant(asked(-1, 30), true, GRANT), None, "a heartbeat says nothing about the set");
+        state.on_no_collect();
+        assert_eq!(state.on_grant(asked(7, 30), false, GRANT), None);
+        state.on_collect(seconds(31), CollectAnswer::Unavailable);
+        state.on_collect(seconds(32), three());
+        assert_eq!(state.grant(), Some(Grant::Until(seconds(50))), "the answer was for the fetch before");
+        assert!(state.grant().is_some_and(|grant| grant.is_in_force(seconds(49)) && !grant.is_in_force(seconds(50))));
+    }
+
+    #[test]
+    fn a_cluster_agent_that_warms_up_grants_nothing() {
+        let mut state = cluster();
+        state.on_grant(asked(0, 0), true, GRANT);
+        state.on_collect(seconds(0), three());
+        assert_eq!(state.on_grant(asked(7, 10), true, Some(Duration::ZERO)), None);
+        assert_eq!(state.grant(), Some(Grant::Until(seconds(30))));
+    }
+
+    #[test]
+    fn a_cluster_agent_without_grants_takes_nothing_back_until_another_one_answers() {
+        let mut state = cluster();
+        assert_eq!(state.on_grant(asked(0, 0), true, None), Some(Grant::Unlimited));
+        state.on_collect(seconds(0), three());
+        assert_eq!(state.grant(), Some(Grant::Unlimited));
+        assert_eq!(state.on_grant(asked(7, 10), false, GRANT), Some(Grant::Until(seconds(10))));
+        assert_eq!(state.on_grant(asked(7, 20), true, None), Some(Grant::Unlimited));
+        assert_eq!(state.on_grant(asked(7, 30), true, GRANT), Some(Grant::Until(seconds(60))));
     }
 
     fn cluster() -> ProviderState {

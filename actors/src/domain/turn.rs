@@ -7,11 +7,13 @@ use std::time::Duration;
 use crate::domain::assignment::{AssignmentTable, Endpoint, NodeRow, Placement, Row, TableDelta};
 use crate::domain::config::DispatchedConfig;
 use crate::domain::constraints::{ConstraintChange, Constraints};
-use crate::domain::ids::{ConfigKey, Epoch, KubernetesNodeName, NodeName, Seq};
+use crate::domain::handover::{Confirmation, Transfer};
+use crate::domain::ids::{ConfigKey, Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
 use crate::domain::journal::{Cause, Decision};
 use crate::domain::ledger::Ledger;
 use crate::domain::node::NodeFacts;
 use crate::domain::stamp::{highest_in_new_term, next_stamp};
+use crate::domain::transfer::{Change, Registration, settled};
 use crate::domain::world::{DanglingReason, Presence};
 
 /// What putting a config did.
@@ -36,6 +38,9 @@ pub struct Turn<'a> {
     constraints_before: Arc<Constraints>,
     ledger_before: Arc<Ledger>,
     causes: BTreeMap<ConfigKey, Cause>,
+    // Configs on their way for which whoever was waited for has confirmed, or is known to have stopped.
+    released: BTreeSet<ConfigKey>,
+    held: bool,
 }
 
 /// A finished change.
@@ -49,6 +54,8 @@ pub struct Committed {
     pub rows_before: BTreeMap<ConfigKey, Option<Row>>,
     /// The nodes it touched, as they were before; `None` = not there.
     pub nodes_before: BTreeMap<NodeName, Option<NodeRow>>,
+    /// The configs whose transfer ended because nobody has to be waited for any more.
+    pub released: BTreeSet<ConfigKey>,
 }
 
 impl<'a> Turn<'a> {
@@ -64,6 +71,8 @@ impl<'a> Turn<'a> {
             nodes_before: BTreeMap::new(),
             endpoints_before: BTreeMap::new(),
             causes: BTreeMap::new(),
+            released: BTreeSet::new(),
+            held: false,
         }
     }
 
@@ -159,6 +168,27 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Begins to hold back what runs at most once and is new or has no owner: by a grant of an earlier term a node may run it of which
+    /// the table says nothing.
+    pub fn hold_back(&mut self) {
+        self.held = true;
+    }
+
+    /// Ends a transfer: whoever was waited for has confirmed, or is known to have stopped. If the next owner is not chosen, or does not
+    /// stay, the config dangles until it is placed.
+    pub fn release(&mut self, key: ConfigKey, cause: Cause) {
+        let Some(row) = self.table.rows().get(&key).filter(|row| row.placement.transfer().is_some()) else { return };
+        let name = &row.config.config.name;
+        let stays = |node: &&NodeName| {
+            let node = self.table.nodes.get(*node);
+            node.is_some_and(|node| node.presence.is_staying() && node.facts.may_run(name))
+        };
+        let next = row.placement.owner().filter(stays);
+        let placement = next.map_or(Placement::Dangling(DanglingReason::NoNode), |next| Placement::Owned(next.clone()));
+        self.released.insert(key);
+        self.place(key, placement, cause);
+    }
+
     /// Takes from draining nodes what a node that stays may run; it dangles until it is placed.
     pub fn drain(&mut self) {
         let keys: Vec<_> = self.table.to_drain().map(|config| config.key).collect();
@@ -174,10 +204,27 @@ impl<'a> Turn<'a> {
         };
         self.nodes_before.entry(name.clone()).or_insert(Some(before));
         let orphans: Vec<_> = self.table.set_of(name).iter().copied().collect();
-        for key in &orphans {
-            self.place(*key, Placement::Dangling(DanglingReason::NoNode), cause);
+        let on_their_way: Vec<_> = self.table.moving().difference(self.table.set_of(name)).copied().collect();
+        for key in orphans.iter().chain(&on_their_way) {
+            if let Some(placement) = self.without(*key, name) {
+                self.place(*key, placement, cause);
+            }
         }
         orphans
+    }
+
+    /// Where a config is to be now that a node is gone; `None` if it has nothing to do with that node.
+    fn without(&self, key: ConfigKey, gone: &NodeName) -> Option<Placement> {
+        let nobody = Placement::Dangling(DanglingReason::NoNode);
+        let other = match &self.table.rows().get(&key)?.placement {
+            Placement::Owned(owner) => return (owner == gone).then_some(nobody),
+            Placement::Moving(Transfer { from, to, .. }) if from == gone => to.as_ref(),
+            Placement::Moving(Transfer { from, to: Some(to), waits_for: Confirmation::Started, .. }) if to == gone => Some(from),
+            Placement::Moving(Transfer { to, .. }) if to.as_ref() == Some(gone) => None,
+            Placement::Moving(_) | Placement::Dangling(_) => return None,
+        };
+        let other = other.filter(|node| self.table.nodes.contains_key(*node));
+        Some(other.map_or(nobody, |other| Placement::Owned(other.clone())))
     }
 
     /// Keys on a node that it does not run any more, because it declares other checks than before.
@@ -215,15 +262,63 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Ends the turn: gives a new stamp to every node whose set changed.
+    /// Makes of every wanted placement the one that the demands of its config allow.
+    fn settle(&mut self, stamp: Stamp) {
+        let table = &*self.table;
+        let mut settled_rows = Vec::new();
+        for (key, before) in &self.rows_before {
+            let Some(row) = table.rows().get(key) else { continue };
+            let registration = |node: &NodeName| match table.nodes.get(node) {
+                None => Registration::Gone,
+                Some(node) if node.facts.may_run(&row.config.config.name) => Registration::Fit,
+                Some(_) => Registration::Unfit,
+            };
+            let before = before.as_ref().map(|row| &row.placement);
+            let (wanted, handover, released) = (&row.placement, row.config.traits.handover, self.released.contains(key));
+            let placement = settled(&Change { before, wanted, handover, released, held: self.held, stamp }, registration);
+            if placement != *wanted {
+                settled_rows.push(Row { config: Arc::clone(&row.config), placement });
+            }
+        }
+        for row in settled_rows {
+            self.table.set_row(row.config.key, Some(row));
+        }
+    }
+
+    /// Lets nodes that came back confirm a version of this life. Returns their names.
+    ///
+    /// Why: a node begins with version 0, by which nobody can tell that it has dropped what it ran before.
+    fn ask_anew(&mut self, stamp: Stamp) -> BTreeSet<NodeName> {
+        let came = |name: &NodeName| self.nodes_before.get(name).is_some_and(Option::is_none) && self.table.nodes.contains_key(name);
+        let mut asked = BTreeSet::new();
+        let mut rows = Vec::new();
+        for row in self.table.moving().iter().filter_map(|key| self.table.rows().get(key)) {
+            let Some(transfer) = row.placement.transfer().filter(|transfer| transfer.waits_for == Confirmation::Stopped) else { continue };
+            if transfer.stamp != stamp && came(&transfer.from) {
+                asked.insert(transfer.from.clone());
+                let placement = Placement::Moving(Transfer { stamp, ..transfer.clone() });
+                rows.push(Row { config: Arc::clone(&row.config), placement });
+            }
+        }
+        for row in rows {
+            self.change_row(row.config.key, Some(row), Cause::NodeJoined);
+        }
+        asked
+    }
+
+    /// Ends the turn: lets every change of owner take the order that its config demands, and gives a new stamp to every node whose set
+    /// changed.
     ///
     /// Returns `None` if the table is as it was before the turn.
     #[must_use]
-    pub fn finish(self, epoch: Epoch, now_unix_nanos: i64) -> Option<Committed> {
-        let Self { table, rows_before, mut nodes_before, endpoints_before, constraints_before, ledger_before, causes } = self;
+    pub fn finish(mut self, epoch: Epoch, now_unix_nanos: i64) -> Option<Committed> {
+        let known = highest_in_new_term(self.table.highest_stamp, self.table.epoch, epoch);
+        let stamp = next_stamp(known, now_unix_nanos);
+        self.settle(stamp);
+        let mut changed_sets = self.ask_anew(stamp);
+        let Self { table, rows_before, mut nodes_before, endpoints_before, constraints_before, ledger_before, causes, released, .. } = self;
         let mut delta = TableDelta { epoch, seq: Seq(table.seq.0 + 1), ..TableDelta::default() };
         let mut decisions = Vec::new();
-        let mut changed_sets = BTreeSet::new();
 
         for (key, before) in &rows_before {
             let after = table.rows().get(key);
@@ -232,8 +327,7 @@ impl<'a> Turn<'a> {
             }
             let from = before.as_ref().and_then(|row| row.placement.owner());
             let to = after.and_then(|row| row.placement.owner());
-            let holders = |row: Option<&Row>| row.into_iter().flat_map(|row| row.placement.holders()).cloned().collect::<Vec<_>>();
-            changed_sets.extend(holders(before.as_ref()).into_iter().chain(holders(after)));
+            changed_sets.extend(changed_holders(before.as_ref(), after).cloned());
             match after {
                 Some(row) => delta.rows_put.push(row.clone()),
                 None => delta.rows_removed.push(*key),
@@ -253,8 +347,6 @@ impl<'a> Turn<'a> {
             }
         }
 
-        let known = highest_in_new_term(table.highest_stamp, table.epoch, epoch);
-        let stamp = next_stamp(known, now_unix_nanos);
         for name in changed_sets {
             if let Some(node) = table.nodes.get_mut(&name) {
                 nodes_before.entry(name).or_insert_with(|| Some(node.clone()));
@@ -300,8 +392,16 @@ impl<'a> Turn<'a> {
         delta.highest_stamp = table.highest_stamp;
         table.epoch = epoch;
         table.seq = delta.seq;
-        Some(Committed { delta, decisions, rows_before, nodes_before })
+        Some(Committed { delta, decisions, rows_before, nodes_before, released })
     }
+}
+
+/// The nodes in whose sets a row is different now.
+fn changed_holders<'a>(before: Option<&'a Row>, after: Option<&'a Row>) -> impl Iterator<Item = &'a NodeName> {
+    let same_content = before.map(|row| &row.config) == after.map(|row| &row.config);
+    let holds = |row: Option<&Row>, node: &NodeName| row.is_some_and(|row| row.placement.holders().any(|holder| holder == node));
+    let all = before.into_iter().chain(after).flat_map(|row| row.placement.holders());
+    all.filter(move |node| !(same_content && holds(before, node) && holds(after, node)))
 }
 
 #[cfg(test)]

@@ -74,6 +74,8 @@ pub enum DanglingReason {
     WarmingUp,
     /// Its owners died in a row.
     Quarantined,
+    /// It runs at most once, and by a grant of an earlier term a node may run it of which nobody knows.
+    GrantsUnknown,
 }
 
 /// A config without an owner.
@@ -116,6 +118,9 @@ pub struct ServedTable {
     pub epoch: Epoch,
     /// Whether the dispatcher wants to hear of every poll itself: it waits until all nodes have polled.
     pub roll_call: bool,
+    /// Whether agents are granted nothing for now, although their sets may be current: others may run by older grants what the table
+    /// says that they have.
+    pub grants_withheld: bool,
     /// Registered nodes.
     pub nodes: HashMap<NodeName, NodeEntry>,
     /// Endpoint checks by Kubernetes node; stamp is always 0.
@@ -143,6 +148,12 @@ pub struct ServedTable {
 }
 
 impl ServedTable {
+    /// Whether an agent with a current set is granted what runs at most once. While it warms up, "up to date" says nothing.
+    #[must_use]
+    pub fn grants(&self) -> bool {
+        self.standing == Standing::Active && !self.grants_withheld
+    }
+
     /// Answer to a status poll of a node in this table; `None` if `Membership` and `Dispatcher` have to be asked, because it is
     /// not in there or the roll is called.
     ///
@@ -151,6 +162,14 @@ impl ServedTable {
     pub fn is_up_to_date(&self, node: &NodeName, last_change: i64) -> Option<bool> {
         let entry = self.nodes.get(node).filter(|_| !self.roll_call)?;
         Some(self.standing == Standing::WarmingUp || is_up_to_date(last_change, entry.view.stamp))
+    }
+}
+
+impl ServedTable {
+    /// Every cluster check: owned, dangling or on its way. One that two nodes have comes more than once.
+    pub fn configs(&self) -> impl Iterator<Item = &Arc<DispatchedConfig>> {
+        let owned = self.nodes.values().flat_map(|entry| entry.view.configs.iter());
+        owned.chain(self.dangling.iter().map(|dangling| &dangling.config)).chain(self.moving.iter().map(|moving| &moving.config))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Decides which checks run here and when: diffs the sets of its sources, loads instances, gives each its turn.
 
+mod grants;
 mod secret_lookup;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -28,6 +29,7 @@ use crate::messages::config_provider::ResendConfigs;
 use crate::messages::run_stats::{CheckScheduled, ChecksUnscheduled, LoadFailures, NextRun, RetainChecks};
 use crate::messages::scheduler::ApplyConfigs;
 use crate::messages::worker_pool::{Install, RunDue, Uninstall};
+use crate::node::scheduler::grants::Grants;
 use crate::ports::{Check, CheckInstance, CheckLoader, LoadError, SecretBackend};
 use crate::supervised;
 
@@ -117,6 +119,7 @@ pub struct Scheduler {
     secrets: Option<Arc<dyn SecretBackend>>,
     /// Configs for whose secrets it is being asked.
     looking_up: BTreeSet<ConfigRef>,
+    grants: Grants,
 }
 
 /// Time to load some more instances.
@@ -148,6 +151,7 @@ impl Scheduler {
             forgot_others: false,
             secrets: None,
             looking_up: BTreeSet::new(),
+            grants: Grants::default(),
         }
     }
 
@@ -161,29 +165,39 @@ impl Scheduler {
     }
 
     fn apply(&mut self, apply: ApplyConfigs, context: &mut Context<Self>) {
-        let ApplyConfigs { source, configs } = apply;
+        let ApplyConfigs { source, configs, grant } = apply;
+        self.grants.note(source, grant);
         let next: BTreeMap<Digest, Arc<CheckConfig>> = configs.into_iter().map(|config| (fast_digest(&config), config)).collect();
         let before = self.sets.insert(source, next.clone()).unwrap_or_default();
         let removed: Vec<Digest> = before.keys().filter(|digest| !next.contains_key(digest)).copied().collect();
         let added: Vec<(Digest, Arc<CheckConfig>)> = next.into_iter().filter(|(digest, _)| !before.contains_key(digest)).collect();
         if removed.is_empty() && added.is_empty() {
+            self.look_at_grants(context);
             return self.forget_others();
         }
         info!(source = source.name(), added = added.len(), removed = removed.len(), "configs applied");
         // Removals first: a changed config must not run twice.
-        self.unschedule(removed.into_iter().map(|digest| (source, digest)).collect());
+        let removed = removed.into_iter().map(|digest| (source, digest)).collect();
+        self.grants.removed(&removed);
+        self.unschedule(&removed);
+        let now = self.clock.monotonic();
         for (digest, config) in added {
-            if !is_runnable(&config) {
-                continue;
-            }
-            let handles = if self.secrets.is_some() { secrets::handles(&config) } else { Handles::new() };
-            if handles.is_empty() {
-                self.queue((source, digest), &config, &config);
-            } else {
-                self.look_up((source, digest), config, handles, Backoff::default(), context);
+            if is_runnable(&config) && self.grants.added((source, digest), &config, now) {
+                self.begin((source, digest), config, context);
             }
         }
+        self.look_at_grants(context);
         context.notify(LoadMore);
+    }
+
+    /// Lets a config run here, as soon as its secrets are known.
+    fn begin(&mut self, owner: ConfigRef, config: Arc<CheckConfig>, context: &mut Context<Self>) {
+        let handles = if self.secrets.is_some() { secrets::handles(&config) } else { Handles::new() };
+        if handles.is_empty() {
+            self.queue(owner, &config, &config);
+        } else {
+            self.look_up(owner, config, handles, Backoff::default(), context);
+        }
     }
 
     /// Lets the instances of a config wait to be loaded. `plain`: the config with secrets in place.
@@ -193,7 +207,7 @@ impl Scheduler {
         }
     }
 
-    fn unschedule(&mut self, owners: HashSet<ConfigRef>) {
+    fn unschedule(&mut self, owners: &HashSet<ConfigRef>) {
         if owners.is_empty() {
             return;
         }
@@ -275,6 +289,8 @@ impl Scheduler {
     }
 
     fn tick(&mut self, context: &mut Context<Self>) {
+        // Before anything is due: a node that slept may have lost its grant.
+        self.look_at_grants(context);
         for (interval, ring) in &mut self.rings {
             let ids = ring.tick().to_vec();
             if ids.is_empty() {
@@ -334,6 +350,7 @@ impl Observed for Scheduler {
             "load_failures": self.failures.len(),
             "waiting_for_secrets": self.looking_up.len(),
             "waiting_for_service": waiting_for_service,
+            "stopped_without_grant": self.grants.stopped_count(),
         })
     }
 }

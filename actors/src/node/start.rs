@@ -145,7 +145,8 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
         let view = Arc::new(Publisher::new(ProviderView { source: plan.source.name(), ..ProviderView::default() }));
         views.push(view.reader());
         let ready = kernel.health().flag(HealthKind::Readiness, handle.name());
-        let links = ProviderLinks { client: Arc::clone(&plan.client), scheduler: scheduler.outlet(), view, ready };
+        let links =
+            ProviderLinks { client: Arc::clone(&plan.client), scheduler: scheduler.outlet(), grants: scheduler.outlet(), view, ready };
         let clock = Arc::clone(&clock);
         polling.child(&handle, STATE_OWNER_CAPACITY, move || {
             ConfigProvider::new(plan.source, plan.policy.clone(), plan.identity.clone(), links.clone(), Arc::clone(&clock))

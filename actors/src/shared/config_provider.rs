@@ -8,15 +8,17 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::domain::provider_state::{CollectAnswer, ConfigOrigin, ConfigSource, ProviderPolicy, ProviderState, StatusAnswer, Verdict};
+use crate::domain::provider_state::{
+    Asked, CollectAnswer, ConfigOrigin, ConfigSource, ProviderPolicy, ProviderState, StatusAnswer, Verdict,
+};
 use crate::kernel::clock::Clock;
 use crate::kernel::health::HealthFlag;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Publisher;
 use crate::kernel::supervised::Observed;
 use crate::messages::config_provider::ResendConfigs;
-use crate::messages::scheduler::ApplyConfigs;
-use crate::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, UpToDate};
+use crate::messages::scheduler::{ApplyConfigs, RenewGrant};
+use crate::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, StatusReply};
 use crate::supervised;
 
 /// Limit of a status post. Source: cluster-agent-kubernetes 1.4.
@@ -80,6 +82,8 @@ pub struct ProviderLinks {
     pub client: Arc<dyn ClusterAgentClient>,
     /// Who runs the configs.
     pub scheduler: Outlet<ApplyConfigs>,
+    /// The same, for what runs at most once.
+    pub grants: Outlet<RenewGrant>,
     /// Where the state is shown.
     pub view: Arc<Publisher<ProviderView>>,
     /// Set when the first poll is over.
@@ -142,18 +146,26 @@ impl ConfigProvider {
         }
         self.polling = true;
         if self.state.posts_status() {
-            let post = self.links.client.post_status(self.state.last_change(), STATUS_DEADLINE);
+            // A version that is posted counts as confirmed: the scheduler has to know it before.
+            let last_change = if self.unsent { HEARTBEAT_CHANGE } else { self.state.last_change() };
+            let asked = Asked { last_change, at: self.clock.monotonic() };
+            let post = self.links.client.post_status(last_change, STATUS_DEADLINE);
             let post = async move { tokio::time::timeout(CALL_LIMIT, post).await.unwrap_or_else(|_| Err(no_answer())) };
-            context.spawn(post.into_actor(self).map(|answer, provider, context| provider.on_status(answer, context)));
+            context.spawn(post.into_actor(self).map(move |answer, provider, context| provider.on_status(asked, answer, context)));
         } else {
             self.collect(context);
         }
     }
 
-    fn on_status(&mut self, answer: Result<UpToDate, ClusterAgentError>, context: &mut Context<Self>) {
+    fn on_status(&mut self, asked: Asked, answer: Result<StatusReply, ClusterAgentError>, context: &mut Context<Self>) {
         let answer = match answer {
-            Ok(UpToDate(true)) => StatusAnswer::UpToDate,
-            Ok(UpToDate(false)) => StatusAnswer::Outdated,
+            Ok(StatusReply { up_to_date, grant }) => {
+                if let Some(grant) = self.state.on_grant(asked, up_to_date, grant) {
+                    // Lost, it is repeated with the next poll.
+                    self.links.grants.post(RenewGrant { source: self.state.source(), grant });
+                }
+                if up_to_date { StatusAnswer::UpToDate } else { StatusAnswer::Outdated }
+            }
             Err(error) => {
                 self.note_error(error);
                 StatusAnswer::Failed
@@ -215,7 +227,8 @@ impl ConfigProvider {
     /// Tells the scheduler what is to run; if it cannot be told now, the next tick tries again.
     fn send(&mut self) {
         let configs = self.state.configs().to_vec();
-        self.unsent = self.links.scheduler.tell(ApplyConfigs { source: ConfigOrigin::Polled(self.state.source()), configs }).is_err();
+        let (source, grant) = (ConfigOrigin::Polled(self.state.source()), self.state.grant());
+        self.unsent = self.links.scheduler.tell(ApplyConfigs { source, configs, grant }).is_err();
     }
 
     fn tick(&mut self, context: &mut Context<Self>) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::fast_digest;
 use crate::domain::ids::{Digest, NodeName, Stamp};
-use crate::domain::world::ServedTable;
+use crate::domain::world::{DanglingReason, ServedTable};
 use crate::ports::StoredTable;
 use crate::sim::trace::Trace;
 
@@ -44,6 +44,8 @@ struct Inner {
     /// Since how many completed polls two agents run the same check.
     overlaps: BTreeMap<(Digest, NodeName, NodeName), (u64, u64)>,
     longest_overlap: u64,
+    /// What runs at most once and runs on each living agent that honours grants.
+    once: BTreeMap<NodeName, RunningSet>,
 }
 
 /// The auditor. Clones share what they saw.
@@ -135,7 +137,11 @@ impl Auditor {
         if dropped.is_empty() {
             return;
         }
-        let elsewhere = running_set(served.nodes.keys().flat_map(shown_to).map(|config| &config.config));
+        // Those whose turn comes after grants that nobody knows are over.
+        let held =
+            served.dangling.iter().filter(|dangling| dangling.reason == DanglingReason::GrantsUnknown).map(|dangling| &dangling.config);
+        let on_their_way = served.moving.iter().map(|moving| &moving.config).chain(held);
+        let elsewhere = running_set(served.nodes.keys().flat_map(shown_to).chain(on_their_way).map(|config| &config.config));
         let existing = existing();
         dropped.retain(|id| existing.contains(id) && !elsewhere.contains(id));
         let dropped = dropped.len();
@@ -159,7 +165,23 @@ impl Auditor {
 
     /// An agent is gone; another one may come under its name and begins its own life.
     pub(super) fn gone(&self, node: &NodeName) {
-        self.inner().overlaps.retain(|(_, first, second), _| first != node && second != node);
+        let mut inner = self.inner();
+        inner.once.remove(node);
+        inner.overlaps.retain(|(_, first, second), _| first != node && second != node);
+    }
+
+    /// What an agent that honours grants runs at most once from now on. Source: style 8, invariant 8.
+    pub(super) fn runs_once(&self, node: &NodeName, set: &RunningSet) {
+        let mut inner = self.inner();
+        if inner.once.get(node).is_some_and(|before| before == set) {
+            return;
+        }
+        for (other, others) in inner.once.iter().filter(|(other, _)| *other != node) {
+            for id in set.intersection(others) {
+                self.trace.violation(format_args!("config {id} runs at most once and runs on {other} and now on {node}"));
+            }
+        }
+        inner.once.insert(node.clone(), set.clone());
     }
 
     /// What everybody runs at this moment. A check on two agents must end when both know better.

@@ -10,7 +10,7 @@ use crate::kernel::mailbox::Outlet;
 use crate::messages::resolver::ProviderListing;
 use crate::ports::DiscoverySource;
 use crate::sim::auditor::{RunningSet, running_set};
-use crate::testing::configs::discovered;
+use crate::testing::configs::{discovered, discovered_with};
 
 const PROVIDER: &str = "file";
 
@@ -38,7 +38,15 @@ impl Files {
     fn file(number: u64, version: u64) -> Arc<CheckConfig> {
         // Every fifth is a check of which an agent runs one instance only.
         let name = if number % 5 == 4 { "cpu" } else { "http_check" };
-        discovered(name, &format!("name: c{number}\nurl: http://127.0.0.1/{version}\n"))
+        let instance = format!("name: c{number}\nurl: http://127.0.0.1/{version}\n");
+        // Half of them demand an order in which they change their owner.
+        let handover = match number % 8 {
+            1 | 5 => "at_most_once",
+            3 => "gap",
+            6 => "overlap",
+            _ => return discovered(name, &instance),
+        };
+        discovered_with(name, &instance, handover)
     }
 
     pub(super) fn add(&self, count: u64) {

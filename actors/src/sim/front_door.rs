@@ -14,12 +14,15 @@ use crate::messages::dispatcher::{Poll, PollReply};
 use crate::messages::membership::Heartbeat;
 use crate::ports::{ClusterAgentError, FetchedConfigs};
 
+/// Time of a grant: the expiration time of nodes.
+pub(super) const GRANT: Duration = Duration::from_secs(30);
+
 const POLL_DEADLINE: Duration = Duration::from_millis(500);
 
 /// What an agent asks.
 #[derive(Debug, Clone)]
 pub(super) enum Request {
-    Status { node: NodeName, last_change: i64 },
+    Status { node: NodeName, last_change: i64, honours_grants: bool },
     Configs { node: NodeName },
 }
 
@@ -30,6 +33,8 @@ pub(super) enum Reply {
         up_to_date: bool,
         /// Not sent: what the answer is worth.
         standing: Standing,
+        /// For agents that honour grants.
+        grant: Option<Duration>,
     },
     Configs(FetchedConfigs),
 }
@@ -52,6 +57,10 @@ pub(super) struct FrontDoor {
     pub(super) clock: Arc<dyn Clock>,
     /// Believes what was published last, without asking the clock. Never in production.
     pub(super) trusts_role: bool,
+    /// How long agents are granted their sets; in production the expiration time of nodes.
+    pub(super) grant: Duration,
+    /// Takes every poll for one with the present version. Never in production.
+    pub(super) confirms_for_agents: bool,
 }
 
 pub(super) fn unavailable(why: impl ToString) -> ClusterAgentError {
@@ -80,12 +89,12 @@ impl FrontDoor {
     /// The answer of this server. As in `src/api/cluster.rs`, the caller asks [`Self::lead`] first.
     pub(super) async fn answer(&self, request: Request) -> Result<Reply, ClusterAgentError> {
         match request {
-            Request::Status { node, last_change } => self.post_status(node, last_change).await,
+            Request::Status { node, last_change, honours_grants } => self.post_status(node, last_change, honours_grants).await,
             Request::Configs { node } => self.fetch(&node).map(Reply::Configs),
         }
     }
 
-    async fn post_status(&self, node: NodeName, last_change: i64) -> Result<Reply, ClusterAgentError> {
+    async fn post_status(&self, node: NodeName, last_change: i64, honours_grants: bool) -> Result<Reply, ClusterAgentError> {
         if !self.leads() || self.served.peek().standing == Standing::Starting {
             return Err(startup());
         }
@@ -94,23 +103,29 @@ impl FrontDoor {
             address: None,
             kind: NodeKind::Runner,
             compatibility: CheckCompatibility::default(),
-            honours_grants: false,
-            last_change,
+            honours_grants,
+            last_change: self.confirmed(&node, last_change),
         };
-        let (known, standing) = {
-            let served = self.served.peek();
-            (served.is_up_to_date(&node, last_change), served.standing)
-        };
-        if let Some(up_to_date) = known {
+        let granted = || honours_grants.then(|| if self.served.peek().grants() { self.grant } else { Duration::ZERO });
+        if self.served.peek().is_up_to_date(&node, last_change).is_some() {
             self.heartbeats.post(beat);
-            return Ok(Reply::Status { up_to_date, standing });
+            let (known, standing) = {
+                let served = self.served.peek();
+                (served.is_up_to_date(&node, last_change), served.standing)
+            };
+            return known.map(|up_to_date| Reply::Status { up_to_date, standing, grant: granted() }).ok_or_else(startup);
         }
         self.heartbeats.ask(beat, POLL_DEADLINE).await.map_err(unavailable)?;
         match self.polls.ask(Poll { node, last_change }, POLL_DEADLINE).await.map_err(unavailable)? {
             PollReply { standing: Standing::Starting, .. } => Err(startup()),
             _ if !self.leads() => Err(startup()),
-            PollReply { standing, up_to_date, .. } => Ok(Reply::Status { up_to_date, standing }),
+            PollReply { standing, up_to_date, .. } => Ok(Reply::Status { up_to_date, standing, grant: granted() }),
         }
+    }
+
+    fn confirmed(&self, node: &NodeName, last_change: i64) -> i64 {
+        let entry = self.confirms_for_agents.then(|| self.served.peek().nodes.get(node).map(|entry| entry.view.stamp.0));
+        entry.flatten().unwrap_or(last_change)
     }
 
     fn fetch(&self, node: &NodeName) -> Result<FetchedConfigs, ClusterAgentError> {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::domain::check_traits::CheckTraits;
 use crate::domain::config::{CheckConfig, Data, DispatchedConfig};
+use crate::domain::handover::Handover;
 use crate::domain::ids::{CheckId, ConfigKey, Digest};
 
 /// A dispatched `http_check` with this key and digest.
@@ -15,7 +17,7 @@ pub fn config(number: u64) -> Arc<DispatchedConfig> {
 #[must_use]
 pub fn named_config(number: u64, check_name: &str) -> Arc<DispatchedConfig> {
     Arc::new(DispatchedConfig {
-        traits: crate::domain::check_traits::CheckTraits::default(),
+        traits: CheckTraits::default(),
         key: ConfigKey(u128::from(number)),
         digest: Digest(number),
         config: CheckConfig {
@@ -25,6 +27,13 @@ pub fn named_config(number: u64, check_name: &str) -> Arc<DispatchedConfig> {
         },
         check_ids: vec![CheckId::from(format!("{check_name}:c{number}:{number:x}"))],
     })
+}
+
+/// A dispatched `http_check` with this key and digest that changes its owner in this order.
+#[must_use]
+pub fn config_with(number: u64, handover: Handover) -> Arc<DispatchedConfig> {
+    let traits = CheckTraits { handover, ..CheckTraits::default() };
+    Arc::new(DispatchedConfig { traits, ..(*config(number)).clone() })
 }
 
 /// A discovered cluster check, not patched yet.
@@ -39,6 +48,14 @@ pub fn discovered(check_name: &str, instance: &str) -> Arc<CheckConfig> {
         cluster_check: true,
         ..CheckConfig::default()
     })
+}
+
+/// A discovered cluster check that changes its owner in this order, not patched yet.
+#[must_use]
+pub fn discovered_with(check_name: &str, instance: &str, handover: &str) -> Arc<CheckConfig> {
+    let mut config = (*discovered(check_name, instance)).clone();
+    config.init_config = Some(Data::from(format!("{}: {handover}\n", Handover::KEY)));
+    Arc::new(config)
 }
 
 /// A discovered endpoint check of a Kubernetes node, not patched yet.

@@ -8,7 +8,8 @@ use actix_rt::time::sleep;
 use tracing::{debug, warn};
 
 use crate::balance::plan::{Plan, Trigger};
-use crate::balance::policy::Strategy;
+use crate::balance::planner;
+use crate::balance::policy::{BalancePolicy, Strategy};
 use crate::balance::rebalancing::LastPlan;
 use crate::balance::world::World;
 use crate::cluster::rebalancer::parts::RebalancerParts;
@@ -46,7 +47,7 @@ pub(super) struct Tally {
 /// Everything that planning reads, and the ways to those who act.
 #[derive(Clone)]
 pub(super) struct Course {
-    parts: Arc<RebalancerParts>,
+    pub(super) parts: Arc<RebalancerParts>,
     pub(super) tally: std::rc::Rc<Tally>,
 }
 
@@ -104,31 +105,31 @@ impl Course {
     ) -> T {
         let (parts, served) = (Arc::clone(&self.parts), Arc::clone(served));
         let computation = move || {
-            let world = crate::cluster::rebalancer::seam::world(&served, &parts.figures.peek(), &parts.policy, parts.clock.unix_nanos());
+            let world = World::of(&served, &parts.figures.peek(), &parts.policy, parts.clock.unix_nanos());
             work(&world, &parts)
         };
         heavy_work(computation).await
     }
 
-    /// A plan for the world that is shown.
-    pub(super) async fn plan(
+    /// A plan for the world that is shown, or why there is none.
+    pub(super) async fn plan<E: Send + 'static>(
         &self,
         served: &Arc<ServedTable>,
-        make: impl FnOnce(&World, &RebalancerParts) -> Plan + Send + 'static,
-    ) -> Arc<Plan> {
+        make: impl FnOnce(&World, &BalancePolicy) -> Result<Plan, E> + Send + 'static,
+    ) -> Result<Arc<Plan>, E> {
         let began = self.parts.clock.monotonic();
-        let plan = Arc::new(self.compute(served, make).await);
+        let plan = Arc::new(self.compute(served, move |world, parts| make(world, &parts.policy)).await?);
         let took = self.parts.clock.monotonic().saturating_sub(began);
         self.tally.plans.set(self.tally.plans.get() + 1);
         let last = LastPlan { plan: Arc::clone(&plan), at_unix_nanos: self.parts.clock.unix_nanos(), took };
         self.tally.last.replace(Some(last));
-        plan
+        Ok(plan)
     }
 
     /// A plan of the chosen strategy for the world that is shown.
     pub(super) async fn balance(&self, trigger: Trigger, force: bool) -> Result<Arc<Plan>, Refusal> {
         let served = self.settled().await?;
-        Ok(self.plan(&served, move |world, parts| crate::cluster::rebalancer::seam::plan(world, &parts.policy, trigger, force)).await)
+        self.plan(&served, move |world, policy| Ok(planner::plan(world, policy, trigger, force))).await
     }
 
     /// Hands an order to the dispatcher. Returns how many configs moved; `None` if the assignment has changed since.

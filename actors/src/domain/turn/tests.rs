@@ -1,9 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::handover::Handover;
 use crate::domain::ids::Stamp;
 use crate::domain::invariants::{Permitted, check_table, check_turn};
-use crate::testing::configs::config;
+use crate::testing::configs::{config, config_with};
 
 const NOW: i64 = 1_700_000_000_000_000_000;
 
@@ -169,6 +170,148 @@ fn change(table: &mut AssignmentTable, epoch: u64, now: i64, number: u64) -> Tab
     turn.put_config(config(number), DanglingReason::NoNode);
     turn.place(ConfigKey(number.into()), owned("a"), Cause::Discovered);
     turn.finish(Epoch(epoch), now).unwrap().delta
+}
+
+/// Nodes a, b and c, config 1 on a.
+fn table_with(handover: Handover) -> AssignmentTable {
+    let mut table = AssignmentTable::default();
+    commit(&mut table, |turn| {
+        for name in ["a", "b", "c"] {
+            turn.put_node(&name.into(), NodeFacts::default());
+        }
+        turn.put_config(config_with(1, handover), DanglingReason::NoNode);
+        turn.place(ConfigKey(1), owned("a"), Cause::Discovered);
+    });
+    table
+}
+
+/// Marks nodes as on their way out and puts the config on another one.
+fn drain_to(table: &mut AssignmentTable, draining: &[&str], to: &str) -> Option<Committed> {
+    commit(table, |turn| {
+        for name in draining {
+            turn.set_presence(&(*name).into(), Presence::Draining);
+        }
+        turn.drain();
+        let keys: Vec<_> = turn.table().dangling().iter().copied().collect();
+        for key in keys {
+            turn.place(key, owned(to), Cause::NodeJoined);
+        }
+    })
+}
+
+fn transfer(table: &AssignmentTable) -> &Transfer {
+    table.rows()[&ConfigKey(1)].placement.transfer().unwrap()
+}
+
+#[test]
+fn with_a_gap_nobody_has_it_until_the_former_owner_is_done() {
+    for handover in [Handover::Gap, Handover::AtMostOnce] {
+        let mut table = table_with(handover);
+        let (a, b) = (stamp(&table, "a"), stamp(&table, "b"));
+        let committed = drain_to(&mut table, &["a"], "b").unwrap();
+        assert!(committed.decisions[0].is_move(), "it counts as a move once");
+        assert_eq!((set(&table, "a"), set(&table, "b")), (vec![], vec![]));
+        assert!(stamp(&table, "a") > a && stamp(&table, "b") == b, "only one set is another one");
+        assert_eq!((transfer(&table).stamp, transfer(&table).to.clone()), (stamp(&table, "a"), Some("b".into())));
+        assert!(drain_to(&mut table, &["a"], "c").is_none(), "nothing is left to drain");
+        let before = stamp(&table, "a");
+        let committed = commit(&mut table, |turn| turn.release(ConfigKey(1), Cause::HandedOver)).unwrap();
+        assert_eq!((set(&table, "b"), stamp(&table, "a")), (vec![1], before));
+        assert!(!committed.decisions[0].is_move());
+    }
+}
+
+#[test]
+fn with_an_overlap_both_have_it_and_only_changed_sets_get_a_new_version() {
+    let mut table = table_with(Handover::Overlap);
+    let a = stamp(&table, "a");
+    drain_to(&mut table, &["a"], "b");
+    assert_eq!((set(&table, "a"), set(&table, "b")), (vec![1], vec![1]));
+    assert_eq!((stamp(&table, "a"), transfer(&table).stamp), (a, stamp(&table, "b")));
+    assert!(drain_to(&mut table, &["a"], "c").is_none(), "it is on its way already");
+    drain_to(&mut table, &["a", "b"], "c");
+    assert_eq!((set(&table, "a"), set(&table, "b"), set(&table, "c")), (vec![1], vec![], vec![1]), "another one gets it instead");
+    let c = stamp(&table, "c");
+    commit(&mut table, |turn| turn.release(ConfigKey(1), Cause::HandedOver));
+    assert_eq!((set(&table, "a"), set(&table, "c"), stamp(&table, "c")), (vec![], vec![1], c));
+}
+
+#[test]
+fn a_node_that_is_lost_during_an_overlap_leaves_it_to_the_other_one() {
+    for (lost, kept) in [("a", "b"), ("b", "a")] {
+        let mut table = table_with(Handover::Overlap);
+        drain_to(&mut table, &["a"], "b");
+        let before = stamp(&table, kept);
+        commit(&mut table, |turn| drop(turn.remove_node(&lost.into(), Cause::NodeExpired)));
+        assert_eq!((set(&table, kept), stamp(&table, kept)), (vec![1], before));
+        assert!(table.moving().is_empty());
+    }
+}
+
+#[test]
+fn a_former_owner_that_is_lost_ends_a_gap_and_is_waited_for_at_most_once() {
+    let mut table = table_with(Handover::Gap);
+    drain_to(&mut table, &["a"], "b");
+    commit(&mut table, |turn| drop(turn.remove_node(&"a".into(), Cause::NodeExpired)));
+    assert_eq!(set(&table, "b"), [1]);
+
+    let mut table = table_with(Handover::AtMostOnce);
+    drain_to(&mut table, &["a"], "b");
+    let before = transfer(&table).clone();
+    commit(&mut table, |turn| drop(turn.remove_node(&"a".into(), Cause::NodeExpired)));
+    assert_eq!(transfer(&table), &before);
+    commit(&mut table, |turn| drop(turn.remove_node(&"b".into(), Cause::NodeExpired)));
+    assert_eq!(transfer(&table), &Transfer { to: None, ..before });
+    commit(&mut table, |turn| assert!(turn.put_node(&"a".into(), NodeFacts::default())));
+    assert_eq!(transfer(&table).stamp, stamp(&table, "a"), "it begins with a version that it can confirm");
+    commit(&mut table, |turn| turn.release(ConfigKey(1), Cause::HandedOver));
+    assert_eq!(table.dangling().len(), 1);
+}
+
+#[test]
+fn an_owner_that_dies_keeps_what_runs_at_most_once() {
+    let mut table = table_with(Handover::AtMostOnce);
+    commit(&mut table, |turn| {
+        for key in turn.remove_node(&"a".into(), Cause::NodeExpired) {
+            turn.place(key, owned("b"), Cause::NodeJoined);
+        }
+    });
+    assert_eq!((transfer(&table).from.clone(), transfer(&table).to.clone()), ("a".into(), Some("b".into())));
+    assert!(set(&table, "b").is_empty());
+}
+
+#[test]
+fn what_runs_at_most_once_is_held_back_while_grants_are_unknown() {
+    let mut table = AssignmentTable::default();
+    let hold = |turn: &mut Turn<'_>| {
+        turn.hold_back();
+        turn.place(ConfigKey(1), owned("a"), Cause::Discovered);
+        turn.place(ConfigKey(2), owned("a"), Cause::Discovered);
+    };
+    commit(&mut table, |turn| {
+        turn.put_node(&"a".into(), NodeFacts::default());
+        turn.put_config(config_with(1, Handover::AtMostOnce), DanglingReason::NoNode);
+        turn.put_config(config(2), DanglingReason::NoNode);
+        hold(turn);
+    });
+    assert_eq!(set(&table, "a"), [2]);
+    assert_eq!(table.rows()[&ConfigKey(1)].placement, Placement::Dangling(DanglingReason::GrantsUnknown));
+    assert!(commit(&mut table, hold).is_none());
+    commit(&mut table, |turn| turn.place(ConfigKey(1), owned("a"), Cause::HandedOver));
+    assert_eq!(set(&table, "a"), [1, 2]);
+}
+
+#[test]
+fn a_broken_order_is_noticed() {
+    let mut table = table_with(Handover::AtMostOnce);
+    let mut turn = Turn::begin(&mut table);
+    turn.set_presence(&"a".into(), Presence::Draining);
+    turn.place(ConfigKey(1), owned("b"), Cause::NodeDraining);
+    let mut committed = turn.finish(Epoch(1), NOW).unwrap();
+    let released = commit(&mut table, |turn| turn.release(ConfigKey(1), Cause::HandedOver)).unwrap();
+    committed.rows_before = released.rows_before;
+    let names: Vec<_> = check_turn(&table, &committed, &Permitted::default()).into_iter().map(|violation| violation.name).collect();
+    assert!(names.contains(&"one_grant"), "{names:?}");
 }
 
 proptest! {

@@ -64,7 +64,8 @@ impl Scheduler {
     }
 
     /// Whether a config is still to run.
-    fn holds(&self, (source, digest): &ConfigRef) -> bool {
-        self.sets.get(source).is_some_and(|set| set.contains_key(digest))
+    fn holds(&self, owner: &ConfigRef) -> bool {
+        let (source, digest) = owner;
+        self.sets.get(source).is_some_and(|set| set.contains_key(digest)) && !self.grants.stopped(owner)
     }
 }

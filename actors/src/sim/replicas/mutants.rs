@@ -26,11 +26,15 @@ pub enum Mutant {
     SnapshotsForgotten,
     /// Followers keep an empty copy.
     CopiesEmpty,
+    /// Agents are granted what runs at most once for longer than the dispatcher waits.
+    GrantsTooLong,
+    /// Agents count as having confirmed what they were not even told.
+    ConfirmedUnheard,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ValidityIgnored,
         Self::LeaseCutShort,
         Self::LockWithoutVersions,
@@ -41,6 +45,8 @@ impl Mutant {
         Self::ListingCutShort,
         Self::SnapshotsForgotten,
         Self::CopiesEmpty,
+        Self::GrantsTooLong,
+        Self::ConfirmedUnheard,
     ];
 }
 

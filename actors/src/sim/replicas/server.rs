@@ -25,7 +25,7 @@ use crate::messages::leader_election::Release;
 use crate::ports::DiscoverySource;
 use crate::shared::resolver::{DiscoverySubscriber, Resolver};
 use crate::sim::discovery::{FileSource, Files, Pace};
-use crate::sim::front_door::FrontDoor;
+use crate::sim::front_door::{FrontDoor, GRANT};
 use crate::sim::replicas::clock::{ProcessClock, WallError};
 use crate::sim::replicas::lock::WayToLock;
 use crate::sim::replicas::mutants::Mutant;
@@ -166,6 +166,8 @@ impl ReplicaServer {
             leadership: self.leadership.clone(),
             clock,
             trusts_role: cluster.mutant == Some(Mutant::ValidityIgnored),
+            grant: if cluster.mutant == Some(Mutant::GrantsTooLong) { 10 * GRANT } else { GRANT },
+            confirms_for_agents: cluster.mutant == Some(Mutant::ConfirmedUnheard),
         };
         let answers_as_follower = cluster.mutant == Some(Mutant::FollowersAnswer);
         let door = ReplicaDoor { name: self.name.clone(), process, front, answers_as_follower };

@@ -15,7 +15,7 @@ use crate::ports::ClusterAgentError;
 use crate::sim::agent::Service;
 use crate::sim::auditor::Auditor;
 use crate::sim::discovery::Files;
-use crate::sim::front_door::{FrontDoor, Lead, Reply, Request, unavailable};
+use crate::sim::front_door::{FrontDoor, GRANT, Lead, Reply, Request, unavailable};
 use crate::sim::network::Network;
 use crate::sim::replicas::overseer::Overseer;
 use crate::sim::replicas::process::ProcessDoor;
@@ -70,7 +70,7 @@ impl ReplicaDoor {
                 Lead::Unknown => Err(unavailable("Startup in progress")),
                 Lead::Elsewhere(_) if self.answers_as_follower && matches!(request, Request::Status { .. }) => {
                     street.overseer.answered(&self.name);
-                    Ok(Reply::Status { up_to_date: true, standing: Standing::Active })
+                    Ok(Reply::Status { up_to_date: true, standing: Standing::Active, grant: Some(GRANT) })
                 }
                 Lead::Elsewhere(_) if forwarded => Err(unavailable("508 Query was already forwarded")),
                 Lead::Elsewhere(Some(leader)) if leader != self.name => self.relay(street, leader, request).await,

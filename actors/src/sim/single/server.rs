@@ -19,7 +19,7 @@ use crate::kernel::universe::Universe;
 use crate::ports::{AssignmentStore, DiscoverySource};
 use crate::shared::resolver::{DiscoverySubscriber, Resolver};
 use crate::sim::discovery::{FileSource, Files, Pace};
-use crate::sim::front_door::FrontDoor;
+use crate::sim::front_door::{FrontDoor, GRANT};
 use crate::sim::trace::Trace;
 use crate::testing::assignment_store::FakeAssignmentStore;
 
@@ -79,6 +79,8 @@ impl Server {
             leadership: self.leadership.clone(),
             clock: Arc::clone(&self.clock),
             trusts_role: false,
+            grant: GRANT,
+            confirms_for_agents: false,
         }
     }
 
