@@ -30,7 +30,10 @@ fn isolation_pin_and_spent_moves_survive_leaders() {
         let isolate = ConstraintChange::Isolate { node: "n1".into(), key: isolated };
         let pin = ConstraintChange::Pin { key: pinned, node: "n3".into() };
         let reply = replicas.apply("r1", vec![isolate, pin], moves).await;
-        assert!(matches!(reply, PlanReply::Applied { moves, .. } if moves == made + 1), "and the pinned one goes in the same change: {reply:?}");
+        assert!(
+            matches!(reply, PlanReply::Applied { moves, .. } if moves == made + 1),
+            "and the pinned one goes in the same change: {reply:?}"
+        );
         let (before, demands) = (replicas.shown("r1"), replicas.served("r1").constraints.clone());
         assert_eq!((before["n1"].1.as_slice(), before["n3"].1.contains(&pinned)), (&[isolated][..], true));
         assert_eq!(spent(&replicas, "r1", &universe), made, "what is demanded costs no budget");
