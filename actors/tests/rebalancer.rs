@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use muster_actors::balance::plan::Stopped;
 use muster_actors::balance::policy::{BalancePolicy, Strategy};
+use muster_actors::domain::ids::NodeName;
 use muster_actors::domain::journal::Cause;
 use muster_actors::domain::ledger::BUDGET_WINDOW;
 use muster_actors::domain::node::CheckCompatibility;
@@ -104,7 +105,7 @@ fn a_runner_that_hangs_keeps_a_rebalance_from_its_answer_for_two_seconds_at_most
         let before = universe.clock().monotonic();
         let done = pool.rebalance().await.expect("it leads");
         assert_eq!(done.outcome, Outcome::Applied, "with the figures of before");
-        assert!(universe.clock().monotonic() - before <= Duration::from_millis(3100));
+        assert!(universe.clock().monotonic() <= before + Duration::from_millis(3100));
     });
 }
 
@@ -246,7 +247,7 @@ fn an_isolation_holds_against_new_configs_and_rebalances_until_a_forced_one() {
         pool.put("r3", &[5]).await;
         pool.pass(65).await;
         let done = pool.cluster.rebalancer(Isolate { check: pool.id(1) }).await.expect("it leads");
-        assert_eq!((done.node.as_ref().map(|node| node.as_str()), done.reason.as_str(), done.moved), (Some("r1"), "", 2));
+        assert_eq!((done.node.as_ref().map(NodeName::as_str), done.reason.as_str(), done.moved), (Some("r1"), "", 2));
         universe.settle().await;
         assert_eq!(pool.set("r1"), numbers([1]));
         pool.find(&(10..30).map(|number| (number, 0.3)).collect::<Vec<_>>()).await;
@@ -383,7 +384,7 @@ fn a_check_and_a_node_are_explained_with_their_history_and_the_next_plan() {
     universe::run(1, |universe| async move {
         let pool = uneven(&universe, policy()).await;
         let explained = pool.cluster.rebalancer(ExplainCheck { check: pool.id(1) }).await.expect("it is known");
-        assert_eq!((explained.node.as_ref().map(|node| node.as_str()), explained.need), (Some("r1"), Some(1.0)));
+        assert_eq!((explained.node.as_ref().map(NodeName::as_str), explained.need), (Some("r1"), Some(1.0)));
         assert_eq!(explained.candidates.len(), 2);
         assert!(explained.since_unix_nanos.is_some() && !explained.history.is_empty());
         let node = pool.cluster.rebalancer(ExplainNode { node: "r1".to_owned() }).await.expect("it is known");

@@ -274,7 +274,7 @@ impl Ground<'_> {
                 unscheduled_threshold: checks.unscheduled_threshold,
                 node_expiration: checks.node_expiration,
                 advanced_dispatching: checks.advanced_dispatching,
-                quarantine: checks.quarantine,
+                quarantine: settings.balance.quarantine,
             },
             storage,
             election,

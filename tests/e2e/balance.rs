@@ -106,10 +106,12 @@ impl Stage {
             replica.set("MUSTER_REBALANCE_APPROVAL", "true");
         }
         world.statistics = Some(statistics);
+        world.launch().await;
+        // Only who has polled gets anything.
+        world.until_all_polled().await;
         let services = (0..CHECKS).map(|number| annotated(&format!("cluster-{number}"), &check(number, full))).collect();
         world.admin.create_all(&format!("/api/v1/namespaces/{SHOP}/services"), services).await.unwrap();
         world.size.cluster_checks = CHECKS;
-        world.launch().await;
         world.until_quiet(2).await;
         let prober = world.prober();
         let mut stage = Self { world, prober, costs, isolated: None, pinned: (String::new(), String::new()), spent: 0, heats: 0 };
@@ -128,8 +130,8 @@ impl Stage {
         let leader = self.world.until_led(&self.prober).await;
         let port = self.world.replicas[leader].port;
         self.world.stop_replica(leader).await;
-        self.world.start_replica(leader);
         self.world.until("another replica leads", async || self.prober.leader().is_some_and(|now| now != port)).await;
+        self.world.start_replica(leader);
         self.world.replicas[leader].until_ready().await;
     }
 

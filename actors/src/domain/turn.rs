@@ -206,35 +206,49 @@ impl<'a> Turn<'a> {
         let orphans: Vec<_> = self.table.set_of(name).iter().copied().collect();
         let on_their_way: Vec<_> = self.table.moving().difference(self.table.set_of(name)).copied().collect();
         for key in orphans.iter().chain(&on_their_way) {
-            if let Some(placement) = self.without(*key, name) {
-                self.place(*key, placement, cause);
-            }
+            self.take_away(*key, name, DanglingReason::NoNode, cause);
         }
         orphans
     }
 
-    /// Where a config is to be now that a node is gone; `None` if it has nothing to do with that node.
-    fn without(&self, key: ConfigKey, gone: &NodeName) -> Option<Placement> {
-        let nobody = Placement::Dangling(DanglingReason::NoNode);
-        let other = match &self.table.rows().get(&key)?.placement {
+    /// Takes from a node what it does not run any more, because it declares other checks than before; it dangles until it is placed.
+    pub fn take_refused(&mut self, name: &NodeName) {
+        for key in self.refused_by(name) {
+            self.take_away(key, name, DanglingReason::NoEligibleNode, Cause::NotEligible);
+        }
+    }
+
+    fn take_away(&mut self, key: ConfigKey, from: &NodeName, reason: DanglingReason, cause: Cause) {
+        if let Some(placement) = self.without(key, from, Placement::Dangling(reason)) {
+            self.place(key, placement, cause);
+        }
+    }
+
+    /// Where a config is to be when a node cannot have it any more; `None` if it has nothing to do with that node.
+    fn without(&self, key: ConfigKey, gone: &NodeName, nobody: Placement) -> Option<Placement> {
+        let row = self.table.rows().get(&key)?;
+        let other = match &row.placement {
             Placement::Owned(owner) => return (owner == gone).then_some(nobody),
             Placement::Moving(Transfer { from, to, .. }) if from == gone => to.as_ref(),
             Placement::Moving(Transfer { from, to: Some(to), waits_for: Confirmation::Started, .. }) if to == gone => Some(from),
             Placement::Moving(Transfer { to, .. }) if to.as_ref() == Some(gone) => None,
             Placement::Moving(_) | Placement::Dangling(_) => return None,
         };
-        let other = other.filter(|node| self.table.nodes.contains_key(*node));
+        let may_run = |node: &&NodeName| self.table.nodes.get(*node).is_some_and(|node| node.facts.may_run(&row.config.config.name));
+        let other = other.filter(may_run);
         Some(other.map_or(nobody, |other| Placement::Owned(other.clone())))
     }
 
-    /// Keys on a node that it does not run any more, because it declares other checks than before.
-    #[must_use]
-    pub fn refused_by(&self, name: &NodeName) -> Vec<ConfigKey> {
+    /// Keys on a node, or on their way to it, that it does not run any more, because it declares other checks than before.
+    fn refused_by(&self, name: &NodeName) -> Vec<ConfigKey> {
         let Some(node) = self.table.nodes.get(name) else {
             return Vec::new();
         };
-        let refused = self.table.configs_of(name).filter(|config| !node.facts.may_run(&config.config.name));
-        refused.map(|config| config.key).collect()
+        let coming = self.table.moving().iter().filter_map(|key| self.table.rows().get(key));
+        let coming = coming.filter(|row| row.placement.owner() == Some(name)).map(|row| &row.config);
+        let all = self.table.configs_of(name).chain(coming);
+        let refused: BTreeSet<_> = all.filter(|config| !node.facts.may_run(&config.config.name)).map(|config| config.key).collect();
+        refused.into_iter().collect()
     }
 
     /// Puts a known config somewhere else; nothing happens if it is there already.
@@ -294,7 +308,7 @@ impl<'a> Turn<'a> {
         let mut rows = Vec::new();
         for row in self.table.moving().iter().filter_map(|key| self.table.rows().get(key)) {
             let Some(transfer) = row.placement.transfer().filter(|transfer| transfer.waits_for == Confirmation::Stopped) else { continue };
-            if transfer.stamp != stamp && came(&transfer.from) {
+            if came(&transfer.from) {
                 asked.insert(transfer.from.clone());
                 let placement = Placement::Moving(Transfer { stamp, ..transfer.clone() });
                 rows.push(Row { config: Arc::clone(&row.config), placement });

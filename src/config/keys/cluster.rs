@@ -1,6 +1,6 @@
 //! Keys of the cluster role. Source: cluster-checks 13, cluster-agent-kubernetes 6.9, 7.2.
 
-use crate::config::option::{KeySpec, Unit, duration, flag, integer, list, text};
+use crate::config::option::{KeySpec, Unit, duration, flag, list, text};
 
 /// The table.
 pub(super) const KEYS: &[KeySpec] = &[
@@ -21,16 +21,5 @@ pub(super) const KEYS: &[KeySpec] = &[
     text("cluster_name", "", "Name of the cluster; becomes the tag `kube_cluster_name`").cluster(),
     flag("disable_cluster_name_tag_key", "false", "Leave out the tag `cluster_name`").cluster(),
     flag("enabled_rfc1123_compliant_cluster_name_tag", "true", "Write `_` as `-` in the cluster name tag").cluster(),
-    flag("muster.quarantine", "true", "Keep a check off every agent when the agents that run it die one after the other").cluster(),
-    duration(
-        "muster.quarantine_window",
-        Unit::GoStyle,
-        "10m",
-        "The death of an agent counts against checks that came to it at most so long before",
-    )
-    .cluster(),
-    integer("muster.quarantine_max_suspects", "3", 1, 1000, "Most checks that are quarantined for one death; if more are suspect, none is")
-        .cluster(),
-    duration("muster.quarantine_duration", Unit::GoStyle, "30m", "How long a quarantine lasts, if nobody ends it before").cluster(),
     flag("muster.standalone", "false", "Run without Kubernetes even where it is found").cluster(),
 ];

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use muster_actors::balance::quarantine::QuarantinePolicy;
-
 use super::balance::BalanceSettings;
 use super::common::CommonSettings;
 use super::error::SettingsError;
@@ -25,8 +23,6 @@ pub struct ClusterChecksSettings {
     pub unscheduled_threshold: Duration,
     /// Whether dedicated runners are preferred.
     pub advanced_dispatching: bool,
-    /// When a config is kept off every node. Its mass window is [`Self::node_expiration`].
-    pub quarantine: QuarantinePolicy,
     /// Names of checks that are never dispatched.
     pub exclude_checks: Vec<String>,
     /// Name of the tag for the cluster name.
@@ -92,13 +88,6 @@ impl ClusterSettings {
                 warmup: read(config, "cluster_checks.warmup_duration"),
                 unscheduled_threshold: read(config, "cluster_checks.unscheduled_check_threshold"),
                 advanced_dispatching: read(config, "cluster_checks.advanced_dispatching_enabled"),
-                quarantine: QuarantinePolicy {
-                    enabled: read(config, "muster.quarantine"),
-                    window: read(config, "muster.quarantine_window"),
-                    max_suspects: read(config, "muster.quarantine_max_suspects"),
-                    duration: read(config, "muster.quarantine_duration"),
-                    mass_window: read(config, "cluster_checks.node_expiration_timeout"),
-                },
                 exclude_checks: read(config, "cluster_checks.exclude_checks"),
                 cluster_tag_name: read(config, "cluster_checks.cluster_tag_name"),
                 extra_tags: read(config, "cluster_checks.extra_tags"),

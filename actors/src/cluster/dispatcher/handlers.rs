@@ -157,9 +157,7 @@ impl Handler<NodesChanged> for Dispatcher {
             // Nodes that come first: one of them may be the successor of one that goes.
             for (node, facts) in change.seen {
                 turn.put_node(&node, facts);
-                for key in turn.refused_by(&node) {
-                    turn.place(key, Placement::Dangling(DanglingReason::NoEligibleNode), Cause::NotEligible);
-                }
+                turn.take_refused(&node);
             }
             for node in &change.returned {
                 turn.set_presence(node, Presence::Staying);

@@ -107,9 +107,7 @@ fn happen(turn: &mut Turn<'_>, event: &Event) -> Permitted {
         Event::NodeSeen { node, declares } => {
             let name = node_name(*node);
             turn.put_node(&name, facts(*declares));
-            for key in turn.refused_by(&name) {
-                turn.place(key, Placement::Dangling(DanglingReason::NoEligibleNode), Cause::NotEligible);
-            }
+            turn.take_refused(&name);
         }
         Event::NodeLost { node } => {
             turn.remove_node(&node_name(*node), Cause::NodeExpired);

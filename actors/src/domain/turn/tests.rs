@@ -281,6 +281,21 @@ fn an_owner_that_dies_keeps_what_runs_at_most_once() {
 }
 
 #[test]
+fn a_lost_owner_that_comes_back_gets_a_version_although_none_was_given_out_meanwhile() {
+    let mut table = AssignmentTable::default();
+    commit(&mut table, |turn| {
+        turn.put_node(&"a".into(), NodeFacts::default());
+        turn.put_config(config_with(1, Handover::AtMostOnce), DanglingReason::NoNode);
+        turn.place(ConfigKey(1), owned("a"), Cause::Discovered);
+    });
+    let before = stamp(&table, "a");
+    commit(&mut table, |turn| drop(turn.remove_node(&"a".into(), Cause::NodeExpired)));
+    commit(&mut table, |turn| assert!(turn.put_node(&"a".into(), NodeFacts::default())));
+    assert!(stamp(&table, "a") > before);
+    assert_eq!(transfer(&table).stamp, stamp(&table, "a"));
+}
+
+#[test]
 fn what_runs_at_most_once_is_held_back_while_grants_are_unknown() {
     let mut table = AssignmentTable::default();
     let hold = |turn: &mut Turn<'_>| {
