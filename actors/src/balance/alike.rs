@@ -5,32 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 /// Tells every config that has an owner: runner, check name, service.
 pub(crate) type Residents<'a> = dyn Fn(&mut dyn FnMut(usize, &'a str, &'a str)) + 'a;
 
-/// Configs of one check name by runner.
-#[derive(Debug)]
-struct OfName {
-    counts: Vec<u32>,
-    /// The lowest of the counts, and how many runners have it.
-    least: (u32, usize),
-}
-
-impl OfName {
-    fn add(&mut self, runner: usize) {
-        let Some(count) = self.counts.get_mut(runner) else { return };
-        *count += 1;
-        if *count == self.least.0 + 1 {
-            self.least.1 -= 1;
-        }
-        if self.least.1 == 0 {
-            let least = self.least.0 + 1;
-            self.least = (least, self.counts.iter().filter(|count| **count == least).count());
-        }
-    }
-}
-
 /// Counts for the check names and services that are asked for; others are not in here.
 #[derive(Debug, Default)]
 pub(crate) struct Alike<'a> {
-    names: HashMap<&'a str, OfName>,
+    names: HashMap<&'a str, Vec<u32>>,
     services: HashMap<&'a str, BTreeMap<usize, u32>>,
 }
 
@@ -39,7 +17,7 @@ impl<'a> Alike<'a> {
     pub(crate) fn count(runners: usize, wanted: impl Iterator<Item = (&'a str, &'a str)>, residents: &Residents<'a>) -> Self {
         let mut alike = Self::default();
         for (name, service) in wanted {
-            alike.names.entry(name).or_insert_with(|| OfName { counts: vec![0; runners], least: (0, runners) });
+            alike.names.entry(name).or_insert_with(|| vec![0; runners]);
             if !service.is_empty() {
                 alike.services.entry(service).or_default();
             }
@@ -50,17 +28,12 @@ impl<'a> Alike<'a> {
 
     /// Counts one more config.
     pub(crate) fn add(&mut self, runner: usize, name: &str, service: &str) {
-        if let Some(of_name) = self.names.get_mut(name) {
-            of_name.add(runner);
+        if let Some(count) = self.names.get_mut(name).and_then(|counts| counts.get_mut(runner)) {
+            *count += 1;
         }
         if let Some(counts) = self.services.get_mut(service) {
             *counts.entry(runner).or_default() += 1;
         }
-    }
-
-    /// What no runner goes below: as [`Self::of`].
-    pub(crate) fn least(&self, name: &str) -> (u32, u32) {
-        (0, self.names.get(name).map_or(0, |of_name| of_name.least.0))
     }
 
     /// For each runner: configs of this service, then of this check name. Lower is better.
@@ -68,7 +41,7 @@ impl<'a> Alike<'a> {
         let (names, services) = (self.names.get(name), self.services.get(service).filter(|counts| !counts.is_empty()));
         move |runner| {
             let of_service = services.and_then(|counts| counts.get(&runner)).copied().unwrap_or(0);
-            let of_name = names.and_then(|of_name| of_name.counts.get(runner)).copied().unwrap_or(0);
+            let of_name = names.and_then(|counts| counts.get(runner)).copied().unwrap_or(0);
             (of_service, of_name)
         }
     }
