@@ -62,8 +62,8 @@ impl Fields {
 
     /// The value of a field; `None` when absent or `null`. Of several with one name the last one counts.
     fn get(&self, name: &str) -> Option<&Json> {
-        let found = self.fields.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value).filter(|value| !value.is_null())
+        let found = self.fields.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        found.filter(|value| !value.is_null())
     }
 
     fn wrong(&self, field: &'static str, found: &Json, allowed: &'static str) -> FieldError {

@@ -112,7 +112,7 @@ impl World {
         self.end_removed_pods();
         self.pass(CALM).await;
         if let Some(auditor) = &self.auditor {
-            auditor.settled(&lock(&self.model));
+            auditor.settled(&self.watch, &lock(&self.model));
         }
     }
 
@@ -136,7 +136,7 @@ impl World {
         }
         self.pass(Duration::from_secs(60)).await;
         if let Some(auditor) = &self.auditor {
-            auditor.settled(&lock(&self.model));
+            auditor.settled(&self.watch, &lock(&self.model));
         }
         let stopped = last.map(|last| last.plan.stopped);
         let inside = self.inside_band();

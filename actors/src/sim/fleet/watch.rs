@@ -93,6 +93,10 @@ impl TableWatch {
         }
         if table.standing != Standing::Starting {
             let left_before = self.left_living;
+            for check in table.constraints.quarantined.keys().filter_map(|key| model.by_key.get(key)) {
+                // Wherever it goes afterwards, it comes from nowhere.
+                self.owners[*check] = None;
+            }
             for agent in 0..model.agents.len() {
                 self.follow(agent, &table, model);
             }
