@@ -180,9 +180,11 @@ impl ReplicaServer {
         self.process.enter(|| self.source.request_listing());
     }
 
-    /// A plan for the dispatcher; whether it fits is seen there.
+    /// A plan for the dispatcher, unless the process stands still; whether it fits is seen there.
     pub(super) fn carry_out(&self, plan: ApplyPlan) {
-        self.core.dispatcher.post(plan);
+        if !self.process.stands_still() {
+            self.core.dispatcher.post(plan);
+        }
     }
 
     pub(super) fn crash(&self, actor: &str) -> bool {
