@@ -14,5 +14,6 @@ pub mod kube;
 pub mod output;
 pub mod roles;
 pub mod sealed_snapshots;
+pub mod simulate;
 pub mod standalone;
 pub mod telemetry;

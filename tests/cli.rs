@@ -82,12 +82,55 @@ fn nobody_answering_is_said_with_cause_and_next_step() {
 }
 
 #[test]
+fn commands_of_balancing_say_that_nobody_answers() {
+    let directory = directory_without_agent();
+    for arguments in [
+        &["clusterchecks", "isolate", "--checkID", "a:1"][..],
+        &["clusterchecks", "isolate", "--end", "a:1"],
+        &["clusterchecks", "pin", "a", "r1"],
+        &["clusterchecks", "plan"],
+        &["clusterchecks", "constraints"],
+        &["explain", "a"],
+    ] {
+        let arguments: Vec<&str> = ["cluster"].into_iter().chain(arguments.iter().copied()).collect();
+        let (output, error, code) = texts(&call(directory.path(), "muster", &arguments, &[]));
+        assert!(
+            output.starts_with("Could not reach agent: ") && output.contains("Make sure the agent is running"),
+            "{arguments:?}: {output}"
+        );
+        assert!(error.starts_with("Error: could not reach agent: "), "{arguments:?}: {error}");
+        assert_eq!(code, 1, "{arguments:?}");
+    }
+    let (output, _, code) = texts(&call(directory.path(), "datadog-cluster-agent", &["clusterchecks", "rebalance", "-f"], &[]));
+    assert!(output.starts_with("Requesting a cluster check rebalance...\nCould not reach agent: "), "{output}");
+    assert_eq!(code, 1);
+    let (_, error, code) = texts(&call(directory.path(), "datadog-cluster-agent", &["clusterchecks", "isolate"], &[]));
+    assert_eq!((error.as_str(), code), ("Error: checkID must be specified\n", 1));
+}
+
+#[test]
+fn help_shows_what_balancing_can_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let help = |arguments: &[&str]| texts(&call(directory.path(), "muster", arguments, &[])).0;
+    let text = help(&["cluster", "clusterchecks", "--help"]);
+    for command in ["rebalance", "isolate", "pin", "unpin", "release", "plan", "explain", "constraints"] {
+        assert!(text.contains(&format!("\n  {command} ")), "{command}: {text}");
+        let text = help(&["cluster", "clusterchecks", command, "--help"]);
+        assert!(text.contains("Example") && text.contains("muster cluster "), "{command}: {text}");
+    }
+    assert!(help(&["explain", "--help"]).contains("Why a check is where it is"));
+}
+
+#[test]
 fn json_is_asked_for_and_got_also_from_failures() {
     let directory = directory_without_agent();
     for arguments in [
         &["status", "-j"][..],
         &["health", "--json"],
         &["clusterchecks", "--json"],
+        &["clusterchecks", "rebalance", "--json"],
+        &["clusterchecks", "pin", "a", "r1", "--json"],
+        &["explain", "a", "--json"],
         &["metamap", "--json"],
         &["config", "get", "log_level", "--json"],
     ] {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use muster_actors::sim::{Mutant, Report, WorldKind, simulate, simulate_mutant};
 
-const USAGE: &str = "usage: simulate_many <seeds> [--from <seed>] [--world replicas|single] [--threads <count>] [--mutant <name>]";
+const USAGE: &str = "usage: simulate_many <seeds> [--from <seed>] [--world replicas|single|fleet] [--threads <count>] [--mutant <name>]";
 
 /// Seeds between two lines of progress.
 const PROGRESS: u64 = 100;
@@ -16,7 +16,7 @@ const PROGRESS: u64 = 100;
 struct Order {
     count: u64,
     from: u64,
-    /// `None` = both, alternating.
+    /// `None` = all, one after the other.
     world: Option<WorldKind>,
     threads: usize,
     mutant: Option<Mutant>,
@@ -40,7 +40,11 @@ impl Order {
     }
 
     fn world_of(&self, seed: u64) -> WorldKind {
-        self.world.unwrap_or(if seed.is_multiple_of(2) { WorldKind::Replicas } else { WorldKind::Single })
+        self.world.unwrap_or(match seed % 3 {
+            0 => WorldKind::Replicas,
+            1 => WorldKind::Single,
+            _ => WorldKind::Fleet,
+        })
     }
 
     fn run(&self, seed: u64) -> Report {

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use muster_actors::sim::{Mutant, Report, WorldKind, simulate, simulate_mutant};
+use muster_actors::sim::{Mutant, Report, WorldKind, fleet, simulate, simulate_fleet_mutant, simulate_mutant};
 
-const USAGE: &str = "usage: simulate_seed <seed> [--world replicas|single] [--mutant <name>]";
+const USAGE: &str = "usage: simulate_seed <seed> [--world replicas|single|fleet] [--mutant <name>]";
 
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<Report, String> {
     let (mut seed, mut world, mut mutant) = (None, WorldKind::Replicas, None);
@@ -12,14 +12,15 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<Report, String> {
         let mut value = || arguments.next().ok_or(USAGE);
         match argument.as_str() {
             "--world" => world = value()?.parse().map_err(|error| format!("{error}"))?,
-            "--mutant" => mutant = Some(value()?.parse::<Mutant>().map_err(|error| error.to_string())?),
+            "--mutant" => mutant = Some(value()?),
             number => seed = Some(number.parse::<u64>().map_err(|_| USAGE)?),
         }
     }
     let seed = seed.ok_or(USAGE)?;
-    Ok(match mutant {
-        Some(mutant) => simulate_mutant(mutant, seed),
-        None => simulate(world, seed),
+    Ok(match (mutant, world) {
+        (None, world) => simulate(world, seed),
+        (Some(name), WorldKind::Fleet) => simulate_fleet_mutant(name.parse::<fleet::Mutant>().map_err(|error| error.to_string())?, seed),
+        (Some(name), _) => simulate_mutant(name.parse::<Mutant>().map_err(|error| error.to_string())?, seed),
     })
 }
 

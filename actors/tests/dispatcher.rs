@@ -7,6 +7,8 @@ mod cluster;
 mod departures;
 #[path = "dispatcher/handover.rs"]
 mod handover;
+#[path = "dispatcher/quarantine.rs"]
+mod quarantine;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "tests panic")]
 
+#[path = "replica/demands.rs"]
+mod demands;
 mod replicas;
 
 use std::time::Duration;

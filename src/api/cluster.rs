@@ -11,6 +11,7 @@ use muster_actors::kernel::clock::Clock;
 
 use crate::api::admin::{self, AdminApi, AdminRequest, AdminRoute};
 use crate::api::auth::{self, Tokens};
+use crate::api::balance::{BalanceRoute, BalanceRoutes, COMMAND_DEADLINE, ISOLATE_PREFIX};
 use crate::api::body::{self, BodyLimits};
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::gate;
@@ -19,13 +20,18 @@ use crate::api::listener::{Answer, Application};
 use crate::api::metadata::MetadataRoutes;
 use crate::api::named_checks;
 use crate::api::observer::RequestObserver;
+use crate::api::path::query_value;
 use crate::api::relay::{self, Relay, Relayed};
 use crate::api::replica::ReplicaRoutes;
 use crate::api::reply::{self, Reply};
 use crate::api::routes::Route;
+use crate::api::world::WorldRoutes;
 
 /// Header in which agents send the address of their runner API.
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// What a follower waits for the answer to a command longer than the leader may take for it.
+const RELAYED_MORE: Duration = Duration::from_secs(1);
 
 /// The server of port 5005 in the cluster role.
 pub struct ClusterApi {
@@ -33,6 +39,10 @@ pub struct ClusterApi {
     pub tokens: Tokens,
     /// Check routes; `None` when `cluster_checks.enabled` is false.
     pub checks: Option<ClusterChecks>,
+    /// Balancing; `None` where checks are.
+    pub balance: Option<BalanceRoutes>,
+    /// What is recorded for simulations; `None` where checks are.
+    pub world: Option<WorldRoutes>,
     /// The way to the leader; `None` where no other replica can lead.
     pub relay: Option<Relay>,
     /// Routes for other replicas; `None` where there are none.
@@ -60,7 +70,8 @@ impl Application for ClusterApi {
             }
             Ok(Next::Status { node, real_ip }) => self.status(node, real_ip, payload, started),
             Ok(Next::Document(document)) => self.document(document, &request, payload),
-            Ok(Next::Relay { handler, leader }) => self.pass_on(handler, leader, &request, payload, started),
+            Ok(Next::Balance(route)) => self.balance(route, &request, payload, started),
+            Ok(Next::Relay { handler, head, leader }) => self.pass_on(handler, leader, self.relayed(&request, head), payload, started),
             Ok(Next::Replica(table)) => self.replicate(table, &request, payload),
             Err(reply) => gate::after_body(reply, payload, self.body_limits),
         }
@@ -75,8 +86,10 @@ enum Next {
     Status { node: NodeName, real_ip: Option<Bytes> },
     /// Ask another room for a document.
     Document(DocumentRoute),
-    /// Ask the leader at this address; the answer counts for this handler.
-    Relay { handler: Option<&'static str>, leader: String },
+    /// Ask whoever balances.
+    Balance(BalanceRoute),
+    /// Ask the leader at this address, and wait so long instead of the usual time; the answer counts for this handler.
+    Relay { handler: Option<&'static str>, head: Option<Duration>, leader: String },
     /// A replica asks for changes, or offers a whole table.
     Replica(ReplicaRoute),
 }
@@ -101,7 +114,11 @@ impl ClusterApi {
     fn dispatch(&self, request: &Request) -> Result<Next, Reply> {
         let path = gate::admit(request, &self.tokens, auth::cluster_class)?;
         let segments = path.segments();
-        let route = Route::find(segments.as_slice()).filter(|route| self.checks.is_some() || !route.needs_cluster_checks());
+        let route = match path.below(ISOLATE_PREFIX) {
+            Some(check) => Some(Route::Balance(BalanceRoute::Isolate(check.to_owned()))),
+            None => Route::find(segments.as_slice()),
+        };
+        let route = route.filter(|route| self.checks.is_some() || !route.needs_cluster_checks());
         let route = route.ok_or_else(reply::not_found)?;
         gate::check_method(route.methods(), request.method())?;
         self.begin(route, request)
@@ -116,7 +133,7 @@ impl ClusterApi {
             match checks.leader.lead() {
                 Lead::Here => {}
                 Lead::Unknown => return Ok(Next::Reply(handler, reply::startup_in_progress())),
-                Lead::Elsewhere(leader) => return Ok(self.elsewhere(request, handler, leader)),
+                Lead::Elsewhere(leader) => return Ok(self.elsewhere(request, &route, leader)),
             }
         }
         let reply = match (route, &self.checks) {
@@ -124,6 +141,7 @@ impl ClusterApi {
                 let real_ip = request.headers().get(&REAL_IP).map(|value| Bytes::copy_from_slice(value.as_bytes()));
                 return Ok(Next::Status { node: NodeName::from(node), real_ip });
             }
+            (Route::Balance(route), _) => return Ok(Next::Balance(route)),
             (Route::Admin(route), _) => return Ok(Next::Document(DocumentRoute::Admin(route))),
             (Route::Journal, _) => return Ok(Next::Document(DocumentRoute::Journal)),
             (Route::Diagnostics, _) => return Ok(Next::Document(DocumentRoute::Diagnostics)),
@@ -135,6 +153,10 @@ impl ClusterApi {
             (Route::State, Some(checks)) => checks.get_state(&scrub),
             (Route::Assignments, Some(checks)) => checks.get_assignments(&scrub),
             (Route::NamedChecks(name), Some(checks)) => named_checks::answer(&checks.served.peek(), name, &scrub),
+            (Route::World, Some(_)) => match &self.world {
+                Some(world) => world.get(query_value(request.uri().query(), "anonymous").as_deref() == Some("true")),
+                None => return Err(reply::not_found()),
+            },
             (Route::Kubernetes(route), _) => match &self.kubernetes {
                 Some(metadata) => metadata.answer(route, request.uri().query()),
                 None => unavailable("no Kubernetes in stand-alone mode"),
@@ -149,25 +171,41 @@ impl ClusterApi {
     }
 
     /// Another replica leads: passes the request on, unless it would go in circles.
-    fn elsewhere(&self, request: &Request, handler: Option<&'static str>, leader: Option<String>) -> Next {
+    fn elsewhere(&self, request: &Request, route: &Route<'_>, leader: Option<String>) -> Next {
+        let handler = route.handler();
         let refusal = match (&self.relay, leader) {
             _ if request.headers().contains_key(&relay::FOLLOWER_FORWARDED) => relay::already_forwarded(request),
             (None, _) => relay::no_relay(),
-            (Some(relay), Some(leader)) if !relay.is_own(&leader) => return Next::Relay { handler, leader },
+            (Some(relay), Some(leader)) if !relay.is_own(&leader) => {
+                let head = matches!(route, Route::Balance(_)).then_some(COMMAND_DEADLINE + RELAYED_MORE);
+                return Next::Relay { handler, head, leader };
+            }
             (Some(_), _) => relay::leader_not_located(),
         };
         Next::Reply(handler, refusal)
+    }
+
+    /// A request that was admitted here, in a form in which the leader admits it.
+    fn relayed(&self, request: &Request, head: Option<Duration>) -> Relayed {
+        let mut relayed = Relayed::of(request);
+        if let Some(token) = &self.tokens.cluster {
+            relayed = relayed.with_token(token);
+        }
+        match head {
+            Some(head) => relayed.within(head),
+            None => relayed,
+        }
     }
 
     fn pass_on(
         self: &Arc<Self>,
         handler: Option<&'static str>,
         leader: String,
-        request: &Request,
+        request: Relayed,
         payload: Payload,
         started: Duration,
     ) -> Answer {
-        let (api, request) = (Arc::clone(self), Relayed::of(request));
+        let api = Arc::clone(self);
         Answer::Later(Box::pin(async move {
             let reply = match (body::read(payload, api.body_limits).await, &api.relay) {
                 (Ok(body), Some(relay)) => relay.pass_on(&leader, request, body).await,
@@ -177,6 +215,20 @@ impl ClusterApi {
             if let Some(handler) = handler {
                 api.observer.observed(handler, reply.status(), true, api.clock.monotonic().saturating_sub(started));
             }
+            reply
+        }))
+    }
+
+    fn balance(self: &Arc<Self>, route: BalanceRoute, request: &Request, payload: Payload, started: Duration) -> Answer {
+        let (api, query) = (Arc::clone(self), request.uri().query().map(str::to_owned));
+        let handler = route.handler();
+        Answer::Later(Box::pin(async move {
+            let reply = match (body::read(payload, api.body_limits).await, &api.balance) {
+                (Ok(body), Some(balance)) => balance.answer(route, query.as_deref(), &body).await,
+                (Ok(_), None) => reply::not_found(),
+                (Err(error), _) => error.reply(),
+            };
+            api.observe(handler, &reply, started);
             reply
         }))
     }

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod balance;
 pub mod body;
 pub mod certificate;
 pub mod cluster;
@@ -34,3 +35,4 @@ mod secret_file;
 pub mod tls;
 pub mod version;
 pub mod wire;
+pub mod world;

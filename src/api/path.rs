@@ -52,6 +52,13 @@ impl<'a> Path<'a> {
         Ok(Self { text: Cow::Owned(text) })
     }
 
+    /// What follows a prefix, slashes and all; `None` if nothing does.
+    ///
+    /// For the one route whose last part is a name that may hold slashes.
+    pub fn below(&self, prefix: &str) -> Option<&str> {
+        self.text.strip_prefix(prefix).filter(|rest| !rest.is_empty())
+    }
+
     /// The pieces between slashes.
     ///
     /// A path that is not clean (doubled or final slash, `.` or `..`) and one that is longer than any route have no segments, so
@@ -103,6 +110,14 @@ mod tests {
         assert_eq!(pieces("/api/v1/tags"), ["api", "v1", "tags"]);
         assert_eq!(pieces("/a%2Fb"), ["a", "b"]);
         assert_eq!(pieces("/caf%C3%A9%20x"), ["café x"]);
+    }
+
+    #[test]
+    fn the_rest_behind_a_prefix_keeps_its_slashes() {
+        let path = Path::parse("/check/http_check:http%3A//a/b%20c:1f").unwrap();
+        assert_eq!(path.below("/check/"), Some("http_check:http://a/b c:1f"));
+        assert_eq!(path.below("/other/"), None);
+        assert_eq!(Path::parse("/check/").unwrap().below("/check/"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::api::reply::{self, Reply};
 use crate::client::{ReplicaClientError, Trust, http_client, read_body};
+use crate::config::Secret;
 use crate::errors;
 
 /// Marks a request that a follower passed on.
@@ -74,13 +75,34 @@ pub struct Relayed {
     target: String,
     headers: HeaderMap,
     peer: Option<SocketAddr>,
+    head: Option<Duration>,
 }
 
 impl Relayed {
     /// Everything of a request but its body.
     pub fn of(request: &Request) -> Self {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        Self { method: request.method().clone(), target: target.to_owned(), headers: request.headers().clone(), peer: request.peer_addr() }
+        Self {
+            method: request.method().clone(),
+            target: target.to_owned(),
+            headers: request.headers().clone(),
+            peer: request.peer_addr(),
+            head: None,
+        }
+    }
+
+    /// The same with the token that all replicas share. The leader does not know the local token of this one, and who sent the request
+    /// was allowed to. Source: cluster-checks 4.6.
+    pub fn with_token(mut self, token: &Secret<String>) -> Self {
+        if let Ok(value) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
+            self.headers.insert(actix_http::header::AUTHORIZATION, value);
+        }
+        self
+    }
+
+    /// The same with another time until the head of the answer than [`RelayLimits::head`].
+    pub fn within(self, head: Duration) -> Self {
+        Self { head: Some(head), ..self }
     }
 
     fn headers(&self) -> outgoing::HeaderMap {
@@ -149,17 +171,18 @@ impl Relay {
     }
 
     async fn exchange(&self, address: &str, request: Relayed, body: Bytes) -> Result<Reply, String> {
+        let head = request.head.unwrap_or(self.limits.head);
         let url = format!("https://{address}{}", request.target);
         let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes()).map_err(|error| error.to_string())?;
         let call = self.client.request(method, url).headers(request.headers());
         let call = if body.is_empty() && request.method == Method::GET { call } else { call.body(body) };
-        let sent = timeout(self.limits.head, async {
+        let sent = timeout(head, async {
             // Never closed.
             let permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
             let answer = call.send().await.map_err(|error| errors::chain(&error.without_url()))?;
             Ok::<_, String>((answer, permit))
         });
-        let (answer, _permit) = sent.await.map_err(|_| format!("no answer within {:?}", self.limits.head))??;
+        let (answer, _permit) = sent.await.map_err(|_| format!("no answer within {head:?}"))??;
         let status = StatusCode::from_u16(answer.status().as_u16()).map_err(|error| error.to_string())?;
         let headers = answer.headers().clone();
         let body = read_body(answer, BODY_LIMIT).await.map_err(|error| error.to_string())?;

@@ -3,6 +3,7 @@
 //! Source: cluster-checks 3, cluster-agent-kubernetes 1.5 and 1.7. Paths of later features are not here, so they are unknown.
 
 use crate::api::admin::AdminRoute;
+use crate::api::balance::BalanceRoute;
 use crate::api::metadata::MetadataRoute;
 
 /// Where a request of the cluster role leads.
@@ -40,6 +41,10 @@ pub enum Route<'a> {
     ReplicaDeltas,
     /// `/api/v1/muster/replica/table`
     ReplicaTable,
+    /// `/api/v1/muster/world`
+    World,
+    /// Balancing: plans, demands, reasons.
+    Balance(BalanceRoute),
     /// The process itself.
     Admin(AdminRoute),
 }
@@ -59,13 +64,17 @@ impl<'a> Route<'a> {
             ["autoscaler-list"] => Self::AutoscalerList,
             ["api", "v1", "muster", "assignments"] => Self::Assignments,
             ["api", "v1", "muster", "journal"] => Self::Journal,
+            ["api", "v1", "muster", "world"] => Self::World,
             ["api", "v1", "muster", "diagnostics"] => Self::Diagnostics,
             ["api", "v1", "muster", "replica", "deltas"] => Self::ReplicaDeltas,
             ["api", "v1", "muster", "replica", "table"] => Self::ReplicaTable,
             ["api", "v1", check, "checks"] => Self::NamedChecks(check),
             other => match MetadataRoute::find(other) {
                 Some(route) => Self::Kubernetes(route),
-                None => Self::Admin(AdminRoute::find(other)?),
+                None => match BalanceRoute::find(other) {
+                    Some(route) => Self::Balance(route),
+                    None => Self::Admin(AdminRoute::find(other)?),
+                },
             },
         })
     }
@@ -74,6 +83,7 @@ impl<'a> Route<'a> {
     pub fn methods(&self) -> &'static str {
         match self {
             Self::PostStatus(_) | Self::LanguageDetection | Self::LocalSeries | Self::ReplicaTable => "POST",
+            Self::Balance(route) => route.methods(),
             Self::Admin(route) => route.methods(),
             _ => "GET",
         }
@@ -92,12 +102,14 @@ impl<'a> Route<'a> {
                 | Self::Assignments
                 | Self::ReplicaDeltas
                 | Self::ReplicaTable
+                | Self::World
+                | Self::Balance(_)
         )
     }
 
     /// Whether only the leader answers it. Source: cluster-checks 3.
     pub fn is_leader_only(&self) -> bool {
-        matches!(self, Self::PostStatus(_) | Self::Configs(_) | Self::EndpointConfigs(_))
+        matches!(self, Self::PostStatus(_) | Self::Configs(_) | Self::EndpointConfigs(_) | Self::World | Self::Balance(_))
     }
 
     /// Label in request telemetry; `None` where the stock server counts nothing.
@@ -112,6 +124,7 @@ impl<'a> Route<'a> {
             Self::AllEndpointConfigs => "getAllEndpointsCheckConfigs",
             Self::NamedChecks(_) => "getNamedChecks",
             Self::Kubernetes(route) => route.handler(),
+            Self::Balance(route) => return route.handler(),
             Self::EksIdentity => "getEKSClusterIdentity",
             _ => return None,
         })
@@ -124,8 +137,6 @@ mod tests {
 
     #[test]
     fn routes_of_later_features_are_unknown() {
-        assert_eq!(Route::find(&["api", "v1", "clusterchecks", "rebalance"]), None);
-        assert_eq!(Route::find(&["api", "v1", "clusterchecks", "isolate", "check", "a:1"]), None);
         assert_eq!(Route::find(&["api", "v1", "cf", "apps"]), None);
         assert_eq!(Route::find(&["telemetry"]), None);
         assert_eq!(Route::find(&[]), None);
@@ -142,5 +153,7 @@ mod tests {
     fn handler_names_are_those_of_the_stock_metrics() {
         assert_eq!(Route::PostStatus("a").handler(), Some("postCheckStatus"));
         assert_eq!(Route::Journal.handler(), None);
+        let rebalance = Route::find(&["api", "v1", "clusterchecks", "rebalance"]).unwrap();
+        assert_eq!((rebalance.handler(), rebalance.is_leader_only()), (Some("postRebalanceChecks"), true));
     }
 }

@@ -274,6 +274,7 @@ impl Ground<'_> {
                 unscheduled_threshold: checks.unscheduled_threshold,
                 node_expiration: checks.node_expiration,
                 advanced_dispatching: checks.advanced_dispatching,
+                quarantine: settings.balance.quarantine,
             },
             storage,
             election,
@@ -287,6 +288,7 @@ impl Ground<'_> {
                 runners: checks.advanced_dispatching.then(|| Arc::new(runners.client.clone()) as _),
                 figures: Arc::clone(&published.figures),
                 published: Arc::clone(&published.balance),
+                ..Balancing::default()
             },
         };
         actors.dispatching.start(&host.kernel, parts);

@@ -18,6 +18,7 @@ use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::shared::resolver::Resolver;
 
 use crate::api::auth::Tokens;
+use crate::api::balance::BalanceRoutes;
 use crate::api::body::BodyLimits;
 use crate::api::cluster::ClusterApi;
 use crate::api::cluster_checks::ClusterChecks;
@@ -27,6 +28,7 @@ use crate::api::listener::{ListenAddress, ListenerSettings};
 use crate::api::metadata::MetadataRoutes;
 use crate::api::relay::{Relay, RelayLimits};
 use crate::api::replica::ReplicaRoutes;
+use crate::api::world::WorldRoutes;
 use crate::app::admin::{FillStatus, RoleView, admin_api};
 use crate::app::host::Host;
 use crate::app::kubernetes::InformerStatuses;
@@ -36,7 +38,7 @@ use crate::client::{ReplicaHttp, Trust};
 use crate::config::ClusterSettings;
 use crate::sealed_snapshots::Seal;
 use crate::telemetry::sources;
-use crate::telemetry::status::{ClusterChecksStatus, KubernetesStatus, LeaderElectionStatus};
+use crate::telemetry::status::{BalancingSources, BalancingStatus, ClusterChecksStatus, KubernetesStatus, LeaderElectionStatus};
 
 /// Threads that serve agents, at most. One carries 50 000 polls a second; the second keeps handshakes out of their way.
 const MAX_API_WORKERS: usize = 2;
@@ -143,7 +145,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
         discovery: published.discovery.reader(),
         journal: enabled.then(|| dispatching.journal.outlet()),
         secrets,
-        fill_status: fill_status(settings, published, peer.is_some()),
+        fill_status: fill_status(host, settings, published, peer.is_some()),
     };
     let leader = LeaderGate::new(published.leadership.reader(), Arc::clone(&host.clock));
     let relay = |peer: &Peer| {
@@ -159,6 +161,22 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
             polls: dispatching.dispatcher.outlet(),
             leader: leader.clone(),
             grant: settings.cluster_checks.node_expiration,
+        }),
+        balance: enabled.then(|| BalanceRoutes {
+            served: published.served.reader(),
+            evaluate: dispatching.rebalancer.outlet(),
+            approve: dispatching.rebalancer.outlet(),
+            pending: dispatching.rebalancer.outlet(),
+            isolate: dispatching.rebalancer.outlet(),
+            command: dispatching.rebalancer.outlet(),
+            explain_check: dispatching.rebalancer.outlet(),
+            explain_node: dispatching.rebalancer.outlet(),
+        }),
+        world: enabled.then(|| WorldRoutes {
+            served: published.served.reader(),
+            figures: published.figures.reader(),
+            policy: Arc::new(settings.balance.policy.clone()),
+            pods: !settings.stand_alone,
         }),
         relay: peer.map(relay).transpose()?,
         replicas: peer.map(|_| ReplicaRoutes { fetches: dispatching.replica.outlet(), offers: dispatching.replica.outlet(), leader }),
@@ -179,9 +197,11 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
 }
 
 /// The sections of the status that only this role has.
-fn fill_status(settings: &ClusterSettings, published: &Published, elects: bool) -> FillStatus {
+fn fill_status(host: &Host, settings: &ClusterSettings, published: &Published, elects: bool) -> FillStatus {
     let (table, findings, leadership) = (published.served.reader(), published.findings.reader(), published.leadership.reader());
     let informers = published.informers.reader();
+    let (figures, balance, policy) = (published.figures.reader(), published.balance.reader(), settings.balance.policy.clone());
+    let clock = Arc::clone(&host.clock);
     let enabled = settings.cluster_checks.enabled;
     let (elects, stand_alone) = (elects && (settings.stand_alone || settings.kubernetes.election.enabled), settings.stand_alone);
     Arc::new(move |document| {
@@ -193,6 +213,15 @@ fn fill_status(settings: &ClusterSettings, published: &Published, elects: bool) 
             let repaired_files = (*findings.current()).clone();
             ClusterChecksStatus { repaired_files, ..ClusterChecksStatus::of(&table.peek()) }.beside(&leadership.peek())
         });
+        let sources = BalancingSources {
+            served: &table.current(),
+            figures: &figures.current(),
+            view: &balance.current(),
+            policy: &policy,
+            now_unix_nanos: clock.unix_nanos(),
+            now: clock.monotonic(),
+        };
+        document.balancing = BalancingStatus::of(sources).filter(|_| enabled);
     })
 }
 

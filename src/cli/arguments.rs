@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::balance::{BalanceCommand, EXPLAIN_EXAMPLES, ExplainOptions};
 use super::demo::DemoOptions;
+use super::simulate::{self, SimulateOptions};
 
 /// Drop-in Datadog Cluster Agent and its node side.
 #[derive(Debug, Parser)]
@@ -21,6 +23,7 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   muster demo                                show it all on this machine
+  muster simulate --remove-runners 3         what if three runners go
   muster cluster start -c ./etc              start the cluster role with ./etc/datadog-cluster.yaml
   muster node run -c ./etc                   start the node role with ./etc/datadog.yaml
   muster cluster clusterchecks               which check runs where
@@ -54,6 +57,9 @@ pub(super) enum TopCommand {
         after_help = "Examples:\n  muster demo\n  muster demo --pause\n  muster demo --seconds 60 --keep\n  muster demo --json | jq -c 'select(.act) | [.act, .seconds]'"
     )]
     Demo(DemoOptions),
+    /// What would happen: virtual time, the production code, worlds recorded, written or drawn
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(SimulateOptions),
     /// Print the script that completes commands in a shell
     #[command(
         after_help = "Examples:\n  muster completions bash > /etc/bash_completion.d/muster\n  muster completions zsh > ~/.zfunc/_muster"
@@ -71,6 +77,9 @@ pub(super) enum TopCommand {
     /// Which check runs where (cluster role)
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// Why a check is where it is, or why a node has what it has (cluster role)
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainOptions),
     /// What is wrong around the cluster role, and what would mend it; exit code 1 if something does not work
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(JsonOption),
@@ -82,7 +91,7 @@ pub(super) enum TopCommand {
     Shared(SharedCommand),
 }
 
-const CLUSTERCHECKS_EXAMPLES: &str = "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'";
+const CLUSTERCHECKS_EXAMPLES: &str = "Examples:\n  muster cluster clusterchecks\n  muster cluster clusterchecks --check redisdb\n  muster cluster clusterchecks --json | jq '.state.nodes[].name'\n  muster cluster clusterchecks rebalance --dry-run\n  muster cluster clusterchecks plan";
 
 const DOCTOR_EXAMPLES: &str = "Examples:\n  muster cluster doctor\n  muster cluster doctor --json | jq -r '.findings[].rules[]?'";
 
@@ -99,6 +108,9 @@ pub(super) enum ClusterCommand {
     /// Which check runs where
     #[command(after_help = CLUSTERCHECKS_EXAMPLES)]
     Clusterchecks(ClusterChecksOptions),
+    /// Why a check is where it is, or why a node has what it has
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainOptions),
     /// What is wrong around it, and what would mend it; exit code 1 if something does not work
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(JsonOption),
@@ -237,11 +249,14 @@ pub(super) struct ConfigCheckOptions {
 /// Options of `clusterchecks`.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct ClusterChecksOptions {
+    /// What to do; nothing = list them.
+    #[command(subcommand)]
+    pub(super) command: Option<BalanceCommand>,
     /// Only this check
     #[arg(long, value_name = "NAME")]
     pub(super) check: Option<String>,
     /// Print JSON
-    #[arg(short = 'j', long)]
+    #[arg(short = 'j', long, global = true)]
     pub(super) json: bool,
 }
 
@@ -330,6 +345,27 @@ mod tests {
         assert_eq!(found, Vec::<String>::new());
     }
 
+    /// Lines of examples in documents: in blocks, and between backticks.
+    fn commands(document: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
+        let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let quoted = text.lines().filter(|line| !line.starts_with("```")).flat_map(|line| line.split('`').skip(1).step_by(2));
+        let lines = blocks.chain(quoted).filter(|line| line.starts_with("muster ") && !line.contains("..."));
+        lines.map(|line| line.split(" #").next().unwrap_or(line).replace(['[', ']'], "")).collect()
+    }
+
+    #[test]
+    fn commands_in_documents_are_understood() {
+        for document in ["README.md", "docs/BALANCING.md"] {
+            let commands = commands(document);
+            assert!(commands.len() > 10, "{document}: {commands:?}");
+            for line in commands {
+                let parsed = Arguments::try_parse_from(line.split_whitespace());
+                assert!(parsed.is_ok(), "{document}: {line}: {:?}", parsed.err());
+            }
+        }
+    }
+
     #[test]
     fn stock_spellings_are_understood() {
         for line in [
@@ -340,6 +376,14 @@ mod tests {
             "muster node run --cfgpath /etc/x -n",
             "muster config get log_level --source",
             "muster cluster clusterchecks --check http_check",
+            "muster cluster clusterchecks rebalance -f --dry-run --json",
+            "muster cluster clusterchecks isolate --checkID http_check:a:1",
+            "muster cluster clusterchecks isolate --end a:1 -j",
+            "muster clusterchecks pin a:1 runner-1",
+            "muster clusterchecks plan --approve 3",
+            "muster clusterchecks explain runner-1 -j",
+            "muster explain --node runner-1",
+            "muster cluster explain a:1 --json",
             "muster cluster metamap",
             "muster cluster metamap node-a -j",
             "muster cluster start --set log_level=debug --set check_runners=8",
@@ -351,7 +395,16 @@ mod tests {
             let parsed = Arguments::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
         }
-        for line in ["muster", "muster cluster rebalance", "muster node clusterchecks", "muster cluster start --set nothing"] {
+        for line in [
+            "muster",
+            "muster cluster rebalance",
+            "muster node clusterchecks",
+            "muster cluster start --set nothing",
+            "muster explain",
+            "muster explain a --node b",
+            "muster clusterchecks isolate --checkID a --end b",
+            "muster clusterchecks pin a",
+        ] {
             assert!(Arguments::try_parse_from(line.split_whitespace()).is_err(), "{line}");
         }
     }

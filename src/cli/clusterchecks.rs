@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::arguments::ClusterChecksOptions;
+use super::balance;
 use super::config_text::{self, ShownConfig};
 use super::connection::LocalApi;
 use super::context::Context;
@@ -38,6 +39,9 @@ struct Endpoints {
 }
 
 pub(super) async fn run(context: &Context, options: &ClusterChecksOptions) -> CommandResult {
+    if let Some(command) = &options.command {
+        return balance::run(context, command, options.json).await;
+    }
     let (config, api) = context.api(Some(Role::Cluster))?;
     if config.get("cluster_checks.enabled").is_some_and(|sourced| sourced.value == Value::Bool(false)) {
         let text = "Cluster-checks are not enabled";

@@ -99,6 +99,11 @@ impl LocalApi {
         send(self.client.get(format!("{}{path}", self.base)).bearer_auth(self.token.expose())).await
     }
 
+    /// POSTs a JSON value; the body of a 200.
+    pub(super) async fn post_json(&self, path: &str, body: &serde_json::Value) -> Result<String, QueryError> {
+        send(self.client.post(format!("{}{path}", self.base)).bearer_auth(self.token.expose()).json(body)).await
+    }
+
     /// POSTs a form; the body of a 200.
     pub(super) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<String, QueryError> {
         send(self.client.post(format!("{}{path}", self.base)).bearer_auth(self.token.expose()).form(form)).await

@@ -1,6 +1,7 @@
 //! The command line. One file per command; `render` for layout, `connection` for talking to the process of this machine.
 
 mod arguments;
+mod balance;
 mod clusterchecks;
 mod completions;
 mod config_text;
@@ -18,6 +19,7 @@ mod render;
 mod run;
 mod secret_helper;
 mod settings;
+mod simulate;
 mod start;
 mod status;
 mod stop;

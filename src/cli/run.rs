@@ -12,7 +12,8 @@ use super::failure::{CommandResult, Failure};
 use super::render::Paint;
 use super::start::{self, Start};
 use super::{
-    clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, status, stop, telemetry, version,
+    balance, clusterchecks, completions, configcheck, docs, doctor, health, metamap, secret_helper, settings, simulate, status, stop,
+    telemetry, version,
 };
 use crate::config::{ClusterSettings, Environment, NodeSettings, Role};
 use crate::roles;
@@ -61,6 +62,7 @@ fn dispatch(context: &Context, command: TopCommand) -> Command {
             let no_colour = context.global.no_color || context.environment.get("NO_COLOR").is_some();
             Command::Demo(DemoOptions { no_colour, ..options })
         }
+        TopCommand::Simulate(options) => done(in_form(options.json, simulate::run(&options))),
         TopCommand::Completions { shell } => done(Ok(completions::run(shell))),
         TopCommand::Docs { part } => done(Ok(docs::run(part))),
         TopCommand::Cluster(ClusterCommand::Start(options)) => match start::cluster(context, options) {
@@ -74,6 +76,10 @@ fn dispatch(context: &Context, command: TopCommand) -> Command {
         TopCommand::Clusterchecks(options) | TopCommand::Cluster(ClusterCommand::Clusterchecks(options)) => {
             let json = options.json;
             done(in_form(json, wait(clusterchecks::run(context, &options))))
+        }
+        TopCommand::Explain(options) | TopCommand::Cluster(ClusterCommand::Explain(options)) => {
+            let command = balance::BalanceCommand::Explain(options.subject);
+            done(in_form(options.json, wait(balance::run(context, &command, options.json))))
         }
         TopCommand::Doctor(options) | TopCommand::Cluster(ClusterCommand::Doctor(options)) => {
             done(in_form(options.json, wait(doctor::run(context, options))))

@@ -2,6 +2,7 @@
 //!
 //! Source: cluster-agent-kubernetes 8.3, cluster-checks 14.2.
 
+mod balancing;
 mod forwarder;
 mod kubernetes;
 
@@ -18,6 +19,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use super::build;
 use crate::config::{CommonSettings, Config, Role, Severity};
 
+pub use balancing::{BalancingSources, BalancingStatus};
 pub use forwarder::{ForwarderStatus, Transactions};
 pub use kubernetes::{KubernetesStatus, LeaderElectionStatus};
 
@@ -195,6 +197,9 @@ pub struct StatusDocument {
     /// Dispatching; cluster role. `null` = off.
     #[serde(rename = "clusterchecks", skip_serializing_if = "Option::is_none")]
     pub cluster_checks: Option<ClusterChecksStatus>,
+    /// Balancing; cluster role, while it leads. Ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balancing: Option<BalancingStatus>,
     /// External metrics; cluster role.
     #[serde(rename = "custommetrics", skip_serializing_if = "Option::is_none")]
     pub custom_metrics: Option<Disabled>,
@@ -261,6 +266,7 @@ impl StatusDocument {
             leader_election: cluster.then(LeaderElectionStatus::disabled),
             kubernetes: None,
             cluster_checks: None,
+            balancing: None,
             custom_metrics: off("The external metrics provider is not enabled on the Cluster Agent"),
             admission_webhook: off("The admission controller is not enabled on the Cluster Agent"),
             auto_config: AutoConfigStatus::default(),

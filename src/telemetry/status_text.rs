@@ -35,6 +35,11 @@ fn write(document: &StatusDocument, verbose: bool) -> String {
     if let Some(webhook) = &document.admission_webhook {
         section(&mut out, "Admission Controller", |body| line(body, 2, &format!("Disabled: {}", webhook.reason)));
     }
+    if let Some(balancing) = &document.balancing {
+        section(&mut out, "Balancing", |body| {
+            balancing.lines(verbose, document.time_nano).iter().for_each(|text| line(body, 2, text));
+        });
+    }
     if document.flavor == "cluster_agent" {
         section(&mut out, "Cluster Checks Dispatching", |body| cluster_checks(body, document.cluster_checks.as_ref()));
     }

@@ -2,11 +2,14 @@
 //!
 //! They reach the replicas as through a Service: a connection goes to one replica, and to another one when it fails.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
+use muster_actors::domain::config::CheckConfig;
+use muster_actors::domain::digest::check_ids;
 use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -93,9 +96,9 @@ impl Drop for Agent {
     }
 }
 
-/// A runner of cluster checks. Source: cluster-checks 9.1.
-pub fn runner(name: &str, service: &Service, token: &str, ledger: &Ledger) -> Agent {
-    let (name, ledger, mut calls) = (name.to_owned(), ledger.clone(), Calls::new(service, token, "127.0.0.1"));
+/// A runner of cluster checks, whose statistics are served at `address`. Source: cluster-checks 9.1.
+pub fn runner(name: &str, address: &str, service: &Service, token: &str, ledger: &Ledger) -> Agent {
+    let (name, ledger, mut calls) = (name.to_owned(), ledger.clone(), Calls::new(service, token, address));
     Agent(tokio::spawn(async move {
         ledger.change(&name, |_| {});
         loop {
@@ -121,14 +124,14 @@ async fn fetch(name: &str, calls: &mut Calls, ledger: &Ledger) {
         return;
     };
     let stamp = answer["last_change"].as_i64().unwrap_or_default();
-    let set = instances(&answer);
+    let (set, checks) = (instances(&answer), checks(&answer));
     ledger.change(name, |account| {
         if stamp < account.stamp {
             ledger.complain(format!("{name}: the stamp went back from {} to {stamp}", account.stamp));
         }
         account.resent += 1;
         account.emptied += u64::from(set.is_empty() && !account.set.is_empty());
-        (account.stamp, account.set) = (stamp, set);
+        (account.stamp, account.set, account.checks) = (stamp, set, checks);
     });
 }
 
@@ -161,4 +164,11 @@ fn instances(answer: &Json) -> Set {
     texts
         .map(|text| String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text.as_str().unwrap()).unwrap()).unwrap())
         .collect()
+}
+
+/// Check id -> text of its instance, as an agent computes the ids from what it received. Source: cluster-checks 6.2.
+fn checks(answer: &Json) -> BTreeMap<String, String> {
+    let configs: Vec<CheckConfig> = serde_json::from_value(answer["configs"].clone()).expect("configs that an agent understands");
+    let ids = configs.iter().flat_map(|config| check_ids(config).into_iter().zip(&config.instances));
+    ids.map(|(id, instance)| (id.to_string(), String::from_utf8(instance.as_bytes().to_vec()).unwrap())).collect()
 }

@@ -3,6 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+/// Tag of instances that must not run on two agents at any moment.
+pub const NEVER_TWICE: &str = "handover:never-twice";
+
+/// Tag of instances that an agent must not stop before another one runs them.
+pub const NEVER_NOWHERE: &str = "handover:never-nowhere";
+
 /// What an agent runs: the text of each instance.
 pub type Set = BTreeSet<String>;
 
@@ -11,6 +17,8 @@ pub type Set = BTreeSet<String>;
 pub struct Account {
     pub stamp: i64,
     pub set: Set,
+    /// Check id -> instance; of runners only.
+    pub checks: BTreeMap<String, String>,
     /// Polls that were answered.
     pub answered: u64,
     /// Polls that were not.
@@ -41,9 +49,17 @@ impl Ledger {
         let account = accounts.entry(agent.to_owned()).or_default();
         let before = account.set.clone();
         change(account);
+        let now = account.set.clone();
         let mut given = self.given.lock().unwrap();
-        for instance in account.set.difference(&before) {
+        for instance in now.difference(&before) {
             *given.entry(instance.clone()).or_default() += 1;
+        }
+        let elsewhere = |instance: &String| accounts.iter().any(|(other, account)| other != agent && account.set.contains(instance));
+        for twice in now.difference(&before).filter(|instance| instance.contains(NEVER_TWICE) && elsewhere(instance)) {
+            self.complain(format!("{agent} was told to run this while another one did: {twice}"));
+        }
+        for nowhere in before.difference(&now).filter(|instance| instance.contains(NEVER_NOWHERE) && !elsewhere(instance)) {
+            self.complain(format!("{agent} was told to stop this while nobody else ran it: {nowhere}"));
         }
     }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests panic as tests do")]
 
 mod agents;
+mod balance;
 mod before;
 mod cold_start;
 mod discovery;
@@ -17,4 +18,5 @@ mod replica;
 mod rights;
 mod runners;
 mod scenery;
+mod statistics;
 mod world;

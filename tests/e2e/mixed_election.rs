@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
 
 use crate::prober::Prober;
-use crate::world::{Size, TOKEN, World};
+use crate::world::{LOCALHOST, Size, TOKEN, World};
 
 const LEASE_SECONDS: u64 = 6;
 
@@ -129,7 +129,7 @@ async fn stock_and_ours_agree_who_leads() {
         let before = stock.record().await.unwrap();
 
         // Stock leads: ours must not, however long it runs.
-        let prober = Prober::start([world.replicas[0].port], TOKEN, "runner-of-nobody");
+        let prober = Prober::start([world.replicas[0].port], TOKEN, "runner-of-nobody", LOCALHOST);
         world.start_replica(0);
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(2 * LEASE_SECONDS) {

@@ -38,9 +38,10 @@ impl Drop for Prober {
 
 impl Prober {
     /// Asks as a runner that beats its heart, and with the mark of a relayed request, so that only a leader answers 200.
-    pub fn start(ports: impl IntoIterator<Item = u16>, token: &str, runner: &str) -> Self {
+    pub fn start(ports: impl IntoIterator<Item = u16>, token: &str, runner: &str, address: &str) -> Self {
         let answers = Answers::default();
-        let asking = ports.into_iter().map(|port| tokio::spawn(ask(port, token.to_owned(), runner.to_owned(), answers.clone()))).collect();
+        let ask = |port| ask(port, token.to_owned(), (runner.to_owned(), address.to_owned()), answers.clone());
+        let asking = ports.into_iter().map(|port| tokio::spawn(ask(port))).collect();
         Self { answers, asking }
     }
 
@@ -95,13 +96,13 @@ fn other_between(answers: &[Answer], replica: u16, from: Instant, to: Instant) -
     answers.iter().any(|answer| answer.replica != replica && answer.asked_at > from && answer.answered_at < to)
 }
 
-async fn ask(port: u16, token: String, runner: String, answers: Answers) {
+async fn ask(port: u16, token: String, (runner, address): (String, String), answers: Answers) {
     let http = client();
     let url = format!("https://127.0.0.1:{port}/api/v1/clusterchecks/status/{runner}");
     let body = json!({"last_change": -1, "node_type": 1}).to_string();
     loop {
         let asked_at = Instant::now();
-        let request = http.post(&url).bearer_auth(&token).header("X-Real-Ip", "127.0.0.1").header("X-DCA-Follower-Forwarded", "true");
+        let request = http.post(&url).bearer_auth(&token).header("X-Real-Ip", &address).header("X-DCA-Follower-Forwarded", "true");
         if request.body(body.clone()).send().await.is_ok_and(|answer| answer.status() == 200) {
             answers.0.lock().unwrap().push(Answer { replica: port, asked_at, answered_at: Instant::now() });
         }

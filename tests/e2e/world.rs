@@ -14,8 +14,12 @@ use crate::ledger::{Ledger, Sums};
 use crate::prober::Prober;
 use crate::replica::Replica;
 use crate::scenery::{apply_manifests, make_services, replica_environment};
+use crate::statistics::Statistics;
 
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Address of models that have none of their own.
+pub const LOCALHOST: &str = "127.0.0.1";
 
 /// Namespace of the manifests.
 pub const HOME: &str = "muster";
@@ -49,6 +53,8 @@ pub struct World {
     pub service: Service,
     pub runners: Ledger,
     pub endpoints: Ledger,
+    /// Who answers for runners; if nobody does, nobody knows what their checks cost.
+    pub statistics: Option<Statistics>,
     agents: BTreeMap<String, Agent>,
     folder: TempDir,
 }
@@ -82,6 +88,7 @@ impl World {
             service: Service::default(),
             runners: Ledger::default(),
             endpoints: Ledger::default(),
+            statistics: None,
             agents: BTreeMap::new(),
             folder,
         };
@@ -148,9 +155,14 @@ impl World {
             self.runners.forget(&name);
         }
         for name in names {
-            let (service, runners) = (&self.service, &self.runners);
-            self.agents.entry(name.clone()).or_insert_with(|| runner(&name, service, TOKEN, runners));
+            let (service, runners, address) = (&self.service, &self.runners, self.address_of(&name));
+            self.agents.entry(name.clone()).or_insert_with(|| runner(&name, &address, service, TOKEN, runners));
         }
+    }
+
+    /// Where a runner is said to serve its statistics.
+    fn address_of(&self, runner: &str) -> String {
+        self.statistics.as_ref().map_or_else(|| LOCALHOST.to_owned(), |statistics| statistics.move_in(runner))
     }
 
     pub async fn runner_pods(&self) -> Vec<Json> {
@@ -173,7 +185,7 @@ impl World {
     /// A prober of all replicas that beats the heart of an existing runner.
     pub fn prober(&self) -> Prober {
         let runner = self.runners.accounts().into_keys().next().expect("there is a runner");
-        Prober::start(self.replicas.iter().map(|replica| replica.port), TOKEN, &runner)
+        Prober::start(self.replicas.iter().map(|replica| replica.port), TOKEN, &runner, &self.address_of(&runner))
     }
 
     /// The replica that leads; waits until there is one.
@@ -202,17 +214,24 @@ impl World {
 
     /// Waits until every good check runs exactly once, and nothing changed for a few polls.
     pub async fn until_settled(&self) {
+        self.until_quiet(3).await;
+    }
+
+    /// Waits until every good check runs exactly once, and nothing changed for so many seconds.
+    pub async fn until_quiet(&self, seconds: u32) {
         self.until("every check runs once", async || self.complete()).await;
         let mut before = self.sums();
-        for quiet in 0.. {
+        let mut quiet = 0;
+        for waited in 0.. {
             sleep(Duration::from_secs(1)).await;
             let now = self.sums();
             let changed = now.since(before);
             before = now;
-            if quiet >= 3 && changed == Sums::default() && self.complete() {
+            quiet = if changed == Sums::default() && self.complete() { quiet + 1 } else { 0 };
+            if quiet == seconds {
                 return;
             }
-            assert!(quiet < 120, "it does not come to rest: {changed:?}\n{}", self.shortage());
+            assert!(waited < 120, "it does not come to rest: {changed:?}\n{}", self.shortage());
         }
     }
 

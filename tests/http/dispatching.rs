@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
 use muster::api::admin::Admin;
+use muster::api::balance::BalanceRoutes;
+use muster::api::cluster::ClusterApi;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatGatherer;
 use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
+use muster::api::world::WorldRoutes;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
@@ -24,6 +27,7 @@ use muster_actors::kernel::supervised::Observed;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoverySynced};
 use muster_actors::messages::resolver::ReplayDiscovery;
+use muster_actors::sim::fleet::Scenario;
 use muster_actors::supervised;
 use muster_actors::testing::assignment_store::FakeAssignmentStore;
 use muster_actors::testing::configs::discovered;
@@ -79,6 +83,8 @@ impl Cluster {
         let published = Arc::new(Publisher::new(ServedTable::default()));
         let leadership = Arc::new(Publisher::new(Leadership::default()));
         let served = published.reader();
+        let balancing = Balancing::default();
+        let figures = balancing.figures.reader();
         let parts = DispatchingParts {
             clock,
             patch: Arc::new(PatchOptions::default()),
@@ -89,7 +95,7 @@ impl Cluster {
             published,
             replay: discovery.outlet(),
             watched: None,
-            balancing: Balancing::default(),
+            balancing,
         };
         let (found, synced) = (dispatching.dispatcher.outlet(), dispatching.dispatcher.outlet());
         let factory = move || TwoFiles { found: found.clone(), synced: synced.clone() };
@@ -103,9 +109,22 @@ impl Cluster {
             leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),
             grant: Duration::from_secs(30),
         };
+        let rebalancer = &dispatching.rebalancer;
+        let balance = BalanceRoutes {
+            served: checks.served.clone(),
+            evaluate: rebalancer.outlet(),
+            approve: rebalancer.outlet(),
+            pending: rebalancer.outlet(),
+            isolate: rebalancer.outlet(),
+            command: rebalancer.outlet(),
+            explain_check: rebalancer.outlet(),
+            explain_node: rebalancer.outlet(),
+        };
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
         let setup = Setup::default();
-        let server = serve(&setup, cluster_api(&setup, Some(checks), admin, kernel.health()));
+        let world = WorldRoutes { served: checks.served.clone(), figures, policy: Arc::default(), pods: false };
+        let api = ClusterApi { balance: Some(balance), world: Some(world), ..cluster_api(&setup, Some(checks), admin, kernel.health()) };
+        let server = serve(&setup, api);
         Self { kernel, address: reachable(&server), server }
     }
 
@@ -141,6 +160,13 @@ impl Cluster {
         let left = self.kernel.shutdown(Duration::from_secs(5)).await;
         assert!(left.is_empty(), "still running: {left:?}");
     }
+}
+
+/// The node that has a check.
+fn node_of(state: &Json, check: &str) -> Option<String> {
+    let has =
+        |node: &&Json| node["configs"].as_array().is_some_and(|configs| configs.iter().any(|one| one["config"]["check_name"] == check));
+    state["nodes"].as_array()?.iter().find(has)?["name"].as_str().map(str::to_owned)
 }
 
 fn leads(state: &Json) -> bool {
@@ -203,5 +229,56 @@ async fn known_agents_are_answered_while_the_deciding_actors_restart() {
     cluster.until(|state| leads(state) && state["nodes"][0]["configs"].as_array().is_some_and(|configs| configs.len() == 2)).await;
     let after = cluster.call(Call::get("/api/v1/clusterchecks/configs/n1")).await;
     assert_eq!(after.body, before.body, "the same set, the same stamp");
+    cluster.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_operators_demand_reaches_the_assignment_and_is_explained() {
+    let cluster = Cluster::start(Duration::ZERO);
+    cluster.until(|state| leads(state) && state["warmup"] == false && state["dangling"].as_array().unwrap().len() == 2).await;
+    cluster.status("n1", 0).await;
+    cluster.until(|state| node_of(state, "redisdb").is_some() && node_of(state, "postgres").is_some()).await;
+    cluster.status("n2", 0).await;
+    cluster.until(|state| state["nodes"].as_array().is_some_and(|nodes| nodes.len() == 2)).await;
+
+    let pinned = cluster.call(Call::post("/api/v1/muster/pin", r#"{"check":"redisdb","node":"n2"}"#)).await;
+    assert_eq!((pinned.status, &pinned.json()["moved"]), (200, &Json::from(1)), "{}", pinned.text());
+    cluster.until(|state| node_of(state, "redisdb").as_deref() == Some("n2")).await;
+    let listed = cluster.call(Call::get("/api/v1/muster/constraints")).await.json();
+    assert_eq!((&listed["pins"][0]["check_name"], &listed["pins"][0]["node"]), (&Json::from("redisdb"), &Json::from("n2")));
+
+    let explained = cluster.call(Call::get("/api/v1/muster/explain?check=redisdb")).await;
+    let why = explained.json();
+    assert_eq!((&why["node"], &why["pinned_to"], &why["held"]), (&Json::from("n2"), &Json::from("n2"), &Json::from("pinned")));
+    assert_eq!(why["history"][0]["cause"], "pinned", "{}", explained.text());
+    assert_eq!(why["candidates"].as_array().map(Vec::len), Some(2));
+    let node = cluster.call(Call::get("/api/v1/muster/explain?node=n2")).await.json();
+    assert_eq!(node["configs"][0]["check_name"], "redisdb");
+    for (path, text) in [("check=nosuch", "no check \"nosuch\": "), ("node=nosuch", "no node \"nosuch\": ")] {
+        let reply = cluster.call(Call::get(&format!("/api/v1/muster/explain?{path}"))).await;
+        assert!(reply.status == 404 && reply.text().starts_with(text), "{}: {}", reply.status, reply.text());
+    }
+
+    let again = cluster.call(Call::post("/api/v1/muster/unpin", r#"{"check":"postgres"}"#)).await;
+    assert_eq!(again.status, 409, "{}", again.text());
+    assert_eq!(cluster.call(Call::post("/api/v1/muster/unpin", r#"{"check":"redisdb"}"#)).await.status, 200);
+    let rebalanced = cluster.call(Call::post("/api/v1/clusterchecks/rebalance", r#"{"force":true}"#)).await;
+    assert_eq!((rebalanced.status, rebalanced.text().as_str()), (200, "[]"));
+    cluster.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_world_is_recorded_without_the_content_of_checks_and_can_be_simulated() {
+    let cluster = Cluster::start(Duration::ZERO);
+    cluster.until(|state| leads(state) && state["warmup"] == false && state["dangling"].as_array().unwrap().len() == 2).await;
+    cluster.status("n1", 0).await;
+    cluster.until(|state| node_of(state, "redisdb").is_some() && node_of(state, "postgres").is_some()).await;
+
+    let recorded = cluster.call(Call::get("/api/v1/muster/world")).await;
+    let scenario = Scenario::parse(&recorded.text()).unwrap();
+    assert_eq!((scenario.nodes.len(), scenario.checks.len(), scenario.checks[0].node.as_deref()), (1, 2, Some("n1")));
+    assert!(!recorded.text().contains("host:"), "{}", recorded.text());
+    let anonymous = cluster.call(Call::get("/api/v1/muster/world?anonymous=true")).await.text();
+    assert!(Scenario::parse(&anonymous).is_ok() && !anonymous.contains("redisdb") && !anonymous.contains("\"n1\""), "{anonymous}");
     cluster.stop().await;
 }

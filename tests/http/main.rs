@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests panic as tests do")]
 
+mod balancer;
 mod client;
 mod site;
 
 mod admin;
+mod balance;
 mod checks;
 mod dispatching;
 mod hangs;

@@ -26,6 +26,7 @@ use muster::config::Secret;
 use muster::config::settings::TlsVersion;
 use muster_actors::domain::check_traits::CheckTraits;
 use muster_actors::domain::config::{CheckConfig, Data, DispatchedConfig};
+use muster_actors::domain::constraints::Constraints;
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::node::NodeFacts;
@@ -41,6 +42,7 @@ use muster_actors::messages::membership::{Heartbeat, Heartbeats};
 use muster_actors::supervised;
 use serde_json::{Value as Json, json};
 
+use crate::balancer::{self, FakeBalancer, SharedDesk};
 use crate::client::{Call, Connection, Reply};
 
 pub const CLUSTER: &str = "0123456789abcdef0123456789abcdef";
@@ -90,6 +92,7 @@ pub struct FakeCluster {
     pub nodes: BTreeMap<String, FakeNode>,
     pub endpoints: BTreeMap<String, Vec<Arc<DispatchedConfig>>>,
     pub dangling: Vec<Arc<DispatchedConfig>>,
+    pub constraints: Constraints,
     pub moving: Vec<Moving>,
 }
 
@@ -113,6 +116,7 @@ impl FakeCluster {
             endpoints: endpoints.collect(),
             discovery_synced: self.synced,
             dangling: dangling.collect(),
+            constraints: Arc::new(self.constraints.clone()),
             moving: self.moving.clone(),
             ..ServedTable::default()
         });
@@ -292,6 +296,8 @@ impl RequestObserver for Observations {
 #[derive(Clone)]
 pub struct Setup {
     pub checks_enabled: bool,
+    /// What the local token is; `None` = there is none.
+    pub local_token: Option<&'static str>,
     pub kubernetes: Option<MetadataRoutes>,
     pub cluster_runs: bool,
     pub minimum: TlsVersion,
@@ -316,6 +322,7 @@ impl Default for Setup {
         let settings = ListenerSettings::plain("test", ListenAddress::All(0));
         Self {
             checks_enabled: true,
+            local_token: Some(LOCAL),
             kubernetes: None,
             cluster_runs: true,
             minimum: TlsVersion::V1_2,
@@ -335,6 +342,7 @@ pub struct Site {
     pub address: SocketAddr,
     pub admin: Arc<FakeAdmin>,
     pub observations: Arc<Observations>,
+    pub desk: SharedDesk,
     pub leadership: Publisher<Leadership>,
     heartbeats: Arc<Mutex<Vec<Heartbeat>>>,
     cluster: Handle<FakeCluster>,
@@ -364,16 +372,22 @@ impl Site {
                 nodes: BTreeMap::new(),
                 endpoints: BTreeMap::new(),
                 dangling: Vec::new(),
+                constraints: Constraints::default(),
                 moving: Vec::new(),
             });
         } else {
             publisher.publish(ServedTable { standing: Standing::Active, ..ServedTable::default() });
         }
+        let desk = SharedDesk::default();
+        let balancer = Handle::<FakeBalancer>::new("FakeBalancer");
+        let shared = Arc::clone(&desk);
+        let factory = move || FakeBalancer { desk: Arc::clone(&shared) };
+        kernel.one_for_one("balancer", None).child(&balancer, STATE_OWNER_CAPACITY, factory);
         let admin = Arc::new(FakeAdmin::default());
         let observations = Arc::new(Observations::default());
         let leadership = Publisher::new(setup.leadership.clone());
         let checks = setup.checks_enabled.then(|| ClusterChecks {
-            served,
+            served: served.clone(),
             gatherer: Arc::new(HeartbeatGatherer::new(cluster.outlet(), Duration::ZERO)),
             heartbeats: cluster.outlet(),
             polls: cluster.outlet(),
@@ -382,10 +396,11 @@ impl Site {
         });
         let api = ClusterApi {
             observer: Arc::clone(&observations) as Arc<dyn RequestObserver>,
+            balance: setup.checks_enabled.then(|| balancer::routes(&balancer, served)),
             ..cluster_api(&setup, checks, Arc::clone(&admin) as Arc<dyn Admin>, kernel.health())
         };
         let server = serve(&setup, api);
-        let site = Self { address: reachable(&server), admin, observations, leadership, heartbeats, cluster, kernel, server };
+        let site = Self { address: reachable(&server), admin, observations, desk, leadership, heartbeats, cluster, kernel, server };
         if setup.cluster_runs {
             site.arrange(|_| ()).await;
         }
@@ -442,8 +457,10 @@ pub fn cluster_api(setup: &Setup, checks: Option<ClusterChecks>, admin: Arc<dyn 
     rustls::crypto::ring::default_provider().install_default().ok();
     let version = AgentVersion::parse("7.81.1", COMMIT).unwrap().body();
     ClusterApi {
-        tokens: tokens(),
+        tokens: Tokens { local: setup.local_token.map(|token| Secret::new(token.to_owned())), ..tokens() },
         checks,
+        balance: None,
+        world: None,
         relay: setup.relay.clone().map(|(own, limits)| Relay::try_new(Some(own), &Trust::Any, limits).unwrap()),
         replicas: None,
         kubernetes: setup.kubernetes.clone(),

@@ -124,8 +124,6 @@ async fn ca_h20_unknown_paths_are_401_then_404() {
         "/api/v1/clusterchecks/status/",
         "/api/v1/clusterchecks/status/a/b",
         "/api/v1/clusterchecks/status/a%2Fb",
-        "/api/v1/clusterchecks/rebalance",
-        "/api/v1/clusterchecks/isolate/check/a:1",
         "/api/v1/cf/apps",
         "/telemetry",
     ] {

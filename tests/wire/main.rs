@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "../http/balancer.rs"]
+mod balancer;
 #[path = "../http/client.rs"]
 #[expect(dead_code, reason = "the crate of the HTTP tests uses the rest")]
 mod client;

@@ -47,7 +47,7 @@ pub struct CheckExplanation {
     pub quarantine: Option<Quarantine>,
     /// Every node, the one it is on first, then by utilization with it.
     pub candidates: Vec<Candidate>,
-    /// Its last moves, newest first.
+    /// Its last changes of place, newest first.
     pub history: Vec<Decision>,
     /// What would move it next, in words, most likely first.
     pub next: Vec<String>,
@@ -66,7 +66,8 @@ pub struct Candidate {
     pub utilization: f64,
     /// Its utilization if it had the config.
     pub with_it: f64,
-    /// What moving it there would improve; `None` for the node it is on.
+    /// What moving it there would improve: the decrease of the sum of workers x (utilization - mean)^2. `None` for the node it is on, and
+    /// where one of both cannot be counted.
     pub gain: Option<f64>,
     /// Why it is not there; `None` for the node it is on.
     pub ruled_out: Option<RuledOut>,
@@ -91,19 +92,40 @@ pub enum RuledOut {
     },
     /// It does not honour grants, and others that do go first.
     NoGrants,
+    /// It has such a check already, and an agent runs only one of it.
+    HasOne,
     /// The config is held where it is.
     Held {
         /// Why.
         held: Held,
     },
+    /// Nothing is placed at this moment: the warm-up is not over, or the change is being made.
+    NotYet,
+    /// Balancing is off.
+    Off,
+    /// The next plan moves it to another node.
+    GoesElsewhere {
+        /// To which.
+        node: NodeName,
+    },
+    /// The load is even enough: every runner is inside the band.
+    InsideBand,
+    /// Its node is not above the mean, so nothing leaves it for balance.
+    OwnerNotAboveMean,
+    /// The node is not below the mean, so nothing comes to it for balance.
+    NotBelowMean,
     /// A move would not improve anything.
     NoGain,
-    /// The load is even enough: both are inside the band.
-    InsideBand,
     /// A move would improve something, and will be made when the budget allows.
     BudgetUsedUp,
-    /// Another config moves there first, because it improves more.
+    /// A move would improve something now, but others improve more, and after them it would not be made.
     OthersFirst,
+    /// The new distribution has it there, but is not worth the moves (`utilization`).
+    NotWorthIt,
+    /// The rule prefers its present node; without that preference it would go there (`utilization`).
+    Sticky,
+    /// The rule gives it another place (`utilization`, `busyness`).
+    NotChosen,
     /// It is part of the next plan.
     Planned,
 }

@@ -1,5 +1,6 @@
 //! Where a config goes: functions over values.
 
+pub mod advice;
 mod alike;
 mod board;
 mod bounded;
@@ -7,6 +8,7 @@ mod busyness;
 pub mod collection;
 pub mod demands;
 pub mod eligibility;
+pub mod explain;
 pub mod explanation;
 pub mod isolation;
 pub mod least_count;
@@ -17,6 +19,7 @@ mod placer;
 pub mod plan;
 pub mod planner;
 pub mod policy;
+pub mod quarantine;
 pub mod rebalancing;
 mod repairs;
 pub mod succession;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::config::DispatchedConfig;
 use crate::domain::figures::{CheckFigures, ConfigFigures, Figures, UNKNOWN_NEED};
-use crate::domain::ids::CheckId;
+use crate::domain::ids::{CheckId, ConfigKey};
 
 /// Part of the former value that stays with each collection. Source: cluster-checks 11.5.
 const KEPT: f64 = 0.7;
@@ -81,27 +81,22 @@ pub fn config_figures(
     })
 }
 
-/// A need as it may be counted with: a number, not below 0, not above 1 worker for each instance. `None` = it is none of these.
-fn believable(need: f64, config: &DispatchedConfig) -> Option<f64> {
-    (need.is_finite() && need >= 0.0).then(|| need.min(config.check_ids.len().max(1) as f64))
+/// A need as it may be counted with: a number that is not below 0. `None` = it is none.
+#[must_use]
+pub fn believable(need: f64) -> Option<f64> {
+    (need.is_finite() && need >= 0.0).then_some(need)
 }
 
 /// The smoothed need of a config, if anything is known about it. Units: workers.
 #[must_use]
-pub fn known_need(figures: &Figures, config: &DispatchedConfig) -> Option<f64> {
-    figures.configs.get(&config.key).and_then(|figures| believable(figures.smoothed, config))
-}
-
-/// The need of a config as measured last, if anything is known about it. Units: workers.
-#[must_use]
-pub fn measured_need(figures: &Figures, config: &DispatchedConfig) -> Option<f64> {
-    figures.configs.get(&config.key).and_then(|figures| believable(figures.measured, config))
+pub fn known_need(figures: &Figures, key: ConfigKey) -> Option<f64> {
+    figures.configs.get(&key).and_then(|figures| believable(figures.smoothed))
 }
 
 /// What to count with for a config of which nothing is known. Units: workers.
 #[must_use]
 pub fn estimated_need(figures: &Figures, check_name: &str) -> f64 {
-    Some(figures.estimate(check_name)).filter(|need| need.is_finite() && *need >= 0.0).unwrap_or(UNKNOWN_NEED)
+    believable(figures.estimate(check_name)).unwrap_or(UNKNOWN_NEED)
 }
 
 /// The medians of known needs: by check name, and of all. Needs of 0 and what is no number are left out: they say nothing.

@@ -90,7 +90,7 @@ impl Scale<'_> {
     fn need(self, config: &DispatchedConfig) -> Nano {
         match self {
             Self::Counts => nano(1.0),
-            Self::Figures(figures) => nano(known_need(figures, config).unwrap_or_else(|| estimated_need(figures, &config.config.name))),
+            Self::Figures(figures) => nano(known_need(figures, config.key).unwrap_or_else(|| estimated_need(figures, &config.config.name))),
         }
     }
 
@@ -109,27 +109,36 @@ impl Scale<'_> {
             configs: 0,
         });
         let mut places: Vec<Place<'t>> = places.collect();
-        let mut count = |owner: Option<&NodeName>, need: Nano| {
-            if let Some(index) = owner.and_then(|owner| indexes.get(owner)) {
-                places[*index].used += need;
+        for place in &mut places {
+            // Placement follows every change, and most change one config: nothing is looked at that need not be.
+            let settled = table.set_of(place.name).iter().filter(|key| table.moving().is_empty() || !table.moving().contains(key));
+            if let Some(need) = self.need_of_all() {
+                place.configs = settled.count();
+                place.used = need * place.configs as Nano;
+            } else {
+                for key in settled {
+                    place.configs += 1;
+                    place.used += self.need_of(table, *key);
+                }
+            }
+        }
+        for row in table.moving().iter().filter_map(|key| table.rows().get(key)) {
+            if let Some(index) = row.placement.owner().and_then(|owner| indexes.get(owner)) {
+                places[*index].used += self.need(&row.config);
                 places[*index].configs += 1;
             }
-        };
-        let Some(need) = self.need_of_all() else {
-            table.rows().values().for_each(|row| count(row.placement.owner(), self.need(&row.config)));
-            return places;
-        };
-        // Nothing tells one config from another one, so nobody has to look at each.
-        for row in table.moving().iter().filter_map(|key| table.rows().get(key)) {
-            count(row.placement.owner(), need);
-        }
-        for place in &mut places {
-            let set = table.set_of(place.name);
-            let settled = set.len() - table.moving().iter().filter(|key| set.contains(key)).count();
-            place.used += need * settled as Nano;
-            place.configs += settled;
         }
         places
+    }
+
+    /// The need of a config in the table, which is only looked up there if its figures do not tell.
+    fn need_of(self, table: &AssignmentTable, key: ConfigKey) -> Nano {
+        if let Self::Figures(figures) = self
+            && let Some(need) = known_need(figures, key)
+        {
+            return nano(need);
+        }
+        table.rows().get(&key).map_or(0, |row| self.need(&row.config))
     }
 
     /// The need of every config, if it is the same for all.

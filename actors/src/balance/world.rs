@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::balance::need::{estimated_need, known_need, measured_need};
+use crate::balance::need::{believable, estimated_need};
 use crate::balance::policy::BalancePolicy;
 use crate::domain::config::DispatchedConfig;
-use crate::domain::figures::Figures;
+use crate::domain::figures::{ConfigFigures, Figures};
 use crate::domain::handover::Handover;
 use crate::domain::ids::{ConfigKey, Digest, Epoch, NodeName, Seq};
 use crate::domain::ledger::BUDGET_WINDOW;
@@ -71,6 +71,8 @@ pub struct Load {
     pub measured: Option<f64>,
     /// Weight of `busyness`; `None` = its owner tells nothing about it.
     pub weight: Option<i64>,
+    /// Number of its instances; each occupies one worker at most.
+    pub instances: usize,
     /// Whether one of its instances has no figures yet.
     pub incomplete: bool,
     /// What a move costs, 1 = a usual one. Source: cluster-checks 11.5.
@@ -114,8 +116,8 @@ const DATABASES: [&str; 4] = ["mysql", "oracle", "postgres", "sqlserver"];
 
 /// What a move of a config costs, 1 = a usual one. Source: cluster-checks 11.5.
 #[must_use]
-pub fn move_cost(figures: &Figures, config: &DispatchedConfig) -> f64 {
-    if let Some(first_run) = figures.configs.get(&config.key).and_then(|known| known.first_run) {
+pub fn move_cost(known: Option<&ConfigFigures>, config: &DispatchedConfig) -> f64 {
+    if let Some(first_run) = known.and_then(|known| known.first_run) {
         return 1.0 + first_run.as_secs_f64() / 15.0;
     }
     let name = config.config.name.as_str();
@@ -136,25 +138,23 @@ impl World {
         let mut nodes: Vec<_> = served.nodes.iter().collect();
         nodes.sort_unstable_by_key(|(name, _)| *name);
         let cooling = served.ledger.younger(now_unix_nanos, policy.cooldown).map(|made| made.key).collect();
-        let mut making = Making { served, figures, policy, cooling, texts: BTreeMap::new(), loads: Vec::new() };
+        let mut making = Making { served, figures, policy, cooling, texts: BTreeMap::new() };
         let moving: HashSet<ConfigKey> = served.moving.iter().map(|moving| moving.config.key).collect();
+        let mut seen = Vec::new();
         for (index, (_, node)) in nodes.iter().enumerate() {
-            for config in node.view.configs.iter().filter(|config| moving.is_empty() || !moving.contains(&config.key)) {
-                making.add(config, Some((index, nodes[index].0)), false);
-            }
+            let settled = node.view.configs.iter().filter(|config| moving.is_empty() || !moving.contains(&config.key));
+            seen.extend(settled.map(|config| Seen::new(config, Some(index), false)));
         }
-        for config in &served.moving {
-            let to = config.transfer.to.as_ref();
-            let owner = to.and_then(|to| Some((nodes.binary_search_by_key(&to, |(name, _)| *name).ok()?, to)));
-            making.add(&config.config, owner, true);
+        for moving in &served.moving {
+            let to = moving.transfer.to.as_ref();
+            let owner = to.and_then(|to| nodes.binary_search_by_key(&to, |(name, _)| *name).ok());
+            seen.push(Seen::new(&moving.config, owner, true));
         }
-        for dangling in &served.dangling {
-            making.add(&dangling.config, None, false);
-        }
-        let mut loads = making.loads;
-        loads.sort_unstable_by_key(|load| (load.digest, load.key));
+        seen.extend(served.dangling.iter().map(|dangling| Seen::new(&dangling.config, None, false)));
+        seen.sort_unstable_by_key(|seen| seen.order);
         // While a change is on its way to the followers, a config may be shown at its former owner and dangle.
-        loads.dedup_by_key(|load| load.key);
+        seen.dedup_by_key(|seen| seen.order);
+        let loads = seen.into_iter().map(|seen| making.load(&seen, seen.owner.map(|owner| nodes[owner].0))).collect();
         let runners = nodes.into_iter().map(|(name, node)| {
             let told = figures.runners.get(name);
             Runner {
@@ -183,6 +183,20 @@ impl World {
     }
 }
 
+/// A config where it was seen.
+struct Seen<'a> {
+    order: (Digest, ConfigKey),
+    config: &'a DispatchedConfig,
+    owner: Option<RunnerIndex>,
+    moving: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn new(config: &'a DispatchedConfig, owner: Option<RunnerIndex>, moving: bool) -> Self {
+        Self { order: (config.digest, config.key), config, owner, moving }
+    }
+}
+
 /// What [`World::of`] goes through the configs with.
 struct Making<'a> {
     served: &'a ServedTable,
@@ -191,19 +205,19 @@ struct Making<'a> {
     cooling: HashSet<ConfigKey>,
     /// Each text once.
     texts: BTreeMap<&'a str, Arc<str>>,
-    loads: Vec<Load>,
 }
 
 impl<'a> Making<'a> {
-    fn add(&mut self, config: &'a DispatchedConfig, owner: Option<(RunnerIndex, &NodeName)>, moving: bool) {
-        let need = known_need(self.figures, config);
+    fn load(&mut self, seen: &Seen<'a>, owner: Option<&NodeName>) -> Load {
+        let config = seen.config;
         let known = self.figures.configs.get(&config.key);
+        let need = known.and_then(|known| believable(known.smoothed));
         let demands = &self.served.constraints;
         let pinned_to = demands.pinned.get(&config.key).cloned();
-        let isolated = !demands.isolated.is_empty() && owner.is_some_and(|(_, name)| demands.isolated.get(name) == Some(&config.key));
+        let isolated = !demands.isolated.is_empty() && owner.is_some_and(|owner| demands.isolated.get(owner) == Some(&config.key));
         let held = [
             (demands.quarantined.contains_key(&config.key), Held::Quarantined),
-            (moving, Held::Moving),
+            (seen.moving, Held::Moving),
             (pinned_to.is_some(), Held::Pinned),
             // Before the isolation, which a forced plan ignores.
             (self.policy.never_moved.contains(&config.config.name), Held::NeverMoved),
@@ -211,23 +225,23 @@ impl<'a> Making<'a> {
             (need.is_none(), Held::NeedUnknown),
             (self.cooling.contains(&config.key), Held::CoolingDown),
         ];
-        let load = Load {
+        Load {
             key: config.key,
             digest: config.digest,
             check_name: self.text(&config.config.name),
             service: self.text(&config.config.service_id),
-            owner: owner.map(|(index, _)| index),
+            owner: seen.owner,
             need,
             counted: need.unwrap_or_else(|| estimated_need(self.figures, &config.config.name)),
-            measured: measured_need(self.figures, config),
+            measured: known.and_then(|known| believable(known.measured)),
             weight: known.map(|known| known.weight.max(0)),
+            instances: config.check_ids.len(),
             incomplete: known.is_none_or(|known| known.incomplete),
-            cost: move_cost(self.figures, config),
+            cost: move_cost(known, config),
             handover: config.traits.handover,
             pinned_to,
             held: held.into_iter().find(|(holds, _)| *holds).map(|(_, held)| held),
-        };
-        self.loads.push(load);
+        }
     }
 
     fn text(&mut self, text: &'a str) -> Arc<str> {

@@ -3,6 +3,7 @@
 mod discovery;
 mod handlers;
 mod plans;
+mod quarantine;
 mod transfers;
 mod warm_up;
 
@@ -13,8 +14,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{debug, error, info, warn};
 
-use crate::balance::demands;
-use crate::balance::least_count::place_batch;
+use crate::balance::quarantine::DeathWatch;
+use crate::balance::{demands, least_count, placement};
 use crate::cluster::dispatcher_parts::DispatcherParts;
 use crate::cluster::intake::Intake;
 use crate::cluster::waiting_polls::WaitingPolls;
@@ -73,6 +74,8 @@ pub struct Dispatcher {
     discovery_synced: Option<Seq>,
     advanced: AdvancedDispatching,
     unscheduled: UnscheduledWatch,
+    /// Who died lately, and what came to them before.
+    deaths: DeathWatch,
     grants: GrantWatch,
     /// Whether agents are granted nothing for now.
     grants_withheld: bool,
@@ -106,6 +109,7 @@ impl Dispatcher {
             discovery_synced: None,
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
             unscheduled: UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration),
+            deaths: DeathWatch::new(policy.quarantine),
             grants: GrantWatch::default(),
             grants_withheld: false,
             counters: DispatcherCounters::default(),
@@ -203,6 +207,7 @@ impl Dispatcher {
         self.intake = Intake::new(Arc::clone(&self.parts.patch));
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
+        self.deaths = DeathWatch::new(policy.quarantine);
         self.grants = GrantWatch::default();
         self.parts.published.publish(ServedTable { epoch: self.epoch, counters: self.counters.clone(), ..ServedTable::default() });
         self.polls.give_up();
@@ -219,6 +224,7 @@ impl Dispatcher {
         }
         let (monotonic, now) = (self.now(), self.parts.clock.unix_nanos());
         let Some(table) = self.table.as_mut() else { return 0 };
+        let demands_before = Arc::clone(table.constraints());
         let mut turn = Turn::begin(table);
         let mut permitted = change(&mut turn);
         Self::mind_grants(&self.grants, &mut turn, monotonic);
@@ -227,7 +233,12 @@ impl Dispatcher {
             turn.drain();
             demands::end_isolations(&mut turn);
             let dangling: Vec<_> = turn.table().dangling().iter().copied().collect();
-            for (key, placement) in place_batch(turn.table(), dangling) {
+            let placed = if self.advanced.on() {
+                placement::place_batch(turn.table(), &self.parts.figures.peek(), dangling)
+            } else {
+                least_count::place_batch(turn.table(), dangling)
+            };
+            for (key, placement) in placed {
                 turn.place(key, placement, cause);
             }
         }
@@ -241,6 +252,7 @@ impl Dispatcher {
             }
         }
         self.exposure.decide(table, &committed.delta);
+        self.follow_deaths(&committed, &demands_before);
         self.remember_abandoned(&committed);
         self.report(violations);
         self.follow_dangling();
@@ -349,6 +361,7 @@ impl Dispatcher {
             return;
         }
         self.call_roll(context);
+        self.look_at_deaths();
         self.look_at_grants();
         let was_on = self.advanced.on();
         self.follow_nodes();

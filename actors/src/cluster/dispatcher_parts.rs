@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::balance::quarantine::QuarantinePolicy;
 use crate::domain::figures::Figures;
 use crate::domain::lease::Leadership;
 use crate::domain::patch::PatchOptions;
@@ -27,6 +28,8 @@ pub struct DispatchPolicy {
     pub node_expiration: Duration,
     /// `cluster_checks.advanced_dispatching_enabled`.
     pub advanced_dispatching: bool,
+    /// `muster.quarantine_*`: when a config is kept off every node.
+    pub quarantine: QuarantinePolicy,
 }
 
 impl Default for DispatchPolicy {
@@ -37,6 +40,7 @@ impl Default for DispatchPolicy {
             unscheduled_threshold: Duration::from_secs(60),
             node_expiration: Duration::from_secs(30),
             advanced_dispatching: true,
+            quarantine: QuarantinePolicy::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Reader;
 use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::{Departure, LostNode, NodesChanged, NodesWanted, StampsConfirmed};
+use crate::messages::dispatcher::{Departure, LostNode, NodesChanged, NodesWanted, RestartedNode, StampsConfirmed};
 use crate::messages::informer::{ObjectsChanged, TellObjects};
 use crate::messages::membership::{Heartbeat, Heartbeats, NodesRestored};
 use crate::supervised;
@@ -94,8 +94,11 @@ impl Membership {
 
     fn take_in(&mut self, beats: Vec<Heartbeat>) {
         let at = self.now();
-        let (mut seen, mut confirmed) = (Vec::new(), Vec::new());
+        let (mut seen, mut confirmed, mut restarted) = (Vec::new(), Vec::new(), Vec::new());
         for beat in beats {
+            if let Some(silent_for) = self.nodes.get_mut(&beat.node).and_then(|record| record.began_anew(beat.last_change, at)) {
+                restarted.push(RestartedNode { node: beat.node.clone(), silent_for });
+            }
             let facts = NodeFacts {
                 kind: beat.kind,
                 address: beat.address.unwrap_or_default(),
@@ -112,8 +115,8 @@ impl Membership {
             }
         }
         self.tell_seen(seen);
-        if !confirmed.is_empty() {
-            self.parts.confirmed.post(StampsConfirmed { confirmed });
+        if !confirmed.is_empty() || !restarted.is_empty() {
+            self.parts.confirmed.post(StampsConfirmed { confirmed, restarted });
         }
     }
 

@@ -2,10 +2,10 @@
 
 mod commands;
 mod course;
+mod explaining;
 mod lookup;
 mod office;
 pub mod parts;
-mod seam;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,20 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{info, warn};
 
+use crate::balance::explanation::{CheckExplanation, NodeExplanation};
 use crate::balance::plan::{Plan, Trigger};
 use crate::balance::policy::Strategy;
 use crate::balance::rebalancing::RebalancerView;
 use crate::cluster::rebalancer::commands::{Verdict, approve, command, evaluate, isolate};
 use crate::cluster::rebalancer::course::{Course, balances, same_moves};
+use crate::cluster::rebalancer::explaining::{of_check, of_node};
 use crate::cluster::rebalancer::office::Office;
 use crate::cluster::rebalancer::parts::RebalancerParts;
 use crate::domain::ids::{Epoch, Seq};
 use crate::kernel::supervised::Observed;
-use crate::messages::rebalancer::{Approve, Command, Demanded, Evaluate, Evaluated, Isolate, Isolated, Outcome, PendingPlan, Refusal};
+use crate::messages::rebalancer::{
+    Approve, Command, Demanded, Evaluate, Evaluated, ExplainCheck, ExplainNode, Isolate, Isolated, Outcome, PendingPlan, Refusal,
+};
 use crate::supervised;
 
 /// Time between two looks at the published table.
@@ -222,6 +226,22 @@ impl Handler<Command> for Rebalancer {
             rebalancer.count(&course, true);
             demanded
         }))
+    }
+}
+
+impl Handler<ExplainCheck> for Rebalancer {
+    type Result = ResponseFuture<Result<Box<CheckExplanation>, Refusal>>;
+
+    fn handle(&mut self, asked: ExplainCheck, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(of_check(Course::new(&self.parts), asked))
+    }
+}
+
+impl Handler<ExplainNode> for Rebalancer {
+    type Result = ResponseFuture<Result<Box<NodeExplanation>, Refusal>>;
+
+    fn handle(&mut self, asked: ExplainNode, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(of_node(Course::new(&self.parts), asked))
     }
 }
 

@@ -153,6 +153,15 @@ impl NodeRecord {
         (self.confirmed.replace(stamp) != Some(stamp)).then_some(stamp)
     }
 
+    /// Whether another process polls under this name than before: the one before had a set, and this one has none. To be asked before the
+    /// poll is taken in; returns the time since the poll before.
+    ///
+    /// A node on its way out is replaced by one that may have the same name: nothing unexpected.
+    pub fn began_anew(&mut self, last_change: i64, at: Duration) -> Option<Duration> {
+        let had_a_set = last_change == 0 && self.confirmed.take().is_some();
+        (had_a_set && self.presence.is_staying()).then(|| self.silent_for(at))
+    }
+
     /// Nobody knows any more what it confirmed: the next poll is news.
     pub fn forget_confirmed(&mut self) {
         self.confirmed = None;
@@ -338,6 +347,19 @@ mod tests {
         assert_eq!((record.confirm(6), record.confirm(5)), (Some(Stamp(6)), Some(Stamp(5))));
         record.forget_confirmed();
         assert_eq!(record.confirm(5), Some(Stamp(5)));
+    }
+
+    #[test]
+    fn a_process_that_has_lost_its_set_is_another_one() {
+        let mut record = NodeRecord::new(poll("", 0));
+        assert_eq!(record.began_anew(0, Duration::from_secs(5)), None, "it never had one");
+        record.confirm(5);
+        assert_eq!((record.began_anew(5, Duration::from_secs(7)), record.began_anew(-1, Duration::from_secs(8))), (None, None));
+        assert_eq!(record.began_anew(0, Duration::from_secs(9)), Some(Duration::from_secs(9)));
+        assert_eq!(record.began_anew(0, Duration::from_secs(19)), None, "it was told once");
+        record.confirm(6);
+        record.set_presence(Presence::Draining);
+        assert_eq!(record.began_anew(0, Duration::from_secs(29)), None, "it was announced");
     }
 
     #[test]

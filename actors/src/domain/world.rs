@@ -165,6 +165,14 @@ impl ServedTable {
     }
 }
 
+impl ServedTable {
+    /// Every cluster check: owned, dangling or on its way. One that two nodes have comes more than once.
+    pub fn configs(&self) -> impl Iterator<Item = &Arc<DispatchedConfig>> {
+        let owned = self.nodes.values().flat_map(|entry| entry.view.configs.iter());
+        owned.chain(self.dangling.iter().map(|dangling| &dangling.config)).chain(self.moving.iter().map(|moving| &moving.config))
+    }
+}
+
 /// A config that was found but cannot be dispatched. Other configs are not affected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rejected {

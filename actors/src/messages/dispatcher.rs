@@ -213,6 +213,8 @@ pub enum PlanReply {
     Applied {
         /// Number of moves.
         moves: usize,
+        /// The last change of the table. Until agents are shown it, it may be lost with this replica.
+        decided: Seq,
     },
     /// The table changed since the plan was made.
     Stale {
@@ -223,10 +225,21 @@ pub enum PlanReply {
     NotDispatching,
 }
 
-/// Nodes told which version of their sets they have, where it differs from what they told before.
+/// Nodes told which version of their sets they have, where it differs from what they told before, or that they lost it.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct StampsConfirmed {
     /// Node and version; never 0 or -1.
     pub confirmed: Vec<(NodeName, Stamp)>,
+    /// Nodes that had a set, and say that they have none.
+    pub restarted: Vec<RestartedNode>,
+}
+
+/// An agent that was started again under its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestartedNode {
+    /// Which node.
+    pub node: NodeName,
+    /// Time between the last heartbeat of the process before and the first one of this process.
+    pub silent_for: Duration,
 }

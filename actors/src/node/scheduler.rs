@@ -1,5 +1,6 @@
 //! Decides which checks run here and when: diffs the sets of its sources, loads instances, gives each its turn.
 
+mod exclusive;
 mod grants;
 mod secret_lookup;
 
@@ -29,7 +30,7 @@ use crate::messages::config_provider::ResendConfigs;
 use crate::messages::run_stats::{CheckScheduled, ChecksUnscheduled, LoadFailures, NextRun, RetainChecks};
 use crate::messages::scheduler::ApplyConfigs;
 use crate::messages::worker_pool::{Install, RunDue, Uninstall};
-use crate::node::scheduler::grants::Grants;
+use crate::node::scheduler::grants::{ConfigRef, Grants};
 use crate::ports::{Check, CheckInstance, CheckLoader, LoadError, SecretBackend};
 use crate::supervised;
 
@@ -81,9 +82,6 @@ pub struct SchedulerLinks {
     /// Sources that are asked for their sets at the start.
     pub sources: Vec<Outlet<ResendConfigs>>,
 }
-
-/// A config of a source.
-type ConfigRef = (ConfigOrigin, Digest);
 
 /// Why a check runs here. Several configs may name the same check; it runs once, as long as one of them is left.
 struct Claim {

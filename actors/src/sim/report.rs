@@ -11,6 +11,8 @@ pub enum WorldKind {
     Single,
     /// Two or three replicas, one lock, and the assignment on every replica.
     Replicas,
+    /// A small fleet whose load is balanced.
+    Fleet,
 }
 
 impl fmt::Display for WorldKind {
@@ -18,13 +20,14 @@ impl fmt::Display for WorldKind {
         out.write_str(match self {
             Self::Single => "single",
             Self::Replicas => "replicas",
+            Self::Fleet => "fleet",
         })
     }
 }
 
 /// No world has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("worlds are `single` and `replicas`, not `{0}`")]
+#[error("worlds are `single`, `replicas` and `fleet`, not `{0}`")]
 pub struct UnknownWorld(String);
 
 impl FromStr for WorldKind {
@@ -34,6 +37,7 @@ impl FromStr for WorldKind {
         match name {
             "single" => Ok(Self::Single),
             "replicas" => Ok(Self::Replicas),
+            "fleet" => Ok(Self::Fleet),
             other => Err(UnknownWorld(other.to_owned())),
         }
     }

@@ -38,6 +38,7 @@ pub fn load(number: u64, check_name: &str, need: f64) -> Load {
         counted: need,
         measured: Some(need),
         weight: Some(0),
+        instances: 1,
         incomplete: false,
         cost: 1.0,
         handover: Handover::Any,
@@ -59,6 +60,22 @@ pub fn world(runners: &[Occupied<'_>]) -> World {
     configs.sort_by_key(|(name, _, _)| *name);
     let loads = configs.iter().zip(1..).map(|((name, need, owner), number)| Load { owner: Some(*owner), ..load(number, name, *need) });
     World { runners: runners.iter().map(|(name, workers, _)| runner(name, *workers)).collect(), loads: loads.collect(), ..World::default() }
+}
+
+/// Runners r0, r1, ... of 4 workers with configs 0, 1, ... of 5 instances and these needs.
+#[must_use]
+pub fn by_needs(needs: &[&[f64]]) -> World {
+    let mut runners: Vec<_> = (0..needs.len()).map(|number| runner(&format!("r{number}"), 4.0)).collect();
+    let mut loads = Vec::new();
+    for (owner, needs) in needs.iter().enumerate() {
+        for need in *needs {
+            let weight = (need * 1000.0) as i64;
+            let plain = load(loads.len() as u64, "http_check", *need);
+            loads.push(Load { owner: Some(owner), weight: Some(weight), instances: 5, ..plain });
+            runners[owner].busyness += weight;
+        }
+    }
+    World { runners, loads, ..World::default() }
 }
 
 /// The world after the moves of a plan; nothing else is different, not even what was spent.

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use actix::Message;
 use actix::dev::ToEnvelope;
+use muster_actors::balance::policy::BalancePolicy;
 use muster_actors::cluster::dispatcher::Dispatcher;
 use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::membership::WatchedNodes;
+use muster_actors::cluster::rebalancer::Rebalancer;
 use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::config::{CheckConfig, DispatchedConfig};
 use muster_actors::domain::contender::Candidacy;
@@ -25,7 +27,7 @@ use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::kernel::universe::Universe;
-use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, Poll, PollReply};
+use muster_actors::messages::dispatcher::{ApplyPlan, ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, PlanReply, Poll, PollReply};
 use muster_actors::messages::informer::{ObjectsChanged, TellObjects};
 use muster_actors::messages::journal::{JournalPage, QueryJournal};
 use muster_actors::messages::membership::Heartbeat;
@@ -34,6 +36,7 @@ use muster_actors::testing::assignment_store::FakeAssignmentStore;
 use muster_actors::testing::configs::discovered;
 use muster_actors::testing::lease_store::{FakeLeaseStore, LockService};
 use muster_actors::testing::pods::NAMESPACE;
+use muster_actors::testing::runner_stats::FakeRunnerStats;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,9 @@ pub(crate) struct Cluster {
     replays: Rc<Cell<u32>>,
     watching: bool,
     informer_asked: Rc<Cell<u32>>,
+    balance: BalancePolicy,
+    /// What runners tell at their addresses, `ip-<name>`.
+    pub(crate) runners: FakeRunnerStats,
     pub(crate) store: FakeAssignmentStore,
     pub(crate) lease: FakeLeaseStore,
 }
@@ -71,18 +77,20 @@ struct Setup {
     epoch: u64,
     store: FakeAssignmentStore,
     watching: bool,
+    balance: BalancePolicy,
+    runners: FakeRunnerStats,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let (patch, policy, store) = (PatchOptions::default(), DispatchPolicy::default(), FakeAssignmentStore::default());
-        Self { patch, policy, epoch: 1, store, watching: false }
+        Self { patch, policy, epoch: 1, store, watching: false, balance: BalancePolicy::default(), runners: FakeRunnerStats::default() }
     }
 }
 
 impl Cluster {
     fn run(universe: &Universe, setup: Setup) -> Self {
-        let Setup { patch, policy, epoch, store, watching } = setup;
+        let Setup { patch, policy, epoch, store, watching, balance, runners } = setup;
         let kernel = universe.another_kernel(|reason| panic!("{reason}"));
         let core = Dispatching::default();
         let published = Arc::new(Publisher::new(ServedTable::default()));
@@ -105,11 +113,11 @@ impl Cluster {
             published: Arc::clone(&published),
             replay,
             watched: watching.then_some(watched),
-            balancing: Balancing::default(),
+            balancing: Balancing { policy: balance.clone(), runners: Some(Arc::new(runners.clone())), ..Balancing::default() },
         };
         core.start(&kernel, parts);
         let universe = universe.clone();
-        Self { universe, kernel, core, published, patch, policy, epoch, replays, watching, informer_asked, store, lease }
+        Self { universe, kernel, core, published, patch, policy, epoch, replays, watching, informer_asked, balance, runners, store, lease }
     }
 
     /// A cold start, in its warm-up.
@@ -139,7 +147,12 @@ impl Cluster {
 
     /// Past the warm-up, with these runners.
     pub(crate) async fn active(universe: &Universe, nodes: &[&str]) -> Self {
-        Self::active_with(universe, nodes, Setup::default()).await
+        Self::balanced_by(universe, nodes, BalancePolicy::default()).await
+    }
+
+    /// The same with these options of balancing.
+    pub(crate) async fn balanced_by(universe: &Universe, nodes: &[&str], balance: BalancePolicy) -> Self {
+        Self::active_with(universe, nodes, Setup { balance, ..Setup::default() }).await
     }
 
     /// The same where pods and Kubernetes nodes are watched.
@@ -183,7 +196,8 @@ impl Cluster {
         // The warm-up of a real server: a restart must not need it.
         let policy = DispatchPolicy { warmup: Duration::from_secs(30), ..self.policy };
         let (epoch, store) = (self.epoch + 1, self.store.after_restart());
-        let next = Self::run(&self.universe, Setup { patch, policy, epoch, store, watching: self.watching });
+        let (watching, balance, runners) = (self.watching, self.balance.clone(), self.runners.clone());
+        let next = Self::run(&self.universe, Setup { patch, policy, epoch, store, watching, balance, runners });
         self.universe.settle().await;
         next
     }
@@ -193,7 +207,8 @@ impl Cluster {
         self.store.lose_power(0.5);
         assert!(self.kernel.shutdown(DEADLINE).await.is_empty());
         let (patch, policy, store) = (self.patch.clone(), self.policy, self.store.after_restart());
-        let next = Self::run(&self.universe, Setup { patch, policy, epoch: 0, store, watching: self.watching });
+        let (watching, balance, runners) = (self.watching, self.balance.clone(), self.runners.clone());
+        let next = Self::run(&self.universe, Setup { patch, policy, epoch: 0, store, watching, balance, runners });
         self.universe.settle().await;
         next
     }
@@ -301,6 +316,24 @@ impl Cluster {
     {
         self.core.dispatcher.post(message);
         self.universe.settle().await;
+    }
+
+    /// Asks the `Rebalancer`.
+    pub(crate) async fn rebalancer<M>(&self, message: M) -> M::Result
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        Rebalancer: actix::Handler<M>,
+        actix::Context<Rebalancer>: ToEnvelope<Rebalancer, M>,
+    {
+        self.core.rebalancer.ask(message, DEADLINE).await.expect("the actor answers")
+    }
+
+    /// What the `Rebalancer` does with a plan.
+    pub(crate) async fn apply_plan(&self, plan: ApplyPlan) -> PlanReply {
+        let reply = self.core.dispatcher.ask(plan, DEADLINE).await.expect("the actor answers");
+        self.universe.settle().await;
+        reply
     }
 
     pub(crate) async fn journal(&self) -> Vec<Decision> {

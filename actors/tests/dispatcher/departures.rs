@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_actors::balance::plan::Trigger;
 use muster_actors::domain::ids::{ConfigKey, NodeName, Stamp};
 use muster_actors::domain::journal::Cause;
 use muster_actors::domain::kube::objects::{Kind, KubeObject, KubePod, ObjectKey};
@@ -11,6 +12,7 @@ use muster_actors::domain::node::CheckCompatibility;
 use muster_actors::domain::world::{DanglingReason, NodeKind, Presence};
 use muster_actors::kernel::universe::{self, Universe};
 use muster_actors::messages::informer::ObjectsChanged;
+use muster_actors::messages::rebalancer::{Evaluate, Outcome};
 use muster_actors::testing::lease_store::LockService;
 use muster_actors::testing::pods::{NAMESPACE, controlled, deployed, kubernetes_node, observed, pod, terminating};
 
@@ -122,6 +124,27 @@ fn the_set_of_a_deleted_runner_goes_to_its_successor_as_a_block_in_one_turn() {
         }
         assert_eq!(site.moves(), BTreeMap::from([(Cause::Succeeded, 10)]));
         assert_eq!((site.cluster.served().counters.deleted_nodes, site.cluster.served().counters.expired_nodes), (1, 0));
+    });
+}
+
+#[test]
+fn cc_t57_the_set_of_a_terminating_runner_goes_to_its_empty_successor_and_nobody_else_is_touched() {
+    universe::run(1, |universe| async move {
+        let site = Site::with(&universe, &["r1", "r2", "r3"], 6).await;
+        site.create("r4").await;
+        site.poll("r4").await;
+        let (before, of_r1) = (site.everything(), site.cluster.keys("r1"));
+        site.terminate("r1").await;
+        assert_eq!((site.cluster.keys("r4"), of_r1.len()), (of_r1.clone(), 2));
+        site.cluster.keep_polling(&["r1", "r2", "r3", "r4"], seconds(65)).await;
+        let asked = Evaluate { trigger: Trigger::Manual, force: false, dry_run: false };
+        let looked = site.cluster.rebalancer(asked).await.expect("it leads");
+        assert_eq!((looked.outcome, looked.plan.moves.len()), (Outcome::Nothing, 0));
+        let after = site.everything();
+        for other in ["r2", "r3"] {
+            assert_eq!(before[other], after[other], "{other} is not touched");
+        }
+        assert_eq!(site.cluster.keys("r4"), of_r1);
     });
 }
 

@@ -12,8 +12,10 @@ use muster_actors::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets
 use muster_actors::cluster::membership::{Membership, MembershipParts};
 use muster_actors::cluster::replica::{Replica, ReplicaParts};
 use muster_actors::domain::config::CheckConfig;
+use muster_actors::domain::constraints::ConstraintChange;
 use muster_actors::domain::figures::Figures;
-use muster_actors::domain::ids::{ConfigKey, Epoch, NodeName, Stamp};
+use muster_actors::domain::ids::{ConfigKey, Epoch, NodeName, Seq, Stamp};
+use muster_actors::domain::journal::Cause;
 use muster_actors::domain::lease::{Leadership, LeaseTimings, Role};
 use muster_actors::domain::liveness::LivenessPolicy;
 use muster_actors::domain::node::CheckCompatibility;
@@ -25,7 +27,9 @@ use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::kernel::universe::Universe;
-use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, LeadershipChanged, Poll, PollReply};
+use muster_actors::messages::dispatcher::{
+    ApplyPlan, ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, LeadershipChanged, PlanReply, PlannedMove, Poll, PollReply,
+};
 use muster_actors::messages::leader_election::{AnnounceLeadership, EpochSeen};
 use muster_actors::messages::membership::Heartbeat;
 use muster_actors::messages::resolver::ReplayDiscovery;
@@ -333,6 +337,31 @@ impl Replicas {
 
     pub(crate) fn set_size(&self, name: &str, node: &str) -> usize {
         self.served(name).nodes[&NodeName::from(node)].view.configs.len()
+    }
+
+    /// Carries out a plan for what agents are shown.
+    pub(crate) async fn apply(&self, name: &str, constraints: Vec<ConstraintChange>, moves: Vec<PlannedMove>) -> PlanReply {
+        let served = self.served(name);
+        self.order(name, served.epoch, served.shown, constraints, moves).await
+    }
+
+    /// Hands a dispatcher demands for this change of the table.
+    pub(crate) async fn apply_for(&self, name: &str, epoch: u64, generation: Seq, constraints: Vec<ConstraintChange>) -> PlanReply {
+        self.order(name, Epoch(epoch), generation, constraints, Vec::new()).await
+    }
+
+    async fn order(
+        &self,
+        name: &str,
+        epoch: Epoch,
+        generation: Seq,
+        constraints: Vec<ConstraintChange>,
+        moves: Vec<PlannedMove>,
+    ) -> PlanReply {
+        let plan = ApplyPlan { epoch, generation, constraints, moves, cause: Cause::Rebalanced, counts: true };
+        let reply = self.processes[name].dispatcher.ask(plan, DEADLINE).await.expect("the actor answers");
+        self.universe.settle().await;
+        reply
     }
 
     pub(crate) fn crash(&self, name: &str, actor: &str) {

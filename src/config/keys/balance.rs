@@ -51,6 +51,15 @@ pub(super) const KEYS: &[KeySpec] = &[
     number("cluster_checks.stickiness_upper_limit", "1", 0.0, f64::MAX, "Largest preference, in utilization").cluster(),
     number("cluster_checks.stickiness_lower_limit", "0.05", 0.0, f64::MAX, "Smallest preference, in utilization").cluster(),
     flag("muster.quarantine", "true", "Keep a check off every runner for a while when its runners die in a row").cluster(),
-    duration_from_one("muster.quarantine_duration", Unit::GoStyle, "30m", "How long that lasts").cluster(),
-    integer("muster.quarantine_max_suspects", "3", 1, 1000, "Most checks that are kept off for the death of one runner").cluster(),
+    duration(
+        "muster.quarantine_window",
+        Unit::GoStyle,
+        "10m",
+        "The death of a runner counts against checks that came to it at most so long before",
+    )
+    .cluster(),
+    duration_from_one("muster.quarantine_duration", Unit::GoStyle, "30m", "How long a quarantine lasts, if nobody ends it before")
+        .cluster(),
+    integer("muster.quarantine_max_suspects", "3", 1, 1000, "Most checks that are quarantined for one death; if more are suspect, none is")
+        .cluster(),
 ];

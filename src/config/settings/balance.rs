@@ -1,8 +1,7 @@
 //! Settings of balancing. Source: cluster-checks 11, 13.
 
-use std::time::Duration;
-
 use muster_actors::balance::policy::{BalancePolicy, Stickiness, Strategy};
+use muster_actors::balance::quarantine::QuarantinePolicy;
 
 use super::read::read;
 use crate::config::effective::Config;
@@ -15,18 +14,7 @@ pub struct BalanceSettings {
     /// Port of the statistics API of all runners.
     pub runners_port: u16,
     /// What happens to checks that kill their runners.
-    pub quarantine: QuarantineSettings,
-}
-
-/// What happens to checks that kill their runners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuarantineSettings {
-    /// Whether they are kept off all runners.
-    pub enabled: bool,
-    /// How long.
-    pub duration: Duration,
-    /// Most checks that are kept off for the death of one runner.
-    pub max_suspects: usize,
+    pub quarantine: QuarantinePolicy,
 }
 
 impl BalanceSettings {
@@ -55,10 +43,12 @@ impl BalanceSettings {
                 ..BalancePolicy::default()
             },
             runners_port: read(config, "cluster_checks.clc_runners_port"),
-            quarantine: QuarantineSettings {
+            quarantine: QuarantinePolicy {
                 enabled: read(config, "muster.quarantine"),
-                duration: read(config, "muster.quarantine_duration"),
+                window: read(config, "muster.quarantine_window"),
                 max_suspects: read(config, "muster.quarantine_max_suspects"),
+                duration: read(config, "muster.quarantine_duration"),
+                mass_window: read(config, "cluster_checks.node_expiration_timeout"),
             },
         }
     }
@@ -77,6 +67,8 @@ fn strategy(config: &Config) -> Strategy {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::effective::Role;
 
@@ -94,8 +86,7 @@ mod tests {
         let settings = settings(&[]);
         assert_eq!(settings.policy, BalancePolicy::default());
         assert_eq!(settings.runners_port, 5005);
-        let quarantine = QuarantineSettings { enabled: true, duration: Duration::from_secs(1800), max_suspects: 3 };
-        assert_eq!(settings.quarantine, quarantine);
+        assert_eq!(settings.quarantine, QuarantinePolicy::default());
     }
 
     #[test]
@@ -134,8 +125,10 @@ mod tests {
             ("muster.rebalance_cooldown", "0"),
             ("muster.rebalance_approval", "true"),
             ("muster.quarantine", "false"),
+            ("muster.quarantine_window", "2m"),
             ("muster.quarantine_duration", "1h"),
             ("muster.quarantine_max_suspects", "1"),
+            ("cluster_checks.node_expiration_timeout", "45"),
         ]);
         let expected = BalancePolicy {
             period: Duration::from_secs(300),
@@ -152,7 +145,13 @@ mod tests {
         };
         assert_eq!(told.policy, expected);
         assert_eq!(told.runners_port, 6005);
-        let quarantine = QuarantineSettings { enabled: false, duration: Duration::from_secs(3600), max_suspects: 1 };
+        let quarantine = QuarantinePolicy {
+            enabled: false,
+            window: Duration::from_secs(120),
+            max_suspects: 1,
+            duration: Duration::from_secs(3600),
+            mass_window: Duration::from_secs(45),
+        };
         assert_eq!(told.quarantine, quarantine);
         assert_eq!(settings(&[("cluster_checks.stickiness_enabled", "false")]).policy.stickiness, None);
     }

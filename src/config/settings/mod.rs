@@ -11,7 +11,7 @@ mod node;
 mod read;
 mod secrets;
 
-pub use balance::{BalanceSettings, QuarantineSettings};
+pub use balance::BalanceSettings;
 pub use cluster::{ClusterChecksSettings, ClusterSettings};
 pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettings, TlsVersion, TrustChain};
 pub use endpoint::{EndpointError, cluster_agent_url};

@@ -282,7 +282,7 @@ fn any_world() -> impl Strategy<Value = World> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn the_fast_search_makes_the_moves_of_the_plain_rule(world in any_world(), force in any::<bool>(), percent in 5.0..100.0_f64) {

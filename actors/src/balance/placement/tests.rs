@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -254,7 +254,8 @@ fn plain_least_count(table: &AssignmentTable) -> Vec<(ConfigKey, Placement)> {
         let staying = table.nodes().iter().filter(|(_, node)| node.presence.is_staying() && node.facts.may_run(name));
         let best = staying.min_by_key(|(node, row)| {
             let taken = crate::balance::eligibility::is_singleton(name) && held[node].contains(&name);
-            (taken, !row.facts.compatibility.is_declared(), held[node].len(), *node)
+            let rank = crate::balance::eligibility::rank(&row.facts, name, config.traits.handover);
+            (taken, rank, held[node].len(), *node)
         });
         if let Some((node, _)) = best {
             held.get_mut(node).unwrap().push(name);
@@ -264,14 +265,51 @@ fn plain_least_count(table: &AssignmentTable) -> Vec<(ConfigKey, Placement)> {
     placed
 }
 
+/// The rule by need, word by word.
+fn plain_by_need(table: &AssignmentTable, figures: &Figures) -> Vec<(ConfigKey, Placement)> {
+    let scale = Scale::Figures(figures);
+    let mut held: BTreeMap<&NodeName, Vec<&DispatchedConfig>> = table.nodes().keys().map(|name| (name, Vec::new())).collect();
+    for row in table.rows().values() {
+        if let Some(owner) = row.placement.owner() {
+            held.get_mut(owner).unwrap().push(&row.config);
+        }
+    }
+    let mut dangling: Vec<_> = table.dangling().iter().map(|key| &table.rows()[key].config).collect();
+    dangling.sort_by_key(|config| (Reverse(scale.need(config)), config.digest, config.key));
+    let mut placed = Vec::new();
+    for config in dangling {
+        let name = config.config.name.as_str();
+        let staying = table.nodes().iter().filter(|(_, node)| node.presence.is_staying() && node.facts.may_run(name));
+        let best = staying.min_by_key(|(node, row)| {
+            let alike = |same: &dyn Fn(&DispatchedConfig) -> bool| held[node].iter().filter(|other| same(other)).count();
+            let of_name = alike(&|other| other.config.name == name);
+            let of_service =
+                if config.config.service_id.is_empty() { 0 } else { alike(&|other| other.config.service_id == config.config.service_id) };
+            let workers = milli(figures.workers(node).unwrap_or(0.0));
+            let used: Nano = held[node].iter().map(|other| scale.need(other)).sum::<Nano>() + scale.need(config);
+            let predicted = if workers == 0 { used as f64 } else { crate::balance::units::utilization(used, workers) };
+            let rank = crate::balance::eligibility::rank(&row.facts, name, config.traits.handover);
+            let taken = crate::balance::eligibility::is_singleton(name) && of_name > 0;
+            (taken, workers == 0, rank, predicted.to_bits(), of_service, of_name, held[node].len(), *node)
+        });
+        if let Some((node, _)) = best {
+            held.get_mut(node).unwrap().push(config);
+            placed.push((config.key, Placement::Owned(node.clone())));
+        }
+    }
+    placed
+}
+
 fn any_site() -> impl Strategy<Value = Site> {
     let names = prop_oneof![4 => Just("http_check"), 2 => Just("postgres"), 1 => Just("cpu")];
-    let configs = prop::collection::vec((names, 0..8_usize), 0..40);
-    (prop::collection::vec(0..6_u8, 1..7), configs).prop_map(|(nodes, configs)| {
+    let services = prop_oneof![2 => Just(""), 1 => Just("web"), 1 => Just("db")];
+    let needs = prop_oneof![2 => Just(None), 2 => Just(Some(0.1)), 1 => (0..4_u8).prop_map(|tenths| Some(f64::from(tenths) / 10.0))];
+    let configs = prop::collection::vec((names, services, needs, any::<bool>(), 0..12_usize), 0..40);
+    (prop::collection::vec((0..6_u8, 0..8_u32), 1..7), configs).prop_map(|(nodes, configs)| {
         let mut site = Site::default();
-        for (index, kind) in nodes.iter().enumerate() {
+        for (index, (kind, workers)) in nodes.iter().enumerate() {
             let name = format!("n{index}");
-            let mut facts = NodeFacts::default();
+            let mut facts = NodeFacts { honours_grants: *kind == 2, ..NodeFacts::default() };
             if *kind == 0 {
                 facts.compatibility.include.insert("postgres".to_owned());
             }
@@ -279,10 +317,16 @@ fn any_site() -> impl Strategy<Value = Site> {
             if *kind == 1 {
                 site.turn(|turn| turn.set_presence(&name.as_str().into(), Presence::HandingOver));
             }
+            if *workers < 3 {
+                site.workers(&name, [0, 2, 8][*workers as usize]);
+            }
         }
-        for (number, (name, owner)) in (1..).zip(configs) {
-            site.config((*named_config(number, name)).clone(), None);
-            if owner < nodes.len() && nodes[owner] != 0 {
+        for (number, (name, service, need, once, owner)) in (1..).zip(configs) {
+            let mut config = (*named_config(number, name)).clone();
+            service.clone_into(&mut config.config.service_id);
+            config.traits.handover = if once { Handover::AtMostOnce } else { Handover::Any };
+            site.config(config, need);
+            if owner < nodes.len() && nodes[owner].0 != 0 {
                 let owner = format!("n{owner}");
                 site.turn(|turn| turn.place(key(number), Placement::Owned(owner.into()), Cause::Discovered));
             }
@@ -293,26 +337,37 @@ fn any_site() -> impl Strategy<Value = Site> {
 
 impl std::fmt::Debug for Site {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.table.fmt(out)
+        (&self.table, &self.figures).fmt(out)
     }
 }
 
+/// Those that found a place.
+fn that_are_owned(placed: Vec<(ConfigKey, Placement)>) -> Vec<(ConfigKey, Placement)> {
+    placed.into_iter().filter(|(_, placement)| placement.owner().is_some()).collect()
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
     #[test]
-    fn without_figures_every_runner_gets_as_many_as_by_count(site in any_site()) {
-        let plain = plain_least_count(&site.table);
-        let owned = |placed: Vec<(ConfigKey, Placement)>| {
-            placed.into_iter().filter(|(_, placement)| placement.owner().is_some()).collect::<Vec<_>>()
-        };
-        prop_assert_eq!(owned(least_count::place_batch(&site.table, site.dangling())), plain.clone());
-        // Which of several equally used runners it is, the check names decide; where these are all the same, it is the same one.
-        let by_need = owned(place_batch(&site.table, &site.figures, site.dangling()));
-        let names: BTreeSet<_> = site.table.rows().values().map(|row| &row.config.config.name).collect();
-        if names.len() == 1 {
-            prop_assert_eq!(by_need, plain);
-        } else {
-            prop_assert_eq!(by_need.len(), plain.len());
+    fn placement_follows_the_plain_rules(site in any_site()) {
+        let (by_count, by_need) = (least_count::place_batch(&site.table, site.dangling()), place_batch(&site.table, &site.figures, site.dangling()));
+        prop_assert_eq!(that_are_owned(by_count), plain_least_count(&site.table));
+        prop_assert_eq!(that_are_owned(by_need), plain_by_need(&site.table, &site.figures));
+    }
+
+    #[test]
+    fn without_figures_checks_of_one_name_go_where_the_fewest_are(mut site in any_site()) {
+        site.figures = Figures::default();
+        for key in site.table.keys().collect::<Vec<_>>() {
+            let mut config = DispatchedConfig::clone(site.table.config(key).unwrap());
+            (config.config.name, config.config.service_id) = ("http_check".to_owned(), String::new());
+            site.turn(|turn| {
+                turn.put_config(Arc::new(config), DanglingReason::NoNode);
+            });
         }
+        let (by_count, by_need) = (least_count::place_batch(&site.table, site.dangling()), place_batch(&site.table, &site.figures, site.dangling()));
+        prop_assert_eq!(by_need, by_count);
     }
 
     #[test]

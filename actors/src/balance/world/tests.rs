@@ -116,8 +116,8 @@ fn lies_are_cut_to_what_can_be_true() {
     let configs = (1..).map(ConfigKey).zip(lies.map(known)).collect();
     let figures = Figures { configs, median: Some(f64::NAN), ..Figures::default() };
     let world = world(&served(&[("r1", &[1, 2, 3, 4])]), &figures);
-    assert_eq!(world.loads.iter().map(|load| load.need).collect::<Vec<_>>(), [None, None, None, Some(1.0)]);
-    assert!(world.loads.iter().all(|load| (0.0..=1.0).contains(&load.counted)));
+    assert_eq!(world.loads.iter().map(|load| load.need).collect::<Vec<_>>(), [None, None, None, Some(9.0)]);
+    assert!(world.loads.iter().all(|load| (0.0..=9.0).contains(&load.counted)));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn slow_starters_are_dear_to_move() {
     let cost = |figures: &Figures, name: &str, instance: &str| {
         let mut config = (*named_config(1, name)).clone();
         config.config.instances = vec![Data::from(instance)];
-        move_cost(figures, &config)
+        move_cost(figures.configs.get(&config.key), &config)
     };
     assert_eq!(cost(&figures, "http_check", "dbm: true\n"), 1.0);
     assert_eq!(cost(&figures, "kubernetes_state_core", "{}"), 20.0);

@@ -5,11 +5,11 @@ use std::future::ready;
 use actix::prelude::*;
 
 use crate::balance::succession::{Succession, block};
+use crate::cluster::dispatcher::quarantine::impose;
 use crate::cluster::dispatcher::{Dispatcher, TICK};
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
 use crate::domain::ids::{NodeName, Stamp};
-use crate::domain::invariants::Permitted;
 use crate::domain::journal::Cause;
 use crate::domain::lease::{Role, counts};
 use crate::domain::turn::Turn;
@@ -151,7 +151,9 @@ impl Handler<NodesChanged> for Dispatcher {
         let expired = change.lost.iter().filter(|lost| lost.why == Cause::NodeExpired).count() as u64;
         self.counters.expired_nodes += expired;
         self.counters.deleted_nodes += change.lost.len() as u64 - expired;
+        let quarantines = self.judge_lost(&change.lost);
         self.decide(Cause::NodeJoined, |turn| {
+            let permitted = impose(turn, &quarantines);
             // Nodes that come first: one of them may be the successor of one that goes.
             for (node, facts) in change.seen {
                 turn.put_node(&node, facts);
@@ -175,7 +177,7 @@ impl Handler<NodesChanged> for Dispatcher {
                 }
                 turn.remove_node(&lost.node, lost.why);
             }
-            Permitted::default()
+            permitted
         });
         self.follow_lost(&change.lost);
         let was_on = self.advanced.on();

@@ -52,6 +52,7 @@ impl Handler<ApplyPlan> for Dispatcher {
             Permitted { moved, ..Permitted::default() }
         });
         info!(cause = plan.cause.as_str(), moves, demands = plan.constraints.len(), epoch = self.epoch.0, "plan applied");
-        PlanReply::Applied { moves }
+        let decided = self.table.as_ref().map_or(have, AssignmentTable::seq);
+        PlanReply::Applied { moves, decided }
     }
 }

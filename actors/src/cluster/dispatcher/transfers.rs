@@ -120,8 +120,10 @@ impl Handler<StampsConfirmed> for Dispatcher {
             return;
         }
         for (node, stamp) in confirmed.confirmed {
+            self.follow_return(&node, stamp);
             self.grants.confirmed(node, stamp);
         }
         self.end_transfers();
+        self.follow_restarts(&confirmed.restarted);
     }
 }

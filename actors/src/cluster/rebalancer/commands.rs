@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::balance::isolation::{self, CannotIsolate};
 use crate::balance::plan::{Plan, Trigger};
 use crate::cluster::rebalancer::course::{ATTEMPTS, Course, order, order_of_balancing, same_moves};
 use crate::cluster::rebalancer::lookup::{config_named, config_with_id, describe, node_named};
 use crate::domain::config::DispatchedConfig;
 use crate::domain::constraints::ConstraintChange;
-use crate::domain::ids::NodeName;
+use crate::domain::ids::{ConfigKey, NodeName};
 use crate::domain::journal::Cause;
 use crate::domain::world::ServedTable;
 use crate::messages::dispatcher::ApplyPlan;
@@ -73,16 +74,17 @@ pub(super) async fn approve(course: Course, seen: Arc<Plan>) -> Result<Verdict, 
 pub(super) async fn isolate(course: Course, ask: Isolate) -> Result<Isolated, Refusal> {
     course.balances()?;
     course.collect().await;
-    let not = |reason: &str| Ok(Isolated { reason: reason.to_owned(), ..Isolated::default() });
     for _ in 0..ATTEMPTS {
         let served = course.settled().await?;
-        if served.nodes.len() < 2 {
-            return not("No other runners available");
-        }
-        let found = config_with_id(&served, &ask.check).and_then(|config| Some((owner_of(&served, &config)?, config)));
-        let Some((node, config)) = found else { return not("Unable to find check") };
-        let key = config.key;
-        let plan = course.plan(&served, move |world, _| crate::cluster::rebalancer::seam::isolate(world, key)).await;
+        let Some(key) = config_with_id(&served, &ask.check).map(|config| config.key) else {
+            return Ok(not_isolated(CannotIsolate::CheckNotFound));
+        };
+        let planned = course.plan(&served, move |world, policy| isolation::isolate(world, policy, key)).await;
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(why) => return Ok(not_isolated(why)),
+        };
+        let Some(node) = owner_of(&served, key) else { return Ok(not_isolated(CannotIsolate::CheckNotFound)) };
         let change = ConstraintChange::Isolate { node: node.clone(), key };
         if let Some(moved) = course.give(order(&plan, vec![change], Cause::Isolated)).await? {
             return Ok(Isolated { node: Some(node), reason: String::new(), moved });
@@ -91,13 +93,17 @@ pub(super) async fn isolate(course: Course, ask: Isolate) -> Result<Isolated, Re
     Err(Refusal::Stale)
 }
 
-/// The node that a config is shown to and stays on.
-fn owner_of(served: &ServedTable, config: &DispatchedConfig) -> Option<NodeName> {
-    if served.moving.iter().any(|moving| moving.config.key == config.key) {
-        return None;
+fn not_isolated(why: CannotIsolate) -> Isolated {
+    Isolated { reason: why.to_string(), ..Isolated::default() }
+}
+
+/// The node that a config is on, or is on its way to.
+fn owner_of(served: &ServedTable, key: ConfigKey) -> Option<NodeName> {
+    if let Some(moving) = served.moving.iter().find(|moving| moving.config.key == key) {
+        return moving.transfer.to.clone();
     }
-    let has_it = |name: &&NodeName| served.nodes.get(*name).is_some_and(|entry| entry.view.configs.iter().any(|one| one.key == config.key));
-    served.nodes.keys().find(has_it).cloned()
+    let mut nodes = served.nodes.iter();
+    nodes.find(|(_, entry)| entry.view.configs.iter().any(|config| config.key == key)).map(|(name, _)| name.clone())
 }
 
 /// Carries out what an operator demands. What has to move because of it, the dispatcher moves in the same change.

@@ -8,11 +8,13 @@ use actix_rt::time::sleep;
 use tracing::{debug, warn};
 
 use crate::balance::plan::{Plan, Trigger};
-use crate::balance::policy::Strategy;
+use crate::balance::planner;
+use crate::balance::policy::{BalancePolicy, Strategy};
 use crate::balance::rebalancing::LastPlan;
 use crate::balance::world::World;
 use crate::cluster::rebalancer::parts::RebalancerParts;
 use crate::domain::constraints::ConstraintChange;
+use crate::domain::ids::Seq;
 use crate::domain::journal::Cause;
 use crate::domain::world::{ServedTable, Standing};
 use crate::kernel::heavy_work::heavy_work;
@@ -46,7 +48,7 @@ pub(super) struct Tally {
 /// Everything that planning reads, and the ways to those who act.
 #[derive(Clone)]
 pub(super) struct Course {
-    parts: Arc<RebalancerParts>,
+    pub(super) parts: Arc<RebalancerParts>,
     pub(super) tally: std::rc::Rc<Tally>,
 }
 
@@ -103,40 +105,60 @@ impl Course {
         work: impl FnOnce(&World, &RebalancerParts) -> T + Send + 'static,
     ) -> T {
         let (parts, served) = (Arc::clone(&self.parts), Arc::clone(served));
+        // Taken here: the other thread would see what is published meanwhile or not, depending on how fast it is.
+        let (figures, now) = (parts.figures.current(), parts.clock.unix_nanos());
         let computation = move || {
-            let world = crate::cluster::rebalancer::seam::world(&served, &parts.figures.peek(), &parts.policy, parts.clock.unix_nanos());
+            let world = World::of(&served, &figures, &parts.policy, now);
             work(&world, &parts)
         };
         heavy_work(computation).await
     }
 
-    /// A plan for the world that is shown.
-    pub(super) async fn plan(
+    /// A plan for the world that is shown, or why there is none.
+    pub(super) async fn plan<E: Send + 'static>(
         &self,
         served: &Arc<ServedTable>,
-        make: impl FnOnce(&World, &RebalancerParts) -> Plan + Send + 'static,
-    ) -> Arc<Plan> {
+        make: impl FnOnce(&World, &BalancePolicy) -> Result<Plan, E> + Send + 'static,
+    ) -> Result<Arc<Plan>, E> {
         let began = self.parts.clock.monotonic();
-        let plan = Arc::new(self.compute(served, make).await);
+        let plan = Arc::new(self.compute(served, move |world, parts| make(world, &parts.policy)).await?);
         let took = self.parts.clock.monotonic().saturating_sub(began);
         self.tally.plans.set(self.tally.plans.get() + 1);
         let last = LastPlan { plan: Arc::clone(&plan), at_unix_nanos: self.parts.clock.unix_nanos(), took };
         self.tally.last.replace(Some(last));
-        plan
+        Ok(plan)
     }
 
     /// A plan of the chosen strategy for the world that is shown.
     pub(super) async fn balance(&self, trigger: Trigger, force: bool) -> Result<Arc<Plan>, Refusal> {
         let served = self.settled().await?;
-        Ok(self.plan(&served, move |world, parts| crate::cluster::rebalancer::seam::plan(world, &parts.policy, trigger, force)).await)
+        self.plan(&served, move |world, policy| Ok(planner::plan(world, policy, trigger, force))).await
     }
 
-    /// Hands an order to the dispatcher. Returns how many configs moved; `None` if the assignment has changed since.
+    /// Waits until agents are shown a change, which the followers or the disk have by then.
+    ///
+    /// Why: a leader that dies before takes the change with it, and whoever asked for it would believe that it was made.
+    ///
+    /// Errors: [`Refusal::NotDispatching`]; whether the next leader knows of the change, nobody can tell.
+    async fn until_shown(&self, decided: Seq) -> Result<(), Refusal> {
+        let latest = self.parts.clock.monotonic() + SHOWN_WITHIN;
+        while self.parts.served.peek().shown < decided {
+            self.dispatches()?;
+            if self.parts.clock.monotonic() >= latest {
+                warn!(seq = decided.0, waited_seconds = SHOWN_WITHIN.as_secs(), "a plan is applied, but not saved yet");
+                break;
+            }
+            sleep(SHOWN_LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Hands an order to the dispatcher. Returns how many configs moved, once agents are shown it; `None` if the assignment has changed since.
     ///
     /// Errors: [`Refusal::NotDispatching`].
     pub(super) async fn give(&self, order: ApplyPlan) -> Result<Option<usize>, Refusal> {
         match self.parts.plans.ask(order, APPLY_WITHIN).await {
-            Ok(PlanReply::Applied { moves }) => Ok(Some(moves)),
+            Ok(PlanReply::Applied { moves, decided }) => self.until_shown(decided).await.map(|()| Some(moves)),
             Ok(PlanReply::Stale { have }) => {
                 self.tally.stale.set(self.tally.stale.get() + 1);
                 debug!(%have, "the assignment changed while a plan was made");

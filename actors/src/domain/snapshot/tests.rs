@@ -1,7 +1,13 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::*;
 use crate::domain::assignment::{NodeRow, Placement, Row};
+use crate::domain::constraints::{ConstraintChange, Constraints, Quarantine};
+use crate::domain::handover::{Confirmation, Transfer};
 use crate::domain::ids::ConfigKey;
-use crate::domain::world::Presence;
+use crate::domain::ledger::Ledger;
+use crate::domain::world::{DanglingReason, Presence};
 use crate::testing::configs::config;
 
 fn delta(seq: u64) -> TableDelta {
@@ -123,4 +129,57 @@ fn a_node_on_its_way_out_is_one_after_it_was_read() {
     leaving.nodes_put[0].1.presence = Presence::Draining;
     let contents = read(&file(std::slice::from_ref(&leaving))).unwrap();
     assert_eq!(contents.deltas, [leaving]);
+}
+
+/// A file of the program before there was balancing: the table after changes 1 and 2, and change 3. A second node drains, a config dangles.
+const FORMAT_2: &[u8] = include_bytes!("format-2.bin");
+
+#[test]
+fn a_file_of_format_2_is_read_and_nothing_is_demanded_or_spent() {
+    let contents = read(FORMAT_2).unwrap();
+    assert_eq!((contents.format, contents.ending), (2, Ending::Clean));
+    let mut first = delta(1);
+    first.nodes_put.push(("b".into(), NodeRow { presence: Presence::Draining, ..NodeRow::default() }));
+    first.rows_put.push(Row { config: config(7), placement: Placement::Dangling(DanglingReason::NoEligibleNode) });
+    let expected = replay(Some(&[]), &[first, delta(2), delta(3)]);
+    let table = replay(Some(&contents.deltas[..1]), &contents.deltas[1..]);
+    assert_eq!(table, expected);
+    assert!(table.constraints().is_empty() && table.moving().is_empty());
+    assert_eq!(**table.ledger(), Ledger::default());
+}
+
+/// A table with everything that balancing adds: an isolation, a pin, a quarantine, a spent move and a config on its way.
+fn balanced() -> TableDelta {
+    let quarantine = Quarantine { since_unix_nanos: 5, until_unix_nanos: 9, killed: vec!["x".into(), "y".into()] };
+    let mut constraints = Constraints::default();
+    constraints.apply(&ConstraintChange::Isolate { node: "a".into(), key: ConfigKey(1) });
+    constraints.apply(&ConstraintChange::Pin { key: ConfigKey(2), node: "b".into() });
+    constraints.apply(&ConstraintChange::Quarantine { key: ConfigKey(3), quarantine });
+    let mut ledger = Ledger::default();
+    ledger.record([ConfigKey(2)], 7, Duration::from_secs(1200));
+    let transfer = Transfer { from: "a".into(), to: Some("b".into()), waits_for: Confirmation::Stopped, stamp: Stamp(10) };
+    let mut delta = delta(1);
+    delta.nodes_put.push(("b".into(), NodeRow::default()));
+    delta.rows_put.push(Row { config: config(2), placement: Placement::Moving(transfer) });
+    delta.rows_put.push(Row { config: config(3), placement: Placement::Dangling(DanglingReason::Quarantined) });
+    TableDelta { constraints_put: Some(Arc::new(constraints)), ledger_put: Some(Arc::new(ledger)), ..delta }
+}
+
+#[test]
+fn demands_spent_moves_and_transfers_are_as_before_after_they_were_read() {
+    let table = replay(Some(&[]), &[balanced()]);
+    assert_eq!(read_whole(&whole(&table).unwrap()), Some(table.clone()), "as a snapshot");
+    let contents = read(&file(&[balanced(), delta(4)])).unwrap();
+    let mut longer = table.clone();
+    assert!(longer.apply(&delta(4)));
+    assert_eq!(replay(Some(&[]), &contents.deltas), longer, "as a log");
+    assert_eq!(longer.constraints(), table.constraints(), "a change that says nothing about demands keeps them");
+    assert_eq!((longer.ledger(), longer.moving()), (table.ledger(), table.moving()));
+}
+
+#[test]
+fn taken_back_demands_are_gone_after_they_were_read() {
+    let nothing = TableDelta { constraints_put: Some(Arc::default()), ..delta(2) };
+    let contents = read(&file(&[balanced(), nothing])).unwrap();
+    assert!(replay(Some(&[]), &contents.deltas).constraints().is_empty());
 }

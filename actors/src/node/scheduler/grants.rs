@@ -3,21 +3,16 @@
 //! Why: a cluster agent that does not hear from this node gives them to another one after that time, whether this node lives or not.
 //! Source: cluster-checks 16.9, style 8, invariant 8.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
-
-use actix::{AsyncContext as _, Context, Handler};
-use tracing::{info, warn};
 
 use crate::domain::config::CheckConfig;
 use crate::domain::grants::runs_at_most_once;
+use crate::domain::ids::Digest;
 use crate::domain::provider_state::{ConfigOrigin, ConfigSource, Grant};
-use crate::messages::scheduler::RenewGrant;
-use crate::node::scheduler::{ConfigRef, LoadMore, Scheduler, failure};
 
-/// What is shown of a check that is stopped.
-const STOPPED: &str = "stopped: it runs at most once, and the cluster agent has not confirmed lately that it is to run here; it starts again with the next answer";
+/// A config and the list that it comes from.
+pub(super) type ConfigRef = (ConfigOrigin, Digest);
 
 /// The only list whose configs move from node to node.
 const GRANTED: ConfigOrigin = ConfigOrigin::Polled(ConfigSource::ClusterChecks);
@@ -63,64 +58,23 @@ impl Grants {
         self.stopped.len()
     }
 
-    fn in_force(&self, now: Duration) -> bool {
+    /// Takes the configs that do not run for want of a grant.
+    pub(super) fn take_stopped(&mut self) -> BTreeSet<ConfigRef> {
+        std::mem::take(&mut self.stopped)
+    }
+
+    /// The configs that run and may not without a grant.
+    pub(super) fn running(&self) -> impl Iterator<Item = &ConfigRef> {
+        self.exclusive.difference(&self.stopped)
+    }
+
+    /// A config does not run any more for want of a grant.
+    pub(super) fn stop(&mut self, owner: ConfigRef) {
+        self.stopped.insert(owner);
+    }
+
+    /// Whether there is a grant that has not run out.
+    pub(super) fn in_force(&self, now: Duration) -> bool {
         self.grant.is_some_and(|grant| grant.is_in_force(now))
-    }
-}
-
-impl Scheduler {
-    /// Stops what may not run any more, or starts it again.
-    pub(super) fn look_at_grants(&mut self, context: &mut Context<Self>) {
-        if self.grants.in_force(self.clock.monotonic()) {
-            self.start_again(context);
-        } else {
-            self.stop_exclusive();
-        }
-    }
-
-    fn start_again(&mut self, context: &mut Context<Self>) {
-        let stopped = std::mem::take(&mut self.grants.stopped);
-        if stopped.is_empty() {
-            return;
-        }
-        info!(configs = stopped.len(), "the cluster agent has confirmed them, checks that run at most once start");
-        self.failures.retain(|(owner, _), _| !stopped.contains(owner));
-        self.report_failures();
-        for owner in stopped {
-            if let Some(config) = self.config_of(&owner) {
-                self.begin(owner, config, context);
-            }
-        }
-        context.notify(LoadMore);
-    }
-
-    fn stop_exclusive(&mut self) {
-        let running: BTreeMap<ConfigRef, Arc<CheckConfig>> =
-            self.grants.exclusive.difference(&self.grants.stopped).filter_map(|owner| Some((*owner, self.config_of(owner)?))).collect();
-        if running.is_empty() {
-            return;
-        }
-        warn!(configs = running.len(), "the cluster agent has not confirmed them lately, checks that run at most once do not run");
-        self.unschedule(&running.keys().copied().collect());
-        for (owner, config) in running {
-            self.grants.stopped.insert(owner);
-            for index in 0..config.instances.len() {
-                self.failures.insert((owner, index), failure(&config, index, STOPPED.to_owned()));
-            }
-        }
-        self.report_failures();
-    }
-
-    fn config_of(&self, (source, digest): &ConfigRef) -> Option<Arc<CheckConfig>> {
-        self.sets.get(source)?.get(digest).map(Arc::clone)
-    }
-}
-
-impl Handler<RenewGrant> for Scheduler {
-    type Result = ();
-
-    fn handle(&mut self, renewed: RenewGrant, context: &mut Context<Self>) {
-        self.grants.note(ConfigOrigin::Polled(renewed.source), Some(renewed.grant));
-        self.look_at_grants(context);
     }
 }

@@ -8,7 +8,8 @@ use tracing::warn;
 use crate::domain::backoff::Backoff;
 use crate::domain::config::CheckConfig;
 use crate::domain::secrets::{self, Handles, SecretError, SecretValues};
-use crate::node::scheduler::{ConfigRef, LoadMore, Scheduler, failure};
+use crate::node::scheduler::grants::ConfigRef;
+use crate::node::scheduler::{LoadMore, Scheduler, failure};
 
 impl Scheduler {
     /// Asks for the secrets of a config, if it is still to run; the answer comes back in a later turn.
