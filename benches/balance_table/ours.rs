@@ -64,7 +64,7 @@ impl Ours {
         let now = self.unix_nanos();
         let mut turn = Turn::begin(&mut self.table);
         change(&mut turn);
-        turn.finish(Epoch(1), now);
+        drop(turn.finish(Epoch(1), now));
     }
 
     /// Puts everything that has no owner somewhere; returns how much.

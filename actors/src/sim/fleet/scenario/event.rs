@@ -224,7 +224,7 @@ struct Lies {
 struct Workers {
     runners: Which,
     #[serde(rename = "workers")]
-    told: u32,
+    count: u32,
     #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
     lasts: Option<Span>,
 }
@@ -249,7 +249,7 @@ impl TryFrom<Wire> for Event {
                 lasts: change.lasts,
             }),
             event.lie.map(|lie| Action::Lie { runners: lie.runners, says: lie.says, lasts: lie.lasts }),
-            event.workers.map(|told| Action::Workers { runners: told.runners, workers: told.told, lasts: told.lasts }),
+            event.workers.map(|told| Action::Workers { runners: told.runners, workers: told.count, lasts: told.lasts }),
             event.clock_jump.map(Action::ClockJump),
             event.crash_actor.map(Action::CrashActor),
         ];
@@ -278,7 +278,7 @@ impl From<Event> for Wire {
                 wire.cost_change = Some(CostChange { check, check_name, factor, lasts });
             }
             Action::Lie { runners, says, lasts } => wire.lie = Some(Lies { runners, says, lasts }),
-            Action::Workers { runners, workers, lasts } => wire.workers = Some(Workers { runners, told: workers, lasts }),
+            Action::Workers { runners, workers, lasts } => wire.workers = Some(Workers { runners, count: workers, lasts }),
             Action::ClockJump(seconds) => wire.clock_jump = Some(seconds),
             Action::CrashActor(name) => wire.crash_actor = Some(name),
         }
