@@ -47,7 +47,9 @@ impl Shape {
         // What is cut from the largest goes to the others, which may make some of them too large.
         for _ in 0..100 {
             let sum: f64 = needs.iter().sum();
-            needs.iter_mut().for_each(|need| *need = (*need * wanted / sum).min(1.0));
+            for need in &mut needs {
+                *need = (*need * wanted / sum).min(1.0);
+            }
         }
         // In no order of size.
         for index in (1..needs.len()).rev() {

@@ -298,16 +298,11 @@ impl Stage {
         assert!(["inside_band", "nothing_improves"].iter().any(|end| plan["stopped"] == *end), "{plan:#}");
         let accounts = self.world.runners.accounts();
         let statistics = self.world.statistics.as_ref().unwrap();
-        let needs_of = |set: &Set| -> Vec<(f64, String)> {
-            set.iter().map(|instance| (self.costs.of(number_of(instance)), instance.clone())).collect()
-        };
-        let telling = accounts.iter().filter(|(name, _)| statistics.form_of(name).tells());
-        let loads: BTreeMap<&String, (f64, Vec<(f64, String)>)> = telling
-            .map(|(name, account)| {
-                let needs = needs_of(&account.set);
-                (name, (needs.iter().map(|(need, _)| need).sum::<f64>() / WORKERS, needs))
-            })
-            .collect();
+        let mut loads = BTreeMap::new();
+        for (name, account) in accounts.iter().filter(|(name, _)| statistics.form_of(name).tells()) {
+            let needs: Vec<(f64, &String)> = account.set.iter().map(|one| (self.costs.of(number_of(one)), one)).collect();
+            loads.insert(name, (needs.iter().map(|(need, _)| need).sum::<f64>() / WORKERS, needs));
+        }
         let forecast = plan["forecast"].as_array().unwrap();
         assert_eq!(forecast.len(), RUNNERS, "every runner is usable: {plan:#}");
         for (name, (load, _)) in &loads {
