@@ -64,6 +64,7 @@ impl Ours {
         let now = self.unix_nanos();
         let mut turn = Turn::begin(&mut self.table);
         change(&mut turn);
+        // There are no followers to tell.
         drop(turn.finish(Epoch(1), now));
     }
 

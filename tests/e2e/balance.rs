@@ -81,9 +81,6 @@ struct Stage {
     heats: usize,
 }
 
-/// Need and instance of each check of a runner.
-type Needs = Vec<(f64, String)>;
-
 impl Stage {
     async fn set(lease_seconds: u64, full: bool) -> Self {
         let size = Size { nodes: 3, runners: RUNNERS, cluster_checks: 0, endpoint_checks: 0, mistakes: 0, replicas: 3, lease_seconds };
@@ -301,14 +298,11 @@ impl Stage {
         assert!(["inside_band", "nothing_improves"].iter().any(|end| plan["stopped"] == *end), "{plan:#}");
         let accounts = self.world.runners.accounts();
         let statistics = self.world.statistics.as_ref().unwrap();
-        let needs_of = |set: &Set| -> Needs { set.iter().map(|instance| (self.costs.of(number_of(instance)), instance.clone())).collect() };
-        let telling = accounts.iter().filter(|(name, _)| statistics.form_of(name).tells());
-        let loads: BTreeMap<&String, (f64, Needs)> = telling
-            .map(|(name, account)| {
-                let needs = needs_of(&account.set);
-                (name, (needs.iter().map(|(need, _)| need).sum::<f64>() / WORKERS, needs))
-            })
-            .collect();
+        let mut loads = BTreeMap::new();
+        for (name, account) in accounts.iter().filter(|(name, _)| statistics.form_of(name).tells()) {
+            let needs: Vec<(f64, &String)> = account.set.iter().map(|one| (self.costs.of(number_of(one)), one)).collect();
+            loads.insert(name, (needs.iter().map(|(need, _)| need).sum::<f64>() / WORKERS, needs));
+        }
         let forecast = plan["forecast"].as_array().unwrap();
         assert_eq!(forecast.len(), RUNNERS, "every runner is usable: {plan:#}");
         for (name, (load, _)) in &loads {
