@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::balance::quarantine::QuarantinePolicy;
+use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::domain::ids::{NodeName, Stamp};
 use crate::domain::lease::{Leadership, Role};
 use crate::domain::node::CheckCompatibility;
@@ -154,4 +156,11 @@ impl FrontDoor {
         let Stamp(last_change) = entry.view.stamp;
         Ok(FetchedConfigs { last_change, configs })
     }
+}
+
+/// The rules of dispatching of these worlds: the default ones without the quarantine, which the fleet's worlds have and audit.
+///
+/// Why: agents die so often here that a check is suspected now and then, and these auditors expect every check to run.
+pub(super) fn dispatch_policy() -> DispatchPolicy {
+    DispatchPolicy { quarantine: QuarantinePolicy { enabled: false, ..QuarantinePolicy::default() }, ..DispatchPolicy::default() }
 }

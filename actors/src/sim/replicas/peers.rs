@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use crate::domain::assignment::TableDelta;
+use crate::domain::assignment::{Placement, TableDelta};
 use crate::domain::ids::Stamp;
 use crate::domain::lease::Leadership;
 use crate::domain::replication::{Content, Position, Shipment, decode, encode};
@@ -184,7 +184,14 @@ fn damaged(content: Content, mutant: Option<Mutant>) -> Content {
 
 fn without_stamps(delta: &TableDelta) -> TableDelta {
     let mut delta = TableDelta { highest_stamp: Stamp(1), ..delta.clone() };
-    delta.nodes_put.iter_mut().for_each(|(_, node)| node.stamp = Stamp(1));
+    for (_, node) in &mut delta.nodes_put {
+        node.stamp = Stamp(1);
+    }
+    for row in &mut delta.rows_put {
+        if let Placement::Moving(transfer) = &mut row.placement {
+            transfer.stamp = Stamp(1);
+        }
+    }
     delta
 }
 

@@ -26,7 +26,7 @@ use crate::messages::leader_election::Release;
 use crate::ports::DiscoverySource;
 use crate::shared::resolver::{DiscoverySubscriber, Resolver};
 use crate::sim::discovery::{FileSource, Files, Pace};
-use crate::sim::front_door::{FrontDoor, GRANT};
+use crate::sim::front_door::{FrontDoor, GRANT, dispatch_policy};
 use crate::sim::replicas::clock::{ProcessClock, WallError};
 use crate::sim::replicas::lock::WayToLock;
 use crate::sim::replicas::mutants::Mutant;
@@ -97,7 +97,7 @@ impl ReplicaServer {
             patch: Arc::new(PatchOptions::default()),
             policy: DispatchPolicy {
                 warmup: if broken(Mutant::NoWarmUp) { Duration::ZERO } else { DispatchPolicy::default().warmup },
-                ..DispatchPolicy::default()
+                ..dispatch_policy()
             },
             storage: Storage::Replicated {
                 identity: name.to_owned(),

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::leader_election::Election;
 use crate::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use crate::domain::discovery::DiscoveryReport;
@@ -19,7 +18,7 @@ use crate::kernel::universe::Universe;
 use crate::ports::{AssignmentStore, DiscoverySource};
 use crate::shared::resolver::{DiscoverySubscriber, Resolver};
 use crate::sim::discovery::{FileSource, Files, Pace};
-use crate::sim::front_door::{FrontDoor, GRANT};
+use crate::sim::front_door::{FrontDoor, GRANT, dispatch_policy};
 use crate::sim::trace::Trace;
 use crate::testing::assignment_store::FakeAssignmentStore;
 
@@ -49,7 +48,7 @@ impl Server {
             DispatchingParts {
                 clock: universe.clock(),
                 patch: Arc::new(PatchOptions::default()),
-                policy: DispatchPolicy::default(),
+                policy: dispatch_policy(),
                 storage: Storage::Local(store),
                 election: Election::Alone { epoch: Epoch(epoch) },
                 leadership,
