@@ -75,7 +75,7 @@ const MUTANTS: [(Mutant, &str, Range<u64>); 12] = [
     (Mutant::ListingCutShort, "checks that nobody else is shown", 2..10),
     (Mutant::SnapshotsForgotten, "although nothing happened to agents", 16..24),
     (Mutant::CopiesEmpty, "although nothing happened to agents", 16..24),
-    (Mutant::GrantsTooLong, "runs at most once and runs on", 26..30),
+    (Mutant::GrantsTooLong, "runs at most once and runs on", 22..24),
     (Mutant::ConfirmedUnheard, "runs at most once and runs on", 3..11),
 ];
 
