@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let scenario = generate(&drawing);
     let drawn = clock.monotonic();
     let report = run_contender(&scenario, &contender, drawing.seed, &Progress::default());
-    let took = clock.monotonic() - drawn;
+    let took = clock.monotonic().saturating_sub(drawn);
     println!(
         "{} agents, {} checks, {} virtual, {}: {:.1} s ({:.1} s to draw), {} polls, {:.0} ns for each with everything",
         drawing.nodes,

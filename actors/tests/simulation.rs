@@ -76,7 +76,7 @@ const MUTANTS: [(Mutant, &str, Range<u64>); 12] = [
     (Mutant::SnapshotsForgotten, "although nothing happened to agents", 16..24),
     (Mutant::CopiesEmpty, "although nothing happened to agents", 16..24),
     (Mutant::GrantsTooLong, "runs at most once and runs on", 26..30),
-    (Mutant::ConfirmedUnheard, "runs at most once and runs on", 0..16),
+    (Mutant::ConfirmedUnheard, "runs at most once and runs on", 3..11),
 ];
 
 #[test]

@@ -13,7 +13,6 @@ use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::mailbox::{AskError, Outlet};
 use muster_actors::kernel::published::Reader;
 use muster_actors::messages::rebalancer::{Approve, Command, Demand, Evaluate, ExplainCheck, ExplainNode, Isolate, PendingPlan, Refusal};
-use serde::Serialize;
 
 use self::fields::{FieldError, Fields};
 use crate::api::path::query_value;
@@ -199,20 +198,16 @@ impl BalanceRoutes {
     async fn explain(&self, query: Option<&str>) -> Result<Reply, Failed> {
         let named = |name: &str| query_value(query, name).filter(|value| !value.is_empty());
         match (named("check"), named("node")) {
-            (Some(check), None) => json(&self.explain_check.ask(ExplainCheck { check }, COMMAND_DEADLINE).await??),
-            (None, Some(node)) => json(&self.explain_node.ask(ExplainNode { node }, COMMAND_DEADLINE).await??),
+            (Some(check), None) => Ok(reply::json_value(&self.explain_check.ask(ExplainCheck { check }, COMMAND_DEADLINE).await??)),
+            (None, Some(node)) => Ok(reply::json_value(&self.explain_node.ask(ExplainNode { node }, COMMAND_DEADLINE).await??)),
             _ => Err(FieldError::Question.into()),
         }
     }
 
     async fn demand(&self, demand: Demand) -> Result<Reply, Failed> {
         let demanded = self.command.ask(Command { demand }, COMMAND_DEADLINE).await??;
-        json(&answers::demanded(&demanded))
+        Ok(reply::json_value(&answers::demanded(&demanded)))
     }
-}
-
-fn json(value: &impl Serialize) -> Result<Reply, Failed> {
-    Ok(reply::json_value(value))
 }
 
 #[cfg(test)]

@@ -288,6 +288,7 @@ impl Ground<'_> {
                 runners: checks.advanced_dispatching.then(|| Arc::new(runners.client.clone()) as _),
                 figures: Arc::clone(&published.figures),
                 published: Arc::clone(&published.balance),
+                ..Balancing::default()
             },
         };
         actors.dispatching.start(&host.kernel, parts);

@@ -127,7 +127,7 @@ impl Handler<Approve> for FakeBalancer {
 
     fn handle(&mut self, approval: Approve, _: &mut Self::Context) -> Self::Result {
         let noted = self.note(format!("approve {}", approval.number));
-        let known = noted.and_then(|()| if approval.number == 3 { Ok(()) } else { Err(Refusal::NoSuchPlan(approval.number)) });
+        let known = noted.and(if approval.number == 3 { Ok(()) } else { Err(Refusal::NoSuchPlan(approval.number)) });
         MessageResult(known.map(|()| Evaluated { plan: self.plan(), outcome: Outcome::Applied }))
     }
 }

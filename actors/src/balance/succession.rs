@@ -109,7 +109,9 @@ pub fn block(table: &AssignmentTable, from: &NodeName, to: &NodeName) -> Vec<Con
     let mut keys = Vec::new();
     for config in table.configs_of(from) {
         let name = config.config.name.as_str();
-        let open = successor.facts.may_run(name) && !table.constraints().refuses(to, config.key);
+        // What is on its way to another node goes on.
+        let belongs_there = table.rows().get(&config.key).and_then(|row| row.placement.owner()) == Some(from);
+        let open = belongs_there && successor.facts.may_run(name) && !table.constraints().refuses(to, config.key);
         if open && (!is_singleton(name) || singletons.insert(name)) {
             keys.push(config.key);
         }

@@ -1,6 +1,7 @@
 //! Starts the actors of the cluster role and introduces them to each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::balance::policy::BalancePolicy;
 use crate::balance::rebalancing::RebalancerView;
@@ -49,6 +50,8 @@ pub struct Balancing {
     pub policy: BalancePolicy,
     /// The way to the statistics of runners; `None` = nobody is asked, so nothing is known and every config counts the same.
     pub runners: Option<Arc<dyn RunnerStats>>,
+    /// Time from the beginning of a round of questions to that of the next one, usually [`COLLECTION_PERIOD`].
+    pub collect_every: Duration,
     /// Where everybody reads what runners told.
     pub figures: Arc<Publisher<Figures>>,
     /// Where everybody reads what balancing did.
@@ -60,6 +63,7 @@ impl Default for Balancing {
         Self {
             policy: BalancePolicy::default(),
             runners: None,
+            collect_every: COLLECTION_PERIOD,
             figures: Arc::new(Publisher::new(Figures::default())),
             published: Arc::new(Publisher::new(RebalancerView::default())),
         }
@@ -223,7 +227,7 @@ impl Dispatching {
             leadership: parts.leadership.reader(),
             runners: Arc::clone(runners),
             figures: Arc::clone(&balancing.figures),
-            period: COLLECTION_PERIOD,
+            period: balancing.collect_every,
         };
         group.child(&self.stats_collector, STATE_OWNER_CAPACITY, move || StatsCollector::new(collector.clone()));
     }

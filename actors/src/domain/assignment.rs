@@ -244,10 +244,12 @@ impl AssignmentTable {
         self.endpoint(key).map(|(_, config)| config)
     }
 
-    /// Whether a node that stays may run a check of this name.
-    #[must_use]
-    pub fn somebody_stays_for(&self, check_name: &str) -> bool {
-        self.nodes.values().any(|node| node.presence.is_staying() && node.facts.may_run(check_name))
+    /// Whether a node that stays may get this config.
+    fn somebody_stays_for(&self, config: &DispatchedConfig) -> bool {
+        let may_get = |(name, node): (&NodeName, &NodeRow)| {
+            node.presence.is_staying() && node.facts.may_run(&config.config.name) && !self.constraints.refuses(name, config.key)
+        };
+        self.nodes.iter().any(may_get)
     }
 
     /// The configs that draining nodes hold, or are to get, although a node that stays may run them; without those that are on their way
@@ -260,7 +262,7 @@ impl AssignmentTable {
             let transfer = row.placement.transfer().filter(|transfer| transfer.waits_for == Confirmation::Stopped);
             transfer.and_then(|transfer| transfer.to.as_ref()).is_some_and(drains)
         });
-        held.chain(coming).map(|row| &row.config).filter(|config| self.somebody_stays_for(&config.config.name))
+        held.chain(coming).map(|row| &row.config).filter(|config| self.somebody_stays_for(config))
     }
 
     /// Keys of all configs and endpoint checks.

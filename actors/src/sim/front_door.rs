@@ -59,7 +59,7 @@ pub(super) struct FrontDoor {
     pub(super) trusts_role: bool,
     /// How long agents are granted their sets; in production the expiration time of nodes.
     pub(super) grant: Duration,
-    /// Takes every poll for one with the present version. Never in production.
+    /// Takes a poll of one agent for polls of all with their present versions. Never in production.
     pub(super) confirms_for_agents: bool,
 }
 
@@ -104,8 +104,11 @@ impl FrontDoor {
             kind: NodeKind::Runner,
             compatibility: CheckCompatibility::default(),
             honours_grants,
-            last_change: self.confirmed(&node, last_change),
+            last_change,
         };
+        if self.confirms_for_agents {
+            self.confirm_for_all();
+        }
         let granted = || honours_grants.then(|| if self.served.peek().grants() { self.grant } else { Duration::ZERO });
         if self.served.peek().is_up_to_date(&node, last_change).is_some() {
             self.heartbeats.post(beat);
@@ -123,9 +126,20 @@ impl FrontDoor {
         }
     }
 
-    fn confirmed(&self, node: &NodeName, last_change: i64) -> i64 {
-        let entry = self.confirms_for_agents.then(|| self.served.peek().nodes.get(node).map(|entry| entry.view.stamp.0));
-        entry.flatten().unwrap_or(last_change)
+    /// Lets every agent count as having confirmed its present version.
+    fn confirm_for_all(&self) {
+        let served = self.served.current();
+        for (node, entry) in &served.nodes {
+            let facts = entry.facts.clone();
+            self.heartbeats.post(Heartbeat {
+                node: node.clone(),
+                address: None,
+                kind: facts.kind,
+                compatibility: facts.compatibility,
+                honours_grants: facts.honours_grants,
+                last_change: entry.view.stamp.0,
+            });
+        }
     }
 
     fn fetch(&self, node: &NodeName) -> Result<FetchedConfigs, ClusterAgentError> {

@@ -48,7 +48,9 @@ fn of_fleet(report: FleetReport) -> Report {
         trace.push(format!("{:>10.3} {point:?}", point.at_seconds));
     }
     let mut hash = crc32fast::Hasher::new();
-    trace.iter().for_each(|line| hash.update(line.as_bytes()));
+    for line in &trace {
+        hash.update(line.as_bytes());
+    }
     let kills = report.events.iter().filter(|event| event.kind == "leader_away").count() as u64;
     Report {
         world: WorldKind::Fleet,

@@ -62,7 +62,7 @@ impl Fields {
 
     /// The value of a field; `None` when absent or `null`. Of several with one name the last one counts.
     fn get(&self, name: &str) -> Option<&Json> {
-        let found = self.fields.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).last();
+        let found = self.fields.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
         found.filter(|value| !value.is_null())
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use muster_actors::domain::constraints::Quarantine;
 use muster_actors::domain::handover::Transfer;
+use muster_actors::domain::ids::NodeName;
 use serde::Deserialize;
 
 use super::call::{Call, failure};
@@ -89,7 +90,7 @@ fn render(constraints: &Constraints, now: i64) -> String {
     section("Isolated", placed(isolations, "is alone on"), "isolate --end CHECK");
     let kept = |one: &Kept| {
         let Quarantine { since_unix_nanos, until_unix_nanos, killed } = &one.quarantine;
-        let killed: Vec<&str> = killed.iter().map(|node| node.as_str()).collect();
+        let killed: Vec<&str> = killed.iter().map(NodeName::as_str).collect();
         format!(
             "{} runs nowhere since {} ({}), until {} ({}): it ran on {} when they died",
             one.config.text(),

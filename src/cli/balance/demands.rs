@@ -12,8 +12,8 @@ use crate::cli::failure::{CommandResult, Failure};
 #[serde(default)]
 struct Isolated {
     check_node: String,
-    #[serde(alias = "result")]
-    is_isolated: bool,
+    #[serde(rename = "is_isolated", alias = "result")]
+    succeeded: bool,
     reason: String,
 }
 
@@ -33,11 +33,11 @@ pub(super) async fn isolate(call: &Call, options: &IsolateOptions) -> CommandRes
     let body = call.api.post_json(&path, &json!({})).await.map_err(stock_failure)?;
     let isolated: Isolated = parse(&body)?;
     let output = if call.json { body + "\n" } else { render_isolated(check, &isolated) };
-    if isolated.is_isolated { Ok(output) } else { Err(not_isolated(check, &isolated.reason, output)) }
+    if isolated.succeeded { Ok(output) } else { Err(not_isolated(check, &isolated.reason, output)) }
 }
 
 fn render_isolated(check: &str, isolated: &Isolated) -> String {
-    if isolated.is_isolated {
+    if isolated.succeeded {
         return format!("Check {check} isolated successfully on node {}\n", isolated.check_node);
     }
     format!("Check {check} could not be isolated: {}\n", isolated.reason)
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(render_isolated("a:1", &good), "Check a:1 isolated successfully on node r1\n");
         let bad = isolated(r#"{"check_id":"a:1","check_node":"","is_isolated":false,"reason":"Unable to find check"}"#);
         assert_eq!(render_isolated("a:1", &bad), "Check a:1 could not be isolated: Unable to find check\n");
-        assert!(isolated(r#"{"check_node":"r1","result":true}"#).is_isolated);
+        assert!(isolated(r#"{"check_node":"r1","result":true}"#).succeeded);
     }
 
     #[test]

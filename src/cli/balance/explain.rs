@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use muster_actors::balance::explanation::{Candidate, CheckExplanation, NodeExplanation};
 use muster_actors::domain::constraints::Quarantine;
+use muster_actors::domain::ids::NodeName;
 use muster_actors::domain::journal::Cause;
 use url::form_urlencoded::byte_serialize;
 
@@ -115,7 +116,7 @@ fn facts(check: &CheckExplanation, now: i64) -> Vec<Vec<String>> {
 }
 
 fn quarantined(quarantine: &Quarantine, now: i64) -> String {
-    let killed: Vec<&str> = quarantine.killed.iter().map(|node| node.as_str()).collect();
+    let killed: Vec<&str> = quarantine.killed.iter().map(NodeName::as_str).collect();
     let until = quarantine.until_unix_nanos;
     format!("it ran on {} when they died; ends {} ({})", killed.join(", "), date(until), ahead(until, now))
 }

@@ -11,7 +11,7 @@ use muster_actors::balance::rebalancing::RebalancerView;
 use muster_actors::balance::world::World;
 use muster_actors::domain::config::DispatchedConfig;
 use muster_actors::domain::figures::Figures;
-use muster_actors::domain::ids::ConfigKey;
+use muster_actors::domain::ids::{ConfigKey, NodeName};
 use muster_actors::domain::world::{ServedTable, Standing};
 use serde::{Deserialize, Serialize};
 
@@ -283,7 +283,7 @@ impl Demands {
         let names = if demands.is_empty() { HashMap::new() } else { names(served) };
         let name = |key: &ConfigKey| names.get(key).map_or_else(|| key.to_string(), |config| called(config));
         let quarantined = demands.quarantined.iter().map(|(key, quarantine)| {
-            let killed: Vec<&str> = quarantine.killed.iter().map(|node| node.as_str()).collect();
+            let killed: Vec<&str> = quarantine.killed.iter().map(NodeName::as_str).collect();
             let ends = ahead(quarantine.until_unix_nanos, now_unix_nanos);
             format!("{}, which ran on {} when they died; ends {ends}", name(key), killed.join(", "))
         });

@@ -5,6 +5,7 @@ use super::*;
 use crate::balance::least_count::place_batch;
 use crate::domain::assignment::Placement;
 use crate::domain::constraints::ConstraintChange;
+use crate::domain::handover::Handover;
 use crate::domain::ids::Epoch;
 use crate::domain::invariants::{Permitted, check_planned, check_table, check_turn};
 use crate::domain::journal::Cause;
@@ -13,7 +14,7 @@ use crate::domain::node::{CheckCompatibility, NodeFacts};
 use crate::domain::pod_evidence::{PodEvidence, Report};
 use crate::domain::turn::Turn;
 use crate::domain::world::{DanglingReason, Presence};
-use crate::testing::configs::named_config;
+use crate::testing::configs::{config_with, named_config};
 use crate::testing::pods::{NAMESPACE, deployed, observed};
 
 /// Pods a0, a1, ... of Deployment a and b0, b1, ... of Deployment b.
@@ -307,4 +308,21 @@ proptest! {
             prop_assert_eq!(again, 0, "planning twice moves nothing");
         }
     }
+}
+
+#[test]
+fn what_is_on_its_way_to_another_node_is_not_part_of_the_block() {
+    let mut table = table(&[("a", facts(&[])), ("b", facts(&[])), ("c", facts(&[]))], &[]);
+    turn(&mut table, |turn| {
+        turn.put_config(config_with(1, Handover::Overlap), DanglingReason::NoNode);
+        turn.put_config(config_with(2, Handover::Overlap), DanglingReason::NoNode);
+        for key in [1, 2] {
+            turn.place(ConfigKey(key), Placement::Owned("a".into()), Cause::Discovered);
+        }
+    });
+    let mut planned = Turn::begin(&mut table);
+    planned.place(ConfigKey(1), Placement::Owned("b".into()), Cause::Rebalanced);
+    assert!(planned.finish(Epoch(1), 2).is_some());
+    assert_eq!(table.set_of(&"a".into()).len(), 2);
+    assert_eq!(block(&table, &"a".into(), &"c".into()), [ConfigKey(2)]);
 }

@@ -138,7 +138,7 @@ impl Crew {
     pub(super) fn next_after(&self, now: Duration) -> Option<Duration> {
         let round = now.as_nanos() / POLL_INTERVAL.as_nanos();
         let begin = POLL_INTERVAL * round as u32;
-        let offset = now - begin;
+        let offset = now.saturating_sub(begin);
         let later = self.wheel.range((std::ops::Bound::Excluded(offset), std::ops::Bound::Unbounded)).next();
         let later = later.map(|(offset, _)| begin + *offset);
         later.or_else(|| self.wheel.keys().next().map(|first| begin + POLL_INTERVAL + *first))

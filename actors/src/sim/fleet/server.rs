@@ -9,6 +9,7 @@ use crate::balance::policy::BalancePolicy;
 use crate::cluster::dispatcher_parts::DispatchPolicy;
 use crate::cluster::leader_election::Election;
 use crate::cluster::membership::WatchedNodes;
+use crate::cluster::stats_collector::COLLECTION_PERIOD;
 use crate::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::config::CheckConfig;
@@ -29,7 +30,7 @@ use crate::sim::fleet::crew::{Door, facts};
 use crate::sim::fleet::model::Model;
 use crate::sim::fleet::mutant::Mutant;
 use crate::sim::fleet::pods::Pods;
-use crate::sim::fleet::runner_stats::{ModelRunnerStats, SharedModel};
+use crate::sim::fleet::runner_stats::{ModelRunnerStats, SharedModel, lock};
 use crate::sim::fleet::scenario::Scenario;
 use crate::testing::assignment_store::FakeAssignmentStore;
 
@@ -38,6 +39,13 @@ pub(super) const DISK_TIME: Duration = Duration::from_millis(2);
 
 /// Time that a server gets to stop.
 const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// With more agents, statistics are collected every five minutes, which is still twice between two looks at the balance.
+const MANY: usize = 1000;
+
+fn collect_every(agents: usize) -> Duration {
+    if agents > MANY { COLLECTION_PERIOD * 5 } else { COLLECTION_PERIOD }
+}
 
 /// What discovery tells whoever dispatches.
 struct Listeners {
@@ -135,6 +143,7 @@ impl Server {
         let balancing = Balancing {
             policy: ground.policy.clone(),
             runners: Some(Arc::new(ModelRunnerStats { model: Arc::clone(&ground.model) })),
+            collect_every: collect_every(lock(&ground.model).agents.len()),
             ..Balancing::default()
         };
         core.start(

@@ -21,6 +21,7 @@ use crate::kernel::published::{Publisher, Reader};
 use crate::kernel::supervised::Observe;
 use crate::kernel::supervisor::Kernel;
 use crate::kernel::universe::Universe;
+use crate::messages::dispatcher::ApplyPlan;
 use crate::messages::leader_election::Release;
 use crate::ports::DiscoverySource;
 use crate::shared::resolver::{DiscoverySubscriber, Resolver};
@@ -177,6 +178,13 @@ impl ReplicaServer {
     /// The files changed.
     pub(super) fn notice_files(&self) {
         self.process.enter(|| self.source.request_listing());
+    }
+
+    /// A plan for the dispatcher, unless the process stands still; whether it fits is seen there.
+    pub(super) fn carry_out(&self, plan: ApplyPlan) {
+        if !self.process.stands_still() {
+            self.core.dispatcher.post(plan);
+        }
     }
 
     pub(super) fn crash(&self, actor: &str) -> bool {

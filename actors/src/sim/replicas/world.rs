@@ -137,7 +137,10 @@ impl World {
                 tokio::time::sleep(SAMPLE_INTERVAL).await;
             }
         });
-        for (wait, fault) in faults {
+        for (step, (wait, fault)) in faults.into_iter().enumerate() {
+            if step > 0 && !quiet {
+                self.rebalance(step);
+            }
             self.universe.advance(wait).await;
             // What the first fault finds is what the warm-up made of it.
             self.links.auditor.quiet(quiet);

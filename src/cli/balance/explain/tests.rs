@@ -1,7 +1,7 @@
 use muster_actors::balance::explanation::RuledOut;
 use muster_actors::balance::world::Held;
 use muster_actors::domain::handover::{Confirmation, Handover, Transfer};
-use muster_actors::domain::ids::{ConfigKey, Digest, Epoch, Seq};
+use muster_actors::domain::ids::{ConfigKey, Digest, Epoch, Seq, Stamp};
 use muster_actors::domain::journal::Decision;
 use muster_actors::domain::world::DanglingReason;
 
@@ -129,7 +129,7 @@ fn a_check_without_a_node_says_why() {
         text.contains("it ran on r1, r2 when they died; ends 2026-11-21 12:53:41 UTC (in 1 h)\n") && !text.contains("Why there"),
         "{text}"
     );
-    let transfer = Transfer { from: "r1".into(), to: Some("r2".into()), waits_for: Confirmation::Stopped, stamp: Default::default() };
+    let transfer = Transfer { from: "r1".into(), to: Some("r2".into()), waits_for: Confirmation::Stopped, stamp: Stamp::default() };
     let moving = CheckExplanation { node: None, transfer: Some(transfer), ..check() };
     let text = render(&moving, NOW);
     assert!(text.contains("no node: it is on its way\n") && text.contains("from r1 to r2: waits until r1 confirms"), "{text}");

@@ -5,7 +5,7 @@ use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::constraints::{Constraints, Quarantine};
 use muster_actors::domain::figures::{ConfigFigures, RunnerFigures};
 use muster_actors::domain::handover::{Confirmation, Transfer};
-use muster_actors::domain::ids::{CheckId, Digest, Epoch, NodeName, Seq, Stamp};
+use muster_actors::domain::ids::{CheckId, Digest, Epoch, Seq, Stamp};
 use muster_actors::domain::node::NodeFacts;
 use muster_actors::domain::world::{Dangling, DanglingReason, Moving, NodeEntry, NodeView, Presence};
 

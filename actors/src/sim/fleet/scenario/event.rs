@@ -223,7 +223,8 @@ struct Lies {
 #[serde(deny_unknown_fields)]
 struct Workers {
     runners: Which,
-    workers: u32,
+    #[serde(rename = "workers")]
+    count: u32,
     #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
     lasts: Option<Span>,
 }
@@ -248,7 +249,7 @@ impl TryFrom<Wire> for Event {
                 lasts: change.lasts,
             }),
             event.lie.map(|lie| Action::Lie { runners: lie.runners, says: lie.says, lasts: lie.lasts }),
-            event.workers.map(|told| Action::Workers { runners: told.runners, workers: told.workers, lasts: told.lasts }),
+            event.workers.map(|told| Action::Workers { runners: told.runners, workers: told.count, lasts: told.lasts }),
             event.clock_jump.map(Action::ClockJump),
             event.crash_actor.map(Action::CrashActor),
         ];
@@ -277,7 +278,7 @@ impl From<Event> for Wire {
                 wire.cost_change = Some(CostChange { check, check_name, factor, lasts });
             }
             Action::Lie { runners, says, lasts } => wire.lie = Some(Lies { runners, says, lasts }),
-            Action::Workers { runners, workers, lasts } => wire.workers = Some(Workers { runners, workers, lasts }),
+            Action::Workers { runners, workers, lasts } => wire.workers = Some(Workers { runners, count: workers, lasts }),
             Action::ClockJump(seconds) => wire.clock_jump = Some(seconds),
             Action::CrashActor(name) => wire.crash_actor = Some(name),
         }

@@ -89,6 +89,7 @@ fn runner() -> NodeKind {
     NodeKind::Runner
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_ours(agent: &AgentVersion) -> bool {
     *agent == AgentVersion::Muster
 }
@@ -135,6 +136,7 @@ pub struct Check {
     pub node: Option<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_any(handover: &Handover) -> bool {
     *handover == Handover::Any
 }

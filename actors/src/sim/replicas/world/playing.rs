@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
+use crate::domain::handover::Handover;
 use crate::domain::ids::NodeName;
+use crate::domain::journal::Cause;
 use crate::domain::lease::Role;
+use crate::messages::dispatcher::{ApplyPlan, PlannedMove};
 use crate::sim::agent::Agent;
 use crate::sim::discovery::{Files, LISTING_TIME};
 use crate::sim::replicas::clock::WallError;
@@ -17,6 +20,9 @@ use crate::sim::replicas::server::{Machine, ReplicaServer, timings};
 
 /// Time from the deletion of a pod to the end of its agent, and from there to the end of the pod.
 const TERMINATION: Duration = Duration::from_secs(2);
+
+/// Configs that one plan moves at most.
+const MOVES: usize = 4;
 
 /// Time in which every replica has looked at a lock that works again.
 const LOOKS: Duration = Duration::from_secs(4);
@@ -104,6 +110,38 @@ impl World {
                     self.remove_pod(node);
                 }
             }
+        }
+    }
+
+    /// Some configs that demand an order go from a living agent to another one, as a plan would have it.
+    pub(super) fn rebalance(&self, step: usize) {
+        let leader = self.cluster.overseer.leaders().first().cloned();
+        let Some(served) = leader.as_ref().and_then(|leader| self.served(leader)) else { return };
+        let mut staying: Vec<_> = served.nodes.iter().filter(|(_, entry)| entry.presence.is_staying()).collect();
+        staying.sort_unstable_by_key(|(name, _)| *name);
+        if staying.len() < 2 {
+            return;
+        }
+        let ((from, entry), (to, _)) = (staying[step % staying.len()], staying[(step + 1) % staying.len()]);
+        let on_their_way: Vec<_> = served.moving.iter().map(|moving| moving.config.key).collect();
+        let demanding = entry.view.configs.iter().filter(|config| config.traits.handover != Handover::Any);
+        let moves: Vec<_> = demanding
+            .filter(|config| !on_their_way.contains(&config.key))
+            .map(|config| PlannedMove { key: config.key, from: from.clone(), to: to.clone() })
+            .take(MOVES)
+            .collect();
+        self.cluster.overseer.unrest();
+        self.cluster.trace.note(format_args!("{} configs are to go from {from} to {to}", moves.len()));
+        let plan = ApplyPlan {
+            epoch: served.epoch,
+            generation: served.decided,
+            constraints: Vec::new(),
+            moves,
+            cause: Cause::Rebalanced,
+            counts: false,
+        };
+        if let Some(leader) = leader {
+            self.with_replica(&leader, |replica| replica.carry_out(plan));
         }
     }
 
