@@ -351,7 +351,7 @@ mod tests {
         let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
         let quoted = text.lines().filter(|line| !line.starts_with("```")).flat_map(|line| line.split('`').skip(1).step_by(2));
         let lines = blocks.chain(quoted).filter(|line| line.starts_with("muster ") && !line.contains("..."));
-        lines.map(|line| line.split(" #").next().unwrap_or(line).replace(['[', ']'], "")).collect()
+        lines.map(|line| line.split(" #").next().unwrap_or(line).split(" > ").next().unwrap_or(line).replace(['[', ']'], "")).collect()
     }
 
     #[test]
