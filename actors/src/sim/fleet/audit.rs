@@ -5,11 +5,13 @@ use std::time::Duration;
 use crate::balance::plan::Stopped;
 use crate::balance::plan::Trigger;
 use crate::balance::policy::{BalancePolicy, Strategy};
+use crate::domain::handover::Handover;
 use crate::kernel::rng::{Random as _, SeededRandom};
 use crate::kernel::universe;
 use crate::messages::rebalancer::{Evaluate, Evaluated};
 use crate::sim::fleet::auditor::Auditor;
 use crate::sim::fleet::contender::Contender;
+use crate::sim::fleet::crew::POLL_INTERVAL;
 use crate::sim::fleet::generate::{Drawing, Faults, Load, generate};
 use crate::sim::fleet::model::{Life, Model};
 use crate::sim::fleet::mutant::Mutant;
@@ -111,9 +113,20 @@ impl World {
         }
         self.end_removed_pods();
         self.pass(CALM).await;
+        if self.somebody_is_quarantined() {
+            while self.somebody_is_quarantined() {
+                self.pass(POLL_INTERVAL).await;
+            }
+            // What was released is measured anew.
+            self.pass(CALM).await;
+        }
         if let Some(auditor) = &self.auditor {
             auditor.settled(&self.watch, &lock(&self.model));
         }
+    }
+
+    fn somebody_is_quarantined(&self) -> bool {
+        self.watch.table.as_ref().is_some_and(|table| !table.constraints.quarantined.is_empty())
     }
 
     /// Balancing comes to an end, and then planning again moves nothing.
@@ -189,7 +202,11 @@ impl World {
         let cooling: Vec<_> = ledger.younger(wall, policy.cooldown).map(|made| made.key).collect();
         for &(from, workers, above) in loads.iter().filter(|(_, _, utilization)| *utilization > mean + self.band.around(mean)) {
             for &(to, others, below) in loads.iter().filter(|(_, _, utilization)| *utilization < mean) {
+                let honours = model.agents[to].honours_grants();
                 for check in model.agents[from].running() {
+                    if model.checks[*check].handover == Handover::AtMostOnce && !honours {
+                        continue;
+                    }
                     let need = model.checks[*check].need();
                     let gain = 2.0 * need * (above - below) - need * need * (1.0 / workers + 1.0 / others);
                     // What is gained by less than this may be an error of rounding, and is worth no move.

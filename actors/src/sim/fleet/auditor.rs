@@ -18,6 +18,12 @@ use crate::sim::fleet::watch::TableWatch;
 /// change once more in between.
 const POLLS_TO_SETTLE: u64 = 4;
 
+/// From a decision until it is shown, at most, while an actor that is part of it is started again.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// From a move for balance until the check runs where it is to run, and only there.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+
 /// A check that runs on two agents.
 #[derive(Clone, Copy, Debug)]
 struct Overlap {
@@ -86,6 +92,10 @@ impl Auditor {
 
     /// Balancing keeps to what it may move in ten minutes of the clock by which it counts.
     fn the_budget_holds(&mut self, watch: &TableWatch, model: &Model, unix_nanos: i64) {
+        // A move counts from when it is decided; agents see it when it is saved.
+        let window = (BUDGET_WINDOW - SHOWN_WITHIN).as_nanos() as i64;
+        // What was old once stays forgotten when the clock is set back.
+        self.spent.retain(|(at, _)| unix_nanos - at < window);
         let rebalanced = watch.moves.get(&Cause::Rebalanced).copied().unwrap_or(0);
         let made = rebalanced - self.rebalanced;
         self.rebalanced = rebalanced;
@@ -93,10 +103,8 @@ impl Auditor {
             return;
         }
         self.spent.push_back((unix_nanos, made));
-        let window = BUDGET_WINDOW.as_nanos() as i64;
         // What was moved before the clock was set back, by a time that is still to come, is left out: this asks for less than the rule.
-        let young = |at: i64| at <= unix_nanos && unix_nanos - at < window;
-        let spent: u64 = self.spent.iter().filter(|(at, _)| young(*at)).map(|(_, made)| made).sum();
+        let spent: u64 = self.spent.iter().filter(|(at, _)| *at <= unix_nanos).map(|(_, made)| made).sum();
         let budget = self.policy.budget(model.checks.len()) as u64;
         if spent > budget {
             self.note(model.now, &format!("the budget of {budget} moves is exceeded: {spent} in ten minutes"));
@@ -163,15 +171,14 @@ impl Auditor {
         }
     }
 
-    /// All is quiet for long enough: everything runs exactly once, but what is kept off every agent.
+    /// All is quiet for long enough: everything runs exactly once.
     pub(super) fn settled(&self, watch: &TableWatch, model: &Model) {
         let somebody = model.agents.iter().any(|agent| agent.runs() && agent.reachable);
         for (index, check) in model.checks.iter().enumerate() {
-            let quarantined = watch
-                .table
-                .as_ref()
-                .is_some_and(|table| table.constraints.quarantined.keys().any(|key| model.by_key.get(key) == Some(&index)));
-            if check.runs_on != u32::from(somebody && !quarantined) {
+            // Balancing goes on to the end: what has just changed is left out.
+            let changed_at = watch.moved_at.get(index).map_or(check.changed_at, |moved_at| check.changed_at.max(*moved_at));
+            let settles = model.now.saturating_sub(changed_at) < SETTLES_WITHIN;
+            if !settles && check.runs_on != u32::from(somebody) {
                 self.note(model.now, &format!("in the end check {index} runs {} times", check.runs_on));
             }
         }

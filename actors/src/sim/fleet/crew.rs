@@ -111,6 +111,8 @@ pub(super) struct Crew {
     /// Polls of one interval: offset, agents.
     wheel: BTreeMap<Duration, Vec<AgentIndex>>,
     gathered: bool,
+    /// Agents at the start.
+    expected: usize,
     /// Whether the last heartbeat of an agent was kept back, and the version that it said last.
     said: Vec<(bool, i64)>,
     /// Agents that were granted nothing at their last poll.
@@ -122,15 +124,20 @@ pub(super) struct Crew {
 impl Crew {
     /// Nobody polls yet.
     pub(super) fn new(expected: usize, mutant: Option<Mutant>) -> Self {
-        Self { wheel: BTreeMap::new(), gathered: expected > MANY, said: Vec::new(), silent: BTreeSet::new(), mutant, polls: 0 }
+        Self { wheel: BTreeMap::new(), gathered: expected > MANY, expected, said: Vec::new(), silent: BTreeSet::new(), mutant, polls: 0 }
     }
 
     /// An agent polls from now on.
     pub(super) fn join(&mut self, agent: AgentIndex, seed: u64) {
-        let share = unit(seed.rotate_left(17) ^ agent as u64);
-        let step = if self.gathered { 1000 } else { 10 };
-        let millis = (share * POLL_INTERVAL.as_millis() as f64) as u64 / step * step;
-        self.wheel.entry(Duration::from_millis(millis)).or_default().push(agent);
+        let offset = if self.gathered {
+            // Neighbours poll together: what is near in time is near in memory.
+            let seconds = POLL_INTERVAL.as_secs();
+            Duration::from_secs((agent as u64 * seconds / self.expected as u64).wrapping_add(seed) % seconds)
+        } else {
+            let share = unit(seed.rotate_left(17) ^ agent as u64);
+            Duration::from_millis((share * POLL_INTERVAL.as_millis() as f64) as u64 / 10 * 10)
+        };
+        self.wheel.entry(offset).or_default().push(agent);
         self.said.resize(self.said.len().max(agent + 1), (false, i64::MIN));
     }
 

@@ -93,6 +93,8 @@ pub(super) struct CheckState {
     pub(super) factor: f64,
     /// Agents that run it now.
     pub(super) runs_on: u32,
+    /// When an agent began or ceased to run it last.
+    pub(super) changed_at: Duration,
     /// Until when it was added up.
     since: Duration,
     /// How long it has run nowhere.
@@ -133,6 +135,7 @@ impl CheckState {
 
     fn change(&mut self, now: Duration, more: bool) {
         self.settle(now);
+        self.changed_at = now;
         if more {
             self.runs_on += 1;
             self.started_at = now;
@@ -204,6 +207,7 @@ impl Model {
                 base_need: check.workers_needed(),
                 factor: 1.0,
                 runs_on: 0,
+                changed_at: Duration::ZERO,
                 since: Duration::ZERO,
                 this_gap: Duration::ZERO,
                 ran: false,

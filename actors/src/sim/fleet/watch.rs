@@ -1,6 +1,6 @@
 //! What the cluster role shows, compared with what it showed before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(super) struct TableWatch {
     pub(super) shown: Vec<Option<Shown>>,
     /// Who was shown each check last.
     pub(super) owners: Vec<Option<AgentIndex>>,
+    /// Checks whose owner left since they came to it; it may be back before they are with somebody else.
+    orphaned: BTreeSet<CheckIndex>,
     /// When each check came to where it is.
     pub(super) moved_at: Vec<Duration>,
     /// Moves for balance are not counted. Never but to prove that it is noticed.
@@ -114,6 +116,8 @@ impl TableWatch {
         let stays = entry.is_some_and(|entry| entry.presence.is_staying());
         if let Some(before) = before.as_ref().filter(|before| before.presence.is_staying() && !stays) {
             self.orphans += before.view.configs.len() as u64;
+            let checks = before.view.configs.iter().filter_map(|config| model.by_key.get(&config.key).copied());
+            self.orphaned.extend(checks.filter(|check| self.owners[*check] == Some(agent)));
         }
         let Some(entry) = entry else { return };
         if !before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.view, &entry.view)) {
@@ -132,10 +136,11 @@ impl TableWatch {
     }
 
     fn came(&mut self, check: CheckIndex, to: AgentIndex, table: &ServedTable, model: &mut Model) {
+        self.moved_at[check] = model.now;
+        let orphaned = self.orphaned.remove(&check);
         let Some(from) = self.owners[check].replace(to).filter(|from| *from != to) else { return };
         model.checks[check].moves += 1;
-        self.moved_at[check] = model.now;
-        if table.nodes.get(&model.agents[from].name).is_some_and(|entry| entry.presence.is_staying()) {
+        if !orphaned && table.nodes.get(&model.agents[from].name).is_some_and(|entry| entry.presence.is_staying()) {
             self.left_living += 1;
         }
     }
