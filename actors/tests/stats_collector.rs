@@ -9,7 +9,7 @@ use std::time::Duration;
 use muster_actors::cluster::stats_collector::{AT_A_TIME, CALL_LIMIT, COLLECTION_PERIOD, StatsCollector, StatsCollectorParts};
 use muster_actors::domain::config::DispatchedConfig;
 use muster_actors::domain::figures::{CheckFigures, Figures};
-use muster_actors::domain::ids::{CheckId, ConfigKey, Epoch, NodeName};
+use muster_actors::domain::ids::{CheckId, ConfigKey, Epoch, NodeName, Seq};
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::node::NodeFacts;
 use muster_actors::domain::world::{NodeEntry, NodeKind, NodeView, Presence, ServedTable, Standing};
@@ -163,6 +163,26 @@ fn the_first_round_comes_at_once_and_then_one_a_minute() {
         rig.advance(600).await;
         assert_eq!(rig.rounds().await, 12);
         assert_eq!(rig.runners.calls("ip-r1"), 24, "statistics and workers");
+    });
+}
+
+#[test]
+fn a_runner_that_joins_is_asked_before_the_balance_is_looked_at() {
+    universe::run(1, |universe| async move {
+        let rig = Rig::new(&universe);
+        rig.runners.tell("ip-a", [(check(1), took(1500))]);
+        rig.runners.set_workers("ip-b", Ok(8));
+        let before = Nodes::default().with("a", &[1]);
+        rig.lead(1, &before);
+        rig.advance(2).await;
+        let show = |nodes: &Nodes, seq| rig.served.publish(ServedTable { shown: Seq(seq), ..nodes.table(1, Standing::Active) });
+        show(&before.clone().with("b", &[]), 7);
+        rig.advance(10).await;
+        assert_eq!(rig.rounds().await, 2, "ten seconds after the round before, not sixty");
+        assert_eq!(rig.figures.current().runners[&NodeName::from("b")].workers, Some(8));
+        show(&before.with("b", &[]), 8);
+        rig.advance(20).await;
+        assert_eq!(rig.rounds().await, 2, "nobody is new in the next table");
     });
 }
 

@@ -9,9 +9,10 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use crate::balance::collection::askable;
 use crate::cluster::stats_collector::round::Round;
 use crate::domain::figures::Figures;
-use crate::domain::ids::Epoch;
+use crate::domain::ids::{Epoch, Seq};
 use crate::domain::lease::{Leadership, Role};
 use crate::domain::world::{ServedTable, Standing};
 use crate::kernel::clock::Clock;
@@ -25,6 +26,9 @@ pub use crate::cluster::stats_collector::round::{AT_A_TIME, CALL_LIMIT};
 
 /// Time between two rounds. Source: cluster-checks 10, style 9.6.
 pub const COLLECTION_PERIOD: Duration = Duration::from_secs(60);
+
+/// Time between two rounds at least, however many runners come.
+const LEAST_PERIOD: Duration = Duration::from_secs(10);
 
 /// Time between two looks at who leads and whether a round is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -56,6 +60,8 @@ pub struct StatsCollector {
     round: Option<SpawnHandle>,
     /// When the last round began. Monotonic.
     began_at: Option<Duration>,
+    /// The table in which newcomers were looked for last.
+    looked_at: Seq,
     rounds: u64,
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -64,7 +70,7 @@ impl StatsCollector {
     /// A collector that has asked nobody yet.
     #[must_use]
     pub fn new(parts: StatsCollectorParts) -> Self {
-        Self { parts, term: None, round: None, began_at: None, rounds: 0, waiting: Vec::new() }
+        Self { parts, term: None, round: None, began_at: None, looked_at: Seq(0), rounds: 0, waiting: Vec::new() }
     }
 
     /// The term of office in which this replica dispatches now, if it does.
@@ -88,10 +94,23 @@ impl StatsCollector {
         }
         self.term = Some(epoch);
         let now = self.parts.clock.monotonic();
-        let due = self.began_at.is_none_or(|at| now.saturating_sub(at) >= self.parts.period);
+        let waited = self.began_at.map(|at| now.saturating_sub(at));
+        let due = waited.is_none_or(|waited| waited >= self.parts.period || waited >= LEAST_PERIOD && self.somebody_is_new());
         if due && self.round.is_none() {
             self.begin(context);
         }
+    }
+
+    /// Whether a runner came since the last round.
+    ///
+    /// Why it is asked at once: whoever balances looks 30 s after it came, and would have to guess how many workers it has.
+    fn somebody_is_new(&mut self) -> bool {
+        let served = self.parts.served.peek();
+        if std::mem::replace(&mut self.looked_at, served.shown) == served.shown {
+            return false;
+        }
+        let known = self.parts.figures.reader().current();
+        askable(&served).any(|(name, _)| !known.runners.contains_key(name))
     }
 
     /// Begins anew: what was collected in another term may be about runners and configs that are gone.
