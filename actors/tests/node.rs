@@ -25,13 +25,12 @@ use muster_actors::messages::dispatcher::DiscoverySynced;
 use muster_actors::messages::output::Enqueue;
 use muster_actors::messages::run_stats::RunFinished;
 use muster_actors::messages::worker_pool::{Install, RunDue, RunNow, RunNowReply};
-use muster_actors::node::{
-    self, Aggregator, AggregatorPolicy, Node, NodePolicy, NodePorts, PoolLinks, PoolPolicy, ProviderPlan, SchedulerPolicy, WorkerPool,
-};
+use muster_actors::node::{self, Node, NodePolicy, NodePorts, PoolLinks, PoolPolicy, ProviderPlan, SchedulerPolicy, WorkerPool};
 use muster_actors::ports::{
     Check, CheckInstance, CheckLoader, ClusterAgentClient, ClusterAgentError, FetchedConfigs, LoadError, RunReport, SecretBackend,
     StatusReply,
 };
+use muster_actors::shared::aggregator::{Aggregator, AggregatorPolicy};
 use muster_actors::testing::secret_backend::FakeSecretBackend;
 
 /// What the scripted checks did: name -> (start, end) in milliseconds of virtual time; no end while running or when cancelled.

@@ -11,6 +11,7 @@ mod host;
 mod kubernetes;
 mod node;
 mod observer;
+mod outputs;
 mod runner_stats;
 mod shutdown;
 

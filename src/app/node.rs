@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::provider_state::{ConfigSource, ProviderPolicy};
 use muster_actors::domain::sample_state::HistogramPolicy;
-use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
-use muster_actors::kernel::published::{Publisher, Reader};
-use muster_actors::messages::output::{Drain, Enqueue, OutputStats};
-use muster_actors::node::{AggregatorPolicy, Node, NodePolicy, NodePorts, PoolPolicy, ProviderPlan, SchedulerPolicy};
+use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
+use muster_actors::kernel::published::Publisher;
+use muster_actors::node::{Node, NodePolicy, NodePorts, PoolPolicy, ProviderPlan, SchedulerPolicy};
 use muster_actors::ports::ClusterAgentClient;
-use muster_actors::shared::output::Output;
+use muster_actors::shared::aggregator::AggregatorPolicy;
 use muster_actors::shared::resolver::Resolver;
 use tracing::{info, warn};
 
@@ -27,6 +25,7 @@ use crate::app::admin::{FillStatus, RoleView, admin_api};
 use crate::app::carrier::Carrier;
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
+use crate::app::outputs::Outputs;
 use crate::app::runner_stats::PublishedStats;
 use crate::autodiscovery::SecretCommand;
 use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
@@ -34,21 +33,14 @@ use crate::cli::Start;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::tokens::read_or_create_local_token;
 use crate::config::{NodeSettings, Secret};
-use crate::output::plan;
 use crate::output::settings::OutputSettings;
-use crate::telemetry::status::{CheckSchedulerStatus, ForwarderStatus};
+use crate::telemetry::status::CheckSchedulerStatus;
 use crate::telemetry::{build, sources, status};
 
 /// Time that running checks have to end.
 const CHECK_GRACE: Duration = Duration::from_secs(5);
 /// Threads on which checks run, at most. Checks wait for others; their own work is parsing.
 const MAX_CHECK_THREADS: usize = 4;
-
-/// Destinations of samples.
-struct Outputs {
-    handles: Vec<Handle<Output>>,
-    stats: Vec<Reader<OutputStats>>,
-}
 
 /// Runs the role until it is told to stop.
 pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode> {
@@ -58,7 +50,7 @@ pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
     let checks = Carrier::start("checks", threads).context("start the threads of checks")?;
 
-    let outputs = start_outputs(&host, &settings)?;
+    let outputs = Outputs::start(&host, &OutputSettings::for_node(&settings))?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let resolver = Handle::<Resolver>::new("Resolver");
     let secret_command = discovery::secret_command(&host);
@@ -68,7 +60,7 @@ pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode
         random: Arc::clone(&host.random),
         loader: Arc::new(NativeLoader::new(check_settings(&host, &settings))),
         runtime: checks.handle.clone(),
-        outputs: outputs.handles.iter().map(Handle::outlet::<Enqueue>).collect::<Vec<Outlet<Enqueue>>>(),
+        outputs: outputs.outlets(),
         replay: resolver.outlet(),
         secrets: secrets.clone(),
     };
@@ -80,7 +72,7 @@ pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode
     host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
     let shown = Shown { node: &node, report: &report, outputs: &outputs, secrets: secret_command };
     open_ports(&mut host, &settings, local_token, &shown)?;
-    add_metrics(&host, &report, &node, &outputs);
+    add_metrics(&host, &report, &node);
     host.started.set(true);
     Host::say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
@@ -90,37 +82,10 @@ pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode
     let code = host
         .close(async move {
             node.drain(CHECK_GRACE).await;
-            drain_outputs(&outputs, stop_timeout).await;
+            outputs.drain(stop_timeout).await;
         })
         .await;
     Ok(code)
-}
-
-fn start_outputs(host: &Host, settings: &NodeSettings) -> anyhow::Result<Outputs> {
-    let group = host.kernel.one_for_one("outputs", None);
-    let mut outputs = Outputs { handles: Vec::new(), stats: Vec::new() };
-    for plan in plan::build(&OutputSettings::for_node(settings))? {
-        let parts = plan.parts(Arc::clone(&host.clock), Arc::clone(&host.random));
-        outputs.stats.push(parts.publisher.reader());
-        let handle = Handle::new(plan.name);
-        group.child(&handle, STATE_OWNER_CAPACITY, move || Output::new(parts.clone()));
-        outputs.handles.push(handle);
-    }
-    Ok(outputs)
-}
-
-/// Sends what waits, as far as the time allows; what is left is counted.
-async fn drain_outputs(outputs: &Outputs, deadline: Duration) {
-    let drains = outputs.handles.iter().map(|output| async move {
-        match output.ask(Drain { deadline }, deadline + Duration::from_secs(1)).await {
-            Ok(report) if report.lost != Contents::default() => {
-                warn!(output = output.name(), lost = ?report.lost, "payloads lost at the end");
-            }
-            Ok(_) => {}
-            Err(error) => warn!(%error, "output did not drain"),
-        }
-    });
-    futures_util::future::join_all(drains).await;
 }
 
 fn check_settings(host: &Host, settings: &NodeSettings) -> CheckSettings {
@@ -241,7 +206,7 @@ fn open_ports(host: &mut Host, settings: &NodeSettings, local: Secret<String>, s
 
 /// The node's own sections of the status.
 fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
-    let (stats, providers, outputs) = (node.stats.clone(), node.providers.clone(), outputs.stats.clone());
+    let (stats, providers, forwarder) = (node.stats.clone(), node.providers.clone(), outputs.status());
     Arc::new(move |document| {
         let view = stats.peek();
         let checks = view.checks.iter().map(|(id, check)| {
@@ -251,22 +216,19 @@ fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
         document.runner_stats = Some(status::runner_stats(checks));
         document.check_scheduler = Some(CheckSchedulerStatus::of(&view.load_failures));
         document.config_providers = Some(providers.iter().map(|provider| (**provider.peek()).clone()).collect());
-        let forwarder = ForwarderStatus::of(outputs.iter().map(|output| (*output.current()).clone()).collect());
+        let forwarder = forwarder();
         document.endpoints = forwarder.endpoints();
         document.forwarder = Some(forwarder);
     })
 }
 
-fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>, node: &Node, outputs: &Outputs) {
-    let (report, stats, providers, outputs) = (report.reader(), node.stats.clone(), node.providers.clone(), outputs.stats.clone());
+fn add_metrics(host: &Host, report: &Publisher<DiscoveryReport>, node: &Node) {
+    let (report, stats, providers) = (report.reader(), node.stats.clone(), node.providers.clone());
     host.metrics.add_source(move |scrape| {
         sources::discovery(&report.peek(), scrape);
         sources::running_checks(&stats.current(), scrape);
         for provider in &providers {
             sources::provider(&provider.peek(), scrape);
-        }
-        for output in &outputs {
-            sources::output(&output.current(), scrape);
         }
     });
 }

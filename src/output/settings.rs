@@ -1,11 +1,11 @@
-//! What the outputs of a node have to be told.
+//! What the outputs of a role have to be told.
 
 use std::time::Duration;
 
 use muster_actors::domain::backoff::BackoffPolicy;
 use muster_actors::shared::output::OutputPolicy;
 
-use crate::config::settings::{IntakeSettings, NodeSettings, OutputKind};
+use crate::config::settings::{ClusterSettings, IntakeSettings, NodeSettings, OutputKind};
 
 /// Which outputs, and their options.
 #[derive(Clone, Debug)]
@@ -22,10 +22,21 @@ impl OutputSettings {
     /// The settings of the node role.
     #[must_use]
     pub fn for_node(node: &NodeSettings) -> Self {
-        let forwarder = &node.intake.forwarder;
+        let interval = node.intake.forwarder.api_key_validation_interval;
+        Self::new(&node.outputs, &node.intake, Some(interval).filter(|interval| !interval.is_zero()))
+    }
+
+    /// The settings of the cluster role, which never asks whether its key is accepted. Source: cluster-agent-kubernetes 6.4.
+    #[must_use]
+    pub fn for_cluster(cluster: &ClusterSettings) -> Self {
+        Self::new(&cluster.outputs, &cluster.intake, None)
+    }
+
+    fn new(outputs: &[OutputKind], intake: &IntakeSettings, key_check_interval: Option<Duration>) -> Self {
+        let forwarder = &intake.forwarder;
         Self {
-            outputs: node.outputs.clone(),
-            intake: node.intake.clone(),
+            outputs: outputs.to_vec(),
+            intake: intake.clone(),
             policy: OutputPolicy {
                 max_queue_bytes: forwarder.queue_max_bytes as u64,
                 backoff: BackoffPolicy {
@@ -35,7 +46,7 @@ impl OutputSettings {
                     recovery_interval: forwarder.recovery_interval,
                     recovery_reset: forwarder.recovery_reset,
                 },
-                key_check_interval: Some(forwarder.api_key_validation_interval).filter(|interval| !interval.is_zero()),
+                key_check_interval,
             },
         }
     }

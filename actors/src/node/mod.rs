@@ -1,6 +1,5 @@
 //! Actors of the node role: run checks, keep statistics, aggregate what they submit. Source: node-runner 15.
 
-mod aggregator;
 mod local_configs;
 mod run_stats;
 mod running;
@@ -8,7 +7,6 @@ mod scheduler;
 mod start;
 mod worker_pool;
 
-pub use aggregator::{Aggregator, AggregatorPolicy};
 pub use run_stats::RunStats;
 pub use scheduler::{Scheduler, SchedulerLinks, SchedulerPolicy};
 pub use start::{Node, NodePolicy, NodePorts, ProviderPlan, start};

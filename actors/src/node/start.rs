@@ -18,12 +18,12 @@ use crate::messages::aggregator::FlushNow;
 use crate::messages::output::Enqueue;
 use crate::messages::resolver::ReplayDiscovery;
 use crate::messages::worker_pool::{Drain, RunNow};
-use crate::node::aggregator::{Aggregator, AggregatorPolicy};
 use crate::node::local_configs::LocalConfigs;
 use crate::node::run_stats::RunStats;
 use crate::node::scheduler::{Scheduler, SchedulerLinks, SchedulerPolicy};
 use crate::node::worker_pool::{PoolLinks, PoolPolicy, WorkerPool};
 use crate::ports::{CheckLoader, ClusterAgentClient, SecretBackend};
+use crate::shared::aggregator::{Aggregator, AggregatorPolicy};
 use crate::shared::config_provider::{ConfigProvider, ProviderLinks, ProviderView};
 use crate::shared::resolver::DiscoverySubscriber;
 

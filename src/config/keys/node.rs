@@ -1,9 +1,6 @@
 //! Keys of the node role. Source: node-runner 2, 5 to 8; cluster-agent-kubernetes 7.3.
 
-use crate::config::option::{KeySpec, Kind, Unit, choice, duration, flag, integer, list, number, port, text};
-
-/// Outputs that are built.
-const OUTPUTS: &[&str] = &["datadog", "stdout"];
+use crate::config::option::{KeySpec, Unit, choice, duration, flag, integer, list, number, port, text};
 
 /// The table.
 pub(super) const KEYS: &[KeySpec] = &[
@@ -30,17 +27,9 @@ pub(super) const KEYS: &[KeySpec] = &[
     flag("integration_check_status_enabled", "false", "Send the service check `datadog.agent.check_status` for every run").node(),
     list("histogram_aggregates", "max median avg count", "Aggregates of histogram samples").node(),
     list("histogram_percentiles", "0.95", "Percentiles of histogram samples").node(),
-    KeySpec::new(
-        "muster.outputs",
-        Kind::List { allowed: OUTPUTS },
-        "",
-        "Where samples go; empty = `datadog` when an API key is set, else `stdout`",
-    )
-    .node(),
     duration("muster.check_timeout", Unit::GoStyle, "0s", "Longest time one run may take; 0 = four intervals, at least 30 s").node(),
     integer("muster.check_max_series", "0", 0, i64::MAX, "Most series one run may submit; 0 = no limit").node(),
     flag("muster.first_run_immediately", "true", "Run a new cluster check within 2 s instead of after its interval").node(),
-    duration("muster.flush_interval", Unit::Seconds, "15s", "Time between two flushes of what checks submitted to the outputs").node(),
     number("muster.schedule_jitter", "0", 0.0, 1.0, "Part of the interval by which runs are spread").node(),
     integer("muster.native_concurrency", "256", 1, 100_000, "Native checks that may run at the same time").node(),
     choice(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::balance::BalanceSettings;
 use super::common::CommonSettings;
 use super::error::SettingsError;
+use super::intake::{IntakeSettings, OutputKind, flush_interval, outputs};
 use super::kubernetes::KubernetesSettings;
 use super::read::{path, read, text};
 use crate::config::effective::Config;
@@ -46,6 +47,12 @@ pub struct ClusterSettings {
     pub kubernetes: KubernetesSettings,
     /// File that serves as the lock of several stand-alone replicas.
     pub lock_file: Option<PathBuf>,
+    /// Where samples and events go; empty = nowhere.
+    pub outputs: Vec<OutputKind>,
+    /// Sending to the intake. Its host name is only the one of the settings.
+    pub intake: IntakeSettings,
+    /// Time between two flushes of what was gathered to the outputs.
+    pub flush_interval: Duration,
     /// Dispatching.
     pub cluster_checks: ClusterChecksSettings,
     /// Balancing.
@@ -65,8 +72,9 @@ impl ClusterSettings {
     pub fn from_config(config: &Config) -> Result<Self, SettingsError> {
         let common = CommonSettings::from_config(config)?;
         let stand_alone = config.stand_alone();
-        // Stand alone nothing is sent to the intake.
-        if text(config, "api_key").is_none() && !stand_alone {
+        // Stand alone there may be nothing to send.
+        let intake = IntakeSettings::from_config(config, &common.hostname);
+        if intake.api_key.is_none() && !stand_alone {
             return Err(SettingsError::NoApiKey);
         }
         let configured_name = text(config, "cluster_name");
@@ -82,6 +90,9 @@ impl ClusterSettings {
             stand_alone,
             kubernetes: KubernetesSettings::from_config(config),
             lock_file: path(config, "muster.lock_file"),
+            outputs: outputs(config, intake.api_key.is_some())?.unwrap_or_default(),
+            intake,
+            flush_interval: flush_interval(config),
             cluster_checks: ClusterChecksSettings {
                 enabled: read(config, "cluster_checks.enabled"),
                 node_expiration: read(config, "cluster_checks.node_expiration_timeout"),

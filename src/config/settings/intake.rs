@@ -6,6 +6,7 @@ use std::time::Duration;
 use muster_actors::domain::secret::Secret;
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::error::SettingsError;
 use super::read::{read, text};
 use crate::config::api_key::ApiKey;
 use crate::config::effective::{Config, Role};
@@ -62,6 +63,15 @@ pub struct ProxySettings {
     pub no_proxy: Vec<String>,
     /// Whether `no_proxy` entries match domains, networks and `*`, not only the exact host.
     pub nonexact_match: bool,
+}
+
+/// A destination of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// The intake.
+    Datadog,
+    /// Standard output, JSON lines.
+    Stdout,
 }
 
 /// Retrying and queueing.
@@ -212,4 +222,28 @@ fn proxies(config: &Config) -> ProxySettings {
 
 fn first(environment: &Environment, names: [&str; 2]) -> Option<String> {
     names.iter().find_map(|name| environment.get(name)).map(str::to_owned)
+}
+
+/// Which outputs there are; `None` = none was named, and there is no key for the intake.
+///
+/// Errors: the intake was named and there is no key for it.
+pub(super) fn outputs(config: &Config, has_key: bool) -> Result<Option<Vec<OutputKind>>, SettingsError> {
+    let mut outputs = Vec::new();
+    for word in read::<Vec<String>>(config, "muster.outputs") {
+        let output = if word == "datadog" { OutputKind::Datadog } else { OutputKind::Stdout };
+        if !outputs.contains(&output) {
+            outputs.push(output);
+        }
+    }
+    match (outputs.is_empty(), has_key) {
+        (true, true) => Ok(Some(vec![OutputKind::Datadog])),
+        (true, false) => Ok(None),
+        (false, false) if outputs.contains(&OutputKind::Datadog) => Err(SettingsError::OutputWithoutApiKey),
+        (false, _) => Ok(Some(outputs)),
+    }
+}
+
+/// Time between two flushes of what was gathered to the outputs, a second at least.
+pub(super) fn flush_interval(config: &Config) -> Duration {
+    read::<Duration>(config, "muster.flush_interval").max(Duration::from_secs(1))
 }

@@ -12,7 +12,7 @@ use url::Url;
 use super::common::CommonSettings;
 use super::endpoint::cluster_agent_url;
 use super::error::SettingsError;
-use super::intake::IntakeSettings;
+use super::intake::{IntakeSettings, OutputKind, flush_interval, outputs};
 use super::read::{read, text};
 use crate::config::effective::Config;
 use crate::config::option::Unit;
@@ -71,15 +71,6 @@ pub enum IncludePending {
     Always,
     /// Nobody.
     Never,
-}
-
-/// A destination of samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputKind {
-    /// The intake.
-    Datadog,
-    /// Standard output, JSON lines.
-    Stdout,
 }
 
 /// How checks run.
@@ -171,7 +162,7 @@ impl NodeSettings {
         let kind = if runner_enabled && only_cluster_checks { NodeKind::Runner } else { NodeKind::NodeAgent };
         let identifier = text(config, "clc_runner_id").filter(|_| runner_enabled).unwrap_or_else(|| common.hostname.clone());
         let intake = IntakeSettings::from_config(config, &common.hostname);
-        let outputs = outputs(config, &intake)?;
+        let outputs = outputs(config, intake.api_key.is_some())?.unwrap_or_else(|| vec![OutputKind::Stdout]);
         common.log.on_stderr = outputs.contains(&OutputKind::Stdout);
         Ok(Self {
             cmd_port: read(config, "cmd_port"),
@@ -262,24 +253,8 @@ fn checks(config: &Config) -> CheckSettings {
         utilization_cooldown: read(config, "check_runner_utilization_warning_cooldown"),
         send_check_status: read(config, "integration_check_status_enabled"),
         histogram_aggregates: read(config, "histogram_aggregates"),
-        flush_interval: read::<Duration>(config, "muster.flush_interval").max(Duration::from_secs(1)),
+        flush_interval: flush_interval(config),
         histogram_percentiles: percentiles.iter().filter_map(|text| text.parse().ok()).filter(|part| (0.0..=1.0).contains(part)).collect(),
-    }
-}
-
-fn outputs(config: &Config, intake: &IntakeSettings) -> Result<Vec<OutputKind>, SettingsError> {
-    let mut outputs = Vec::new();
-    for word in read::<Vec<String>>(config, "muster.outputs") {
-        let output = if word == "datadog" { OutputKind::Datadog } else { OutputKind::Stdout };
-        if !outputs.contains(&output) {
-            outputs.push(output);
-        }
-    }
-    match (outputs.is_empty(), intake.api_key.is_some()) {
-        (true, true) => Ok(vec![OutputKind::Datadog]),
-        (true, false) => Ok(vec![OutputKind::Stdout]),
-        (false, false) if outputs.contains(&OutputKind::Datadog) => Err(SettingsError::OutputWithoutApiKey),
-        (false, _) => Ok(outputs),
     }
 }
 
