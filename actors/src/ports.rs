@@ -1,5 +1,8 @@
 //! Traits through which the outside comes in. Each has a real adapter in `src` and a fake in [`crate::testing`].
 
+mod cluster_reads;
+mod spool;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +22,9 @@ use crate::domain::samples::{Batch, RunSamples};
 use crate::domain::secrets::{Handles, SecretError, SecretValues};
 use crate::messages::informer::WatchEvent;
 use crate::messages::replica::{FetchDeltas, OfferTable};
+
+pub use cluster_reads::{ClusterReadError, ControlPlane, EventChange, EventPage, EventQuery, EventSource, EventTokens};
+pub use spool::{Spool, SpoolId, SpoolListing, Spooled};
 
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]

@@ -46,7 +46,7 @@ impl Running {
     }
 
     fn enqueue(&self, batch: Batch) {
-        self.output.tell(Enqueue { batch: Arc::new(batch) }).unwrap();
+        self.output.tell(Enqueue::new(Arc::new(batch))).unwrap();
     }
 
     /// Ends the output and tells what it counted.

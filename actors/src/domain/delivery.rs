@@ -137,6 +137,12 @@ pub enum DropReason {
     Restart,
     /// The time for sending the rest at shutdown was over.
     Shutdown,
+    /// The spool on the disk was full and this was the oldest.
+    SpoolFull,
+    /// It had waited on the disk for longer than it may.
+    TooOld,
+    /// Its file on the disk was cut off or damaged.
+    Damaged,
 }
 
 impl DropReason {
@@ -154,6 +160,9 @@ impl DropReason {
             Self::Closed => "closed",
             Self::Restart => "restart",
             Self::Shutdown => "shutdown",
+            Self::SpoolFull => "spool_full",
+            Self::TooOld => "too_old",
+            Self::Damaged => "damaged",
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod delivery;
 pub mod digest;
 pub mod discovery;
 pub mod durations;
+pub mod event_token;
 pub mod exposure;
 pub mod figures;
 pub mod grants;

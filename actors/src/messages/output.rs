@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Message;
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use crate::domain::delivery::{Contents, DropReason, KeyState, SendErrorKind, SendResult};
 use crate::domain::samples::Batch;
+use crate::kernel::mailbox::Outlet;
 
 /// Samples of one flush, for one destination. The queue is bounded by bytes: the oldest goes first, counted.
 #[derive(Debug, Clone, Message)]
@@ -16,6 +18,75 @@ use crate::domain::samples::Batch;
 pub struct Enqueue {
     /// What to send.
     pub batch: Arc<Batch>,
+    /// Who is to hear what became of it; `None` = nobody.
+    pub receipt: Option<Receipt>,
+}
+
+impl Enqueue {
+    /// A batch of which nobody wants to hear again.
+    #[must_use]
+    pub fn new(batch: Arc<Batch>) -> Self {
+        Self { batch, receipt: None }
+    }
+}
+
+/// What became of a batch, as far as whoever gave it has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// All of it is with the destination, or on the disk of this process, synced: the source may forget it.
+    Safe,
+    /// The destination will never take it, or it cannot be expressed: to send it again would not help.
+    Refused(DropReason),
+    /// It is lost, although sending it again may help: queue full, restart, shutdown.
+    Lost(DropReason),
+}
+
+/// Tells once what became of a batch; if it is dropped untold, that is [`Fate::Lost`] by [`DropReason::Restart`].
+#[derive(Debug, Clone)]
+pub struct Receipt(Arc<Telling>);
+
+#[derive(Debug)]
+struct Telling {
+    number: u64,
+    to: Outlet<Settled>,
+    told: AtomicBool,
+}
+
+impl Receipt {
+    /// A receipt with a number that its owner chooses.
+    #[must_use]
+    pub fn new(number: u64, to: Outlet<Settled>) -> Self {
+        Self(Arc::new(Telling { number, to, told: AtomicBool::new(false) }))
+    }
+
+    /// Tells it; only the first time counts.
+    pub fn settle(&self, fate: Fate) {
+        self.0.tell(fate);
+    }
+}
+
+impl Telling {
+    fn tell(&self, fate: Fate) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            self.to.post(Settled { number: self.number, fate });
+        }
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.tell(Fate::Lost(DropReason::Restart));
+    }
+}
+
+/// What became of the batch with this number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Settled {
+    /// Number of the [`Receipt`].
+    pub number: u64,
+    /// What became of it.
+    pub fate: Fate,
 }
 
 /// Asks to send what waits, because the process ends. Nothing is accepted afterwards.
@@ -33,7 +104,9 @@ pub struct Drain {
 pub struct DrainReport {
     /// Sent since the drain began.
     pub sent: Contents,
-    /// Not sent, and lost. Whatever was under way at the deadline counts here.
+    /// Not sent, but on the disk: the next life of this process sends it.
+    pub kept: Contents,
+    /// Not sent, and lost. Whatever was under way at the deadline and is not on the disk counts here.
     pub lost: Contents,
 }
 
@@ -50,8 +123,10 @@ pub struct OutputStats {
     pub sent: Contents,
     /// Lost, by reason.
     pub dropped: BTreeMap<DropReason, Contents>,
-    /// Waiting: bodies, and what is not encoded yet.
+    /// Waiting: bodies, and what is not encoded yet. Includes what is on the disk.
     pub queued: Contents,
+    /// The part of what waits that is on the disk.
+    pub spooled: Contents,
     /// Attempts that will be repeated.
     pub retries: u64,
     /// By telemetry name of the route.

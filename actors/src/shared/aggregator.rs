@@ -52,7 +52,7 @@ impl Aggregator {
         let batch = Arc::new(std::mem::take(&mut self.batch));
         for output in &self.outputs {
             // Outputs bound their queues by bytes and drop the oldest themselves, so that none of them holds up a check.
-            output.post(Enqueue { batch: Arc::clone(&batch) });
+            output.post(Enqueue::new(Arc::clone(&batch)));
         }
     }
 }

@@ -305,9 +305,12 @@ impl Output {
     fn close(&mut self) {
         self.give_up_the_rest();
         let Stage::Draining(draining) = std::mem::replace(&mut self.stage, Stage::Open) else { return };
-        let report =
-            DrainReport { sent: self.stats.sent - draining.sent_before, lost: self.stats.total_dropped() - draining.dropped_before };
-        let DrainReport { sent, lost } = report;
+        let report = DrainReport {
+            sent: self.stats.sent - draining.sent_before,
+            lost: self.stats.total_dropped() - draining.dropped_before,
+            ..DrainReport::default()
+        };
+        let DrainReport { sent, lost, .. } = report;
         info!(
             destination = self.stats.destination,
             payloads = sent.payloads,

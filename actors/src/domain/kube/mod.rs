@@ -1,9 +1,12 @@
 //! Kubernetes objects as far as muster looks at them, and what follows from them.
 
 pub mod annotations;
+pub mod apiserver_check;
 pub mod cluster_id;
 pub mod cluster_name;
+pub mod control_plane;
 pub mod endpoints;
+pub mod event;
 pub mod file_templates;
 pub mod filters;
 pub mod informer;
