@@ -827,6 +827,23 @@ fn an_outdated_set_and_a_server_that_warms_up_are_granted_nothing() {
 }
 
 #[test]
+fn what_comes_from_a_leader_that_grants_nothing_yet_waits_for_its_first_grant() {
+    universe::run(1, |universe| async move {
+        let world = World::start(&universe, &[once("one")]);
+        *world.agent.grant.lock().unwrap() = GRANT;
+        world.seconds(15).await;
+        *world.agent.grant.lock().unwrap() = Some(Duration::ZERO);
+        world.agent.set(&[once("one"), once("two")]);
+        world.seconds(20).await;
+        assert!(world.runs_of("one").last().unwrap().0 > 30_000, "the grant of before holds for what was here before");
+        assert_eq!(world.runs_of("two"), [], "somebody else may still run it");
+        *world.agent.grant.lock().unwrap() = GRANT;
+        world.seconds(15).await;
+        assert!(world.runs_of("two").len() > 3);
+    });
+}
+
+#[test]
 fn a_restart_of_any_actor_keeps_to_the_grant() {
     for actor in ["Scheduler", "ConfigProvider(cluster-checks)"] {
         universe::run(1, |universe| async move {

@@ -161,6 +161,8 @@ pub struct ProviderState {
     grant: Option<Grant>,
     /// The grant of the set that is about to be fetched.
     next_grant: Option<Grant>,
+    /// See [`Self::grant_covers_new`].
+    covers_new: bool,
 }
 
 impl ProviderState {
@@ -180,6 +182,7 @@ impl ProviderState {
             polled_once: false,
             grant: None,
             next_grant: None,
+            covers_new: false,
         }
     }
 
@@ -264,7 +267,7 @@ impl ProviderState {
         let granted = Some(Grant::Until(asked.at + length)).filter(|_| !length.is_zero());
         self.next_grant = granted;
         if up_to_date && asked.last_change >= 0 && self.collected && granted.is_some() {
-            self.grant = granted;
+            (self.grant, self.covers_new) = (granted, true);
             return granted;
         }
         if self.grant != Some(Grant::Unlimited) {
@@ -279,6 +282,13 @@ impl ProviderState {
     #[must_use]
     pub fn grant(&self) -> Option<Grant> {
         self.grant
+    }
+
+    /// Whether that holds for all of the set, or only for what was in it before the last answer: a leader that has just begun grants
+    /// nothing, because it may not know who else runs the rest.
+    #[must_use]
+    pub fn grant_covers_new(&self) -> bool {
+        self.covers_new
     }
 
     /// Ends a poll that did not fetch.
@@ -296,6 +306,7 @@ impl ProviderState {
             CollectAnswer::Configs { last_change, configs } => {
                 (self.last_change, self.configs) = (last_change, configs);
                 (self.collected, self.dropped, self.last_success) = (true, false, Some(now));
+                self.covers_new = next_grant.is_some() || self.grant == Some(Grant::Unlimited);
                 self.grant = next_grant.or(self.grant);
                 Verdict::Replace
             }
@@ -392,6 +403,11 @@ mod tests {
         state.on_collect(seconds(0), three());
         assert_eq!(state.on_grant(asked(7, 10), true, Some(Duration::ZERO)), None);
         assert_eq!(state.grant(), Some(Grant::Until(seconds(30))));
+        assert!(state.grant_covers_new());
+        state.on_collect(seconds(11), three());
+        assert!(!state.grant_covers_new(), "a set that came with nothing granted");
+        state.on_grant(asked(7, 20), true, GRANT);
+        assert!(state.grant_covers_new());
     }
 
     #[test]

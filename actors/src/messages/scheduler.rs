@@ -19,6 +19,9 @@ pub struct ApplyConfigs {
     pub configs: Vec<Arc<CheckConfig>>,
     /// How long those of them may run that run at most once; `None` = as was told last, or not at all if nothing was told.
     pub grant: Option<Grant>,
+    /// Whether the grant was given with this set. If not, it covers only what was in the set before: whoever answers now may not know
+    /// who else still runs the rest.
+    pub covers_new: bool,
 }
 
 /// The set of this source is still the current one.

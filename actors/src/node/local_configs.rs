@@ -42,7 +42,7 @@ impl LocalConfigs {
             return;
         }
         let configs = self.configs.values().cloned().collect();
-        if let Err(error) = self.scheduler.tell(ApplyConfigs { source: ConfigOrigin::Files, configs, grant: None }) {
+        if let Err(error) = self.scheduler.tell(ApplyConfigs { source: ConfigOrigin::Files, configs, grant: None, covers_new: true }) {
             // A scheduler that comes back asks for the set.
             warn!(%error, "local configs not applied yet");
         }

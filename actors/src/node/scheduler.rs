@@ -163,8 +163,8 @@ impl Scheduler {
     }
 
     fn apply(&mut self, apply: ApplyConfigs, context: &mut Context<Self>) {
-        let ApplyConfigs { source, configs, grant } = apply;
-        self.grants.note(source, grant);
+        let ApplyConfigs { source, configs, grant, covers_new } = apply;
+        self.grants.note(source, grant, covers_new);
         let next: BTreeMap<Digest, Arc<CheckConfig>> = configs.into_iter().map(|config| (fast_digest(&config), config)).collect();
         let before = self.sets.insert(source, next.clone()).unwrap_or_default();
         let removed: Vec<Digest> = before.keys().filter(|digest| !next.contains_key(digest)).copied().collect();
@@ -180,7 +180,7 @@ impl Scheduler {
         self.unschedule(&removed);
         let now = self.clock.monotonic();
         for (digest, config) in added {
-            if is_runnable(&config) && self.grants.added((source, digest), &config, now) {
+            if is_runnable(&config) && self.grants.added((source, digest), &config, covers_new, now) {
                 self.begin((source, digest), config, context);
             }
         }

@@ -228,7 +228,8 @@ impl ConfigProvider {
     fn send(&mut self) {
         let configs = self.state.configs().to_vec();
         let (source, grant) = (ConfigOrigin::Polled(self.state.source()), self.state.grant());
-        self.unsent = self.links.scheduler.tell(ApplyConfigs { source, configs, grant }).is_err();
+        let covers_new = self.state.grant_covers_new();
+        self.unsent = self.links.scheduler.tell(ApplyConfigs { source, configs, grant, covers_new }).is_err();
     }
 
     fn tick(&mut self, context: &mut Context<Self>) {

@@ -118,6 +118,8 @@ struct Workers {
     life: Arc<Life>,
     configs: Vec<Arc<CheckConfig>>,
     grant: Option<Grant>,
+    /// What came with an answer that granted nothing.
+    uncovered: RunningSet,
     clock: Arc<dyn Clock>,
     auditor: Auditor,
 }
@@ -135,7 +137,7 @@ impl Workers {
         }
         let granted = self.grant.is_some_and(|grant| grant.is_in_force(self.clock.monotonic()));
         let (once, others): (Vec<_>, Vec<_>) = self.configs.iter().map(AsRef::as_ref).partition(|config| runs_at_most_once(config));
-        let once = if granted { running_set(once) } else { RunningSet::new() };
+        let once = if granted { &running_set(once) - &self.uncovered } else { RunningSet::new() };
         if !is_stock(&self.node) {
             self.auditor.runs_once(&self.node, &once);
         }
@@ -163,8 +165,14 @@ impl Handler<ApplyConfigs> for Workers {
     type Result = ();
 
     fn handle(&mut self, apply: ApplyConfigs, _: &mut Context<Self>) {
+        let before = running_set(self.configs.iter().map(AsRef::as_ref));
         self.configs = apply.configs;
         self.grant = apply.grant.or(self.grant);
+        if apply.covers_new {
+            self.uncovered.clear();
+        } else {
+            self.uncovered.extend(&running_set(self.configs.iter().map(AsRef::as_ref)) - &before);
+        }
         self.run();
     }
 }
@@ -174,6 +182,7 @@ impl Handler<RenewGrant> for Workers {
 
     fn handle(&mut self, renewed: RenewGrant, _: &mut Context<Self>) {
         self.grant = Some(renewed.grant);
+        self.uncovered.clear();
         self.run();
     }
 }
@@ -197,6 +206,7 @@ impl Agent {
             life: Arc::clone(&shared),
             configs: Vec::new(),
             grant: None,
+            uncovered: RunningSet::new(),
             clock: Arc::clone(&time),
             auditor: auditor.clone(),
         });

@@ -129,6 +129,10 @@ impl Auditor {
     pub(super) fn answered(&self, node: &NodeName, served: &ServedTable, existing: impl FnOnce() -> RunningSet) {
         let inner = self.inner();
         let Some(had) = inner.last_given.get(node) else { return };
+        // What waits for grants that nobody knows leaves that state when it is decided, and comes to its node when that is saved.
+        if served.shown < served.decided {
+            return;
+        }
         if inner.newest.get(node).is_some_and(|newest| inner.excused.contains(&(node.clone(), *newest))) {
             return;
         }
@@ -144,9 +148,10 @@ impl Auditor {
         let elsewhere = running_set(served.nodes.keys().flat_map(shown_to).chain(on_their_way).map(|config| &config.config));
         let existing = existing();
         dropped.retain(|id| existing.contains(id) && !elsewhere.contains(id));
-        let dropped = dropped.len();
-        if dropped > 0 {
-            self.trace.violation(format_args!("{node} is told to stop {dropped} of {} checks that nobody else is shown", had.len()));
+        if !dropped.is_empty() {
+            let (ids, dropped) = (&dropped, dropped.len());
+            self.trace
+                .violation(format_args!("{node} is told to stop {dropped} of {} checks that nobody else is shown: {ids:?}", had.len()));
         }
     }
 

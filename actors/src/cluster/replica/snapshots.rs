@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use crate::cluster::replica::{Replica, State};
 use crate::domain::replication::Mirror;
 use crate::domain::snapshot;
+use crate::kernel::heavy_work::heavy_work;
 use crate::ports::{SaveOutcome, StillLeads, StoreError};
 
 /// Shortest time between two saves. Source: style 9.6.
@@ -21,8 +22,7 @@ const LAST_RETRY: Duration = Duration::from_secs(300);
 /// Reads a snapshot; decodes it on a blocking thread. A snapshot that cannot be used is an error.
 pub(super) async fn read(loading: BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>>) -> Result<Option<Mirror>, String> {
     let Some(bytes) = loading.await.map_err(|error| describe(&error))? else { return Ok(None) };
-    let decoded = tokio::task::spawn_blocking(move || snapshot::read_whole(&bytes)).await;
-    let table = decoded.ok().flatten().ok_or("the snapshot is damaged, or a newer program wrote it")?;
+    let table = heavy_work(move || snapshot::read_whole(&bytes)).await.ok_or("the snapshot is damaged, or a newer program wrote it")?;
     // Nobody confirmed it in the term before; what discovery knew is not kept.
     Ok(Some(Mirror { table, ..Mirror::default() }))
 }
@@ -61,8 +61,7 @@ impl Replica {
             leadership.epoch == epoch && leadership.leads(clock.monotonic())
         });
         let work = async move {
-            let encoded = tokio::task::spawn_blocking(move || snapshot::whole(&table)).await;
-            let bytes = encoded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            let bytes = heavy_work(move || snapshot::whole(&table)).await.map_err(|error| error.to_string())?;
             store.save(bytes, leads).await.map_err(|error| describe(&error))
         };
         context.spawn(work.into_actor(self).map(|outcome, replica, context| replica.saved(outcome, context)));

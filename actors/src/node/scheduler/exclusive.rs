@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{AsyncContext as _, Context, Handler};
 use tracing::{info, warn};
@@ -18,15 +19,13 @@ const STOPPED: &str = "stopped: it runs at most once, and the cluster agent has 
 impl Scheduler {
     /// Stops what may not run any more, or starts it again.
     pub(super) fn look_at_grants(&mut self, context: &mut Context<Self>) {
-        if self.grants.in_force(self.clock.monotonic()) {
-            self.start_again(context);
-        } else {
-            self.stop_exclusive();
-        }
+        let now = self.clock.monotonic();
+        self.start_again(now, context);
+        self.stop_exclusive(now);
     }
 
-    fn start_again(&mut self, context: &mut Context<Self>) {
-        let stopped = self.grants.take_stopped();
+    fn start_again(&mut self, now: Duration, context: &mut Context<Self>) {
+        let stopped = self.grants.take_covered(now);
         if stopped.is_empty() {
             return;
         }
@@ -41,9 +40,9 @@ impl Scheduler {
         context.notify(LoadMore);
     }
 
-    fn stop_exclusive(&mut self) {
+    fn stop_exclusive(&mut self, now: Duration) {
         let running: BTreeMap<ConfigRef, Arc<CheckConfig>> =
-            self.grants.running().filter_map(|owner| Some((*owner, self.config_of(owner)?))).collect();
+            self.grants.running_without(now).filter_map(|owner| Some((*owner, self.config_of(owner)?))).collect();
         if running.is_empty() {
             return;
         }
@@ -67,7 +66,7 @@ impl Handler<RenewGrant> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, renewed: RenewGrant, context: &mut Context<Self>) {
-        self.grants.note(ConfigOrigin::Polled(renewed.source), Some(renewed.grant));
+        self.grants.note(ConfigOrigin::Polled(renewed.source), Some(renewed.grant), true);
         self.look_at_grants(context);
     }
 }

@@ -23,29 +23,43 @@ pub(super) struct Grants {
     grant: Option<Grant>,
     exclusive: BTreeSet<ConfigRef>,
     stopped: BTreeSet<ConfigRef>,
+    /// Came with an answer that granted nothing: the grant that is in force was given for what was here before.
+    uncovered: BTreeSet<ConfigRef>,
 }
 
 impl Grants {
-    /// Notes a grant, if one is known.
-    pub(super) fn note(&mut self, source: ConfigOrigin, grant: Option<Grant>) {
+    /// Notes a grant, if one is known; `covers_new`: it holds for all of the set.
+    pub(super) fn note(&mut self, source: ConfigOrigin, grant: Option<Grant>, covers_new: bool) {
         if source == GRANTED && grant.is_some() {
             self.grant = grant;
+            if covers_new {
+                self.uncovered.clear();
+            }
         }
     }
 
     /// A config is to run here from now on. Returns whether it may.
-    pub(super) fn added(&mut self, owner: ConfigRef, config: &CheckConfig, now: Duration) -> bool {
+    pub(super) fn added(&mut self, owner: ConfigRef, config: &CheckConfig, covers_new: bool, now: Duration) -> bool {
         if owner.0 != GRANTED || !runs_at_most_once(config) {
             return true;
         }
         self.exclusive.insert(owner);
-        self.in_force(now)
+        if !covers_new {
+            self.uncovered.insert(owner);
+        }
+        self.covers(&owner, now)
+    }
+
+    /// Whether a config that runs at most once may run now.
+    fn covers(&self, owner: &ConfigRef, now: Duration) -> bool {
+        self.grant.is_some_and(|grant| grant.is_in_force(now)) && !self.uncovered.contains(owner)
     }
 
     /// These configs are not to run here any more.
     pub(super) fn removed(&mut self, owners: &HashSet<ConfigRef>) {
         self.exclusive.retain(|owner| !owners.contains(owner));
         self.stopped.retain(|owner| !owners.contains(owner));
+        self.uncovered.retain(|owner| !owners.contains(owner));
     }
 
     /// Whether a config does not run for want of a grant.
@@ -58,23 +72,20 @@ impl Grants {
         self.stopped.len()
     }
 
-    /// Takes the configs that do not run for want of a grant.
-    pub(super) fn take_stopped(&mut self) -> BTreeSet<ConfigRef> {
-        std::mem::take(&mut self.stopped)
+    /// Takes the configs that do not run for want of a grant, and have one now.
+    pub(super) fn take_covered(&mut self, now: Duration) -> BTreeSet<ConfigRef> {
+        let (covered, stopped) = std::mem::take(&mut self.stopped).into_iter().partition(|owner| self.covers(owner, now));
+        self.stopped = stopped;
+        covered
     }
 
-    /// The configs that run and may not without a grant.
-    pub(super) fn running(&self) -> impl Iterator<Item = &ConfigRef> {
-        self.exclusive.difference(&self.stopped)
+    /// The configs that are to run and have no grant.
+    pub(super) fn running_without(&self, now: Duration) -> impl Iterator<Item = &ConfigRef> {
+        self.exclusive.difference(&self.stopped).filter(move |owner| !self.covers(owner, now))
     }
 
     /// A config does not run any more for want of a grant.
     pub(super) fn stop(&mut self, owner: ConfigRef) {
         self.stopped.insert(owner);
-    }
-
-    /// Whether there is a grant that has not run out.
-    pub(super) fn in_force(&self, now: Duration) -> bool {
-        self.grant.is_some_and(|grant| grant.is_in_force(now))
     }
 }

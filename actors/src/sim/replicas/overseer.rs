@@ -40,6 +40,8 @@ struct Life {
     has_table: bool,
     /// Followers that asked this process and had everything up to there.
     followers: BTreeMap<String, Asked>,
+    /// When the actor that follows the leader panicked last.
+    lost_contact_at: Option<Duration>,
 }
 
 /// A question that showed a follower to be in step.
@@ -98,7 +100,15 @@ impl Overseer {
         let mut inner = self.inner();
         inner.lives_so_far += 1;
         let number = inner.lives_so_far;
-        let life = Life { number, watched, looked_at: None, knows: BTreeSet::new(), has_table: false, followers: BTreeMap::new() };
+        let life = Life {
+            number,
+            watched,
+            looked_at: None,
+            knows: BTreeSet::new(),
+            has_table: false,
+            followers: BTreeMap::new(),
+            lost_contact_at: None,
+        };
         inner.lives.insert(name.to_owned(), life);
     }
 
@@ -210,7 +220,8 @@ impl Overseer {
         for (follower, asked) in &life.followers {
             // Whoever died since then took with it what it had acknowledged.
             let Some(copy) = inner.lives.get(follower).filter(|copy| copy.number == asked.life) else { continue };
-            let in_contact = asked.epoch == epoch && now < asked.at + FOLLOWER_TIME;
+            let asked_since = copy.lost_contact_at.is_none_or(|lost_at| asked.at > lost_at);
+            let in_contact = asked.epoch == epoch && now < asked.at + FOLLOWER_TIME && asked_since;
             if in_contact && !copy.knows.contains(version) {
                 let (node, stamp) = version;
                 self.trace.violation(format_args!("{leader} shows version {stamp} of {node}, which its follower {follower} does not know"));
@@ -253,9 +264,17 @@ impl Overseer {
         }
     }
 
-    /// The term of this process. To be asked before it calls anybody: it may be dead when the call arrives.
-    pub(super) fn term_of(&self, name: &str) -> Epoch {
-        self.inner().lives.get(name).map(|life| life.watched.leadership.peek().epoch).unwrap_or_default()
+    /// The term of this process; `None` = it is dead. To be asked before it calls anybody: it may be dead when the call arrives.
+    pub(super) fn term_of(&self, name: &str) -> Option<Epoch> {
+        self.inner().lives.get(name).map(|life| life.watched.leadership.peek().epoch)
+    }
+
+    /// The actor of this process that follows the leader panics: leaders see its question end, and count it among those in step no more.
+    pub(super) fn loses_contact(&self, name: &str) {
+        let now = self.now();
+        if let Some(life) = self.inner().lives.get_mut(name) {
+            life.lost_contact_at = Some(now);
+        }
     }
 
     /// The snapshot was replaced: not by a leader of before, and in one term not by an older table.

@@ -50,7 +50,10 @@ impl SnapshotStore for SharedSnapshot {
     fn save(&self, bytes: Vec<u8>, leads: StillLeads) -> BoxFuture<'static, Result<SaveOutcome, StoreError>> {
         let (store, outside) = (self.store.clone(), self.outside.clone());
         let (overseer, replica) = (self.overseer.clone(), self.replica.clone());
-        let term = overseer.term_of(&replica);
+        let Some(term) = overseer.term_of(&replica) else {
+            // The process was killed at this moment.
+            return std::future::pending().boxed();
+        };
         async move {
             let called = outside.call(async move {
                 tokio::time::sleep(CALL_TIME).await;

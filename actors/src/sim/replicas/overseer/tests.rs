@@ -224,8 +224,8 @@ fn a_leader_of_before_that_replaces_the_snapshot() {
         stage.lead("a", 1);
         stage.role("a", 1, Role::Unknown);
         stage.lead("b", 2);
-        stage.overseer.snapshot_saved("b", stage.overseer.term_of("b"), &table);
-        stage.overseer.snapshot_saved("a", stage.overseer.term_of("a"), &table);
+        stage.overseer.snapshot_saved("b", stage.overseer.term_of("b").unwrap(), &table);
+        stage.overseer.snapshot_saved("a", stage.overseer.term_of("a").unwrap(), &table);
         stage.violation("a replaces the snapshot");
     });
 }

@@ -63,6 +63,9 @@ impl World {
                     && self.replicas.borrow().get(&name).is_some_and(|replica| replica.crash(actor))
                 {
                     self.universe.expect_panics(1);
+                    if actor == "Replica" {
+                        self.cluster.overseer.loses_contact(&name);
+                    }
                 }
             }
             Fault::StepClock { which, nanos } => {
