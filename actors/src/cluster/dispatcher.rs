@@ -186,14 +186,14 @@ impl Dispatcher {
         self.paused = false;
         self.restore_nodes(false);
         self.parts.outlets.replay.post(ReplayDiscovery);
-        self.decide(Cause::WarmedUp, |_| Permitted::default());
+        self.decide(Cause::LeaseRenewed, |_| Permitted::default());
         self.publish();
     }
 
     /// Another replica may decide from now on: forgets everything, and answers for nobody.
     fn step_down(&mut self, context: &mut Context<Self>) {
         if self.deciding {
-            warn!(epoch = self.epoch.0, role = ?self.role, "this replica does not lead any more, nothing is dispatched");
+            info!(epoch = self.epoch.0, role = ?self.role, "this replica does not lead any more, nothing is dispatched");
         }
         if let Some(end) = self.warm_up_end.take() {
             context.cancel_future(end);

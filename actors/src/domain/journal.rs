@@ -45,6 +45,8 @@ pub enum Cause {
     Released,
     /// The node that was waited for confirmed, or was lost.
     HandedOver,
+    /// The lease was renewed after a pause in which nothing was decided.
+    LeaseRenewed,
 }
 
 impl Cause {
@@ -68,6 +70,7 @@ impl Cause {
             Self::Quarantined => "quarantined",
             Self::Released => "released",
             Self::HandedOver => "handed_over",
+            Self::LeaseRenewed => "lease_renewed",
         }
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn cause(cause: Cause) -> &'static str {
         Cause::NodeJoined => "a runner joined that may run it",
         Cause::NotEligible => "its runner said that it does not run this check any more",
         Cause::WarmedUp => "the server had started and knew its runners",
+        Cause::LeaseRenewed => "the lease was renewed after a pause",
         Cause::Updated => "its content changed, for example its tags; it stayed in its place",
         Cause::Removed => "its source is gone",
         Cause::NodeDraining => "its runner is on its way out",
@@ -73,6 +74,7 @@ pub(crate) fn why_there(decision: &Decision) -> String {
         | Cause::NodeExpired
         | Cause::NotEligible
         | Cause::WarmedUp
+        | Cause::LeaseRenewed
         | Cause::NodeDraining
         | Cause::NodeDeleted
         | Cause::Released => {
