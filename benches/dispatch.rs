@@ -12,7 +12,7 @@ use muster::standalone::assignment_store::FileAssignmentStore;
 use muster::standalone::epoch_counter::EpochCounter;
 use muster::standalone::state_folder::StateFolder;
 use muster_actors::balance::least_count::place_batch;
-use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::dispatcher::parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::assignment::AssignmentTable;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::dispatcher::parts::DispatchPolicy;
 use muster_actors::cluster::kube_discovery::{KubeDiscovery, KubeDiscoveryParts, discovery_sources};
 use muster_actors::cluster::leader_election::{Election, RELEASE_LIMIT};
 use muster_actors::cluster::membership::WatchedNodes;

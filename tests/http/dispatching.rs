@@ -13,7 +13,7 @@ use muster::api::heartbeats::HeartbeatGatherer;
 use muster::api::leader::LeaderGate;
 use muster::api::listener::BoundServer;
 use muster::api::world::WorldRoutes;
-use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::dispatcher::parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::ids::Epoch;

@@ -15,7 +15,7 @@ use muster::api::relay::RelayLimits;
 use muster::api::replica::ReplicaRoutes;
 use muster::client::{ReplicaHttp, Trust};
 use muster::config::Secret;
-use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::dispatcher::parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::wiring::{Balancing, Dispatching, DispatchingParts, Storage};
 use muster_actors::domain::contender::Candidacy;

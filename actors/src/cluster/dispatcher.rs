@@ -1,10 +1,14 @@
 //! Decides which node runs which config.
 
 mod discovery;
+mod discovery_inbox;
 mod handlers;
+mod harvester;
+pub mod parts;
 mod plans;
 mod quarantine;
 mod transfers;
+mod waiting_polls;
 mod warm_up;
 
 use std::collections::BTreeSet;
@@ -16,9 +20,9 @@ use tracing::{debug, error, info, warn};
 
 use crate::balance::quarantine::DeathWatch;
 use crate::balance::{demands, least_count, placement};
-use crate::cluster::dispatcher_parts::DispatcherParts;
-use crate::cluster::intake::Intake;
-use crate::cluster::waiting_polls::WaitingPolls;
+use crate::cluster::dispatcher::harvester::Harvester;
+use crate::cluster::dispatcher::parts::DispatcherParts;
+use crate::cluster::dispatcher::waiting_polls::WaitingPolls;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
@@ -68,7 +72,7 @@ pub struct Dispatcher {
     exposure: Exposure,
     polls: WaitingPolls,
     settled: Seq,
-    intake: Intake,
+    harvester: Harvester,
     continuing: bool,
     /// The last change that the first complete listing made; `None` = there was none yet.
     discovery_synced: Option<Seq>,
@@ -87,7 +91,7 @@ impl Dispatcher {
     #[must_use]
     pub fn new(parts: DispatcherParts) -> Self {
         let policy = parts.policy;
-        let intake = Intake::new(Arc::clone(&parts.patch));
+        let harvester = Harvester::new(Arc::clone(&parts.patch));
         Self {
             parts,
             table: None,
@@ -104,7 +108,7 @@ impl Dispatcher {
             exposure: Exposure::default(),
             polls: WaitingPolls::default(),
             settled: Seq(0),
-            intake,
+            harvester,
             continuing: false,
             discovery_synced: None,
             advanced: AdvancedDispatching::new(policy.advanced_dispatching),
@@ -171,7 +175,7 @@ impl Dispatcher {
         if !may && !self.paused {
             warn!(epoch = self.epoch.0, "the lease was not renewed in time, nothing is dispatched for now");
             self.paused = true;
-            self.intake.forget();
+            self.harvester.forget();
         }
         !self.paused
     }
@@ -204,7 +208,7 @@ impl Dispatcher {
         (self.deciding, self.paused, self.warming_up) = (false, false, false);
         (self.warm_up_decided, self.settled, self.discovery_synced) = (Seq(0), Seq(0), None);
         self.exposure = Exposure::default();
-        self.intake = Intake::new(Arc::clone(&self.parts.patch));
+        self.harvester = Harvester::new(Arc::clone(&self.parts.patch));
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
         self.unscheduled = UnscheduledWatch::new(policy.unscheduled_threshold, policy.node_expiration);
         self.deaths = DeathWatch::new(policy.quarantine);
@@ -310,7 +314,7 @@ impl Dispatcher {
             decided: table.seq(),
             advanced_dispatching: self.advanced.on(),
             shown: self.exposure.shown(),
-            rejected: self.intake.rejected(),
+            rejected: self.harvester.rejected(),
             counters: self.counters.clone(),
         };
         let mut violations = invariants::check_exposure(&self.exposure, self.settled);

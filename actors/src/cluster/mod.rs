@@ -1,10 +1,7 @@
 //! Actors of the cluster role.
 
-mod discovery_inbox;
 pub mod dispatcher;
-pub mod dispatcher_parts;
 pub mod informer;
-mod intake;
 pub mod journal;
 pub mod kube_discovery;
 pub mod leader_election;
@@ -14,5 +11,4 @@ pub mod persistence;
 pub mod rebalancer;
 pub mod replica;
 pub mod stats_collector;
-mod waiting_polls;
 pub mod wiring;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::balance::policy::BalancePolicy;
 use crate::balance::rebalancing::RebalancerView;
 use crate::cluster::dispatcher::Dispatcher;
-use crate::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
+use crate::cluster::dispatcher::parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use crate::cluster::journal::Journal;
 use crate::cluster::leader_election::{Election, LeaderElection, LeaderElectionParts};
 use crate::cluster::membership::{Membership, MembershipParts, WatchedNodes};

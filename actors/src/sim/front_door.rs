@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::quarantine::QuarantinePolicy;
-use crate::cluster::dispatcher_parts::DispatchPolicy;
+use crate::cluster::dispatcher::parts::DispatchPolicy;
 use crate::domain::ids::{NodeName, Stamp};
 use crate::domain::lease::{Leadership, Role};
 use crate::domain::node::CheckCompatibility;

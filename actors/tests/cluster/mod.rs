@@ -9,7 +9,7 @@ use actix::Message;
 use actix::dev::ToEnvelope;
 use muster_actors::balance::policy::BalancePolicy;
 use muster_actors::cluster::dispatcher::Dispatcher;
-use muster_actors::cluster::dispatcher_parts::DispatchPolicy;
+use muster_actors::cluster::dispatcher::parts::DispatchPolicy;
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::cluster::membership::WatchedNodes;
 use muster_actors::cluster::rebalancer::Rebalancer;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use muster_actors::cluster::dispatcher::Dispatcher;
-use muster_actors::cluster::dispatcher_parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
+use muster_actors::cluster::dispatcher::parts::{DispatchPolicy, DispatcherOutlets, DispatcherParts};
 use muster_actors::cluster::membership::{Membership, MembershipParts};
 use muster_actors::cluster::replica::{Replica, ReplicaParts};
 use muster_actors::domain::config::CheckConfig;

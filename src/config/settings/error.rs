@@ -1,6 +1,6 @@
 //! Why settings cannot be made.
 
-use super::endpoint::EndpointError;
+use super::cluster_agent_url::EndpointError;
 use crate::config::tokens::TokenError;
 
 /// Why settings cannot be made from a configuration.

@@ -2,8 +2,8 @@
 
 mod balance;
 mod cluster;
+mod cluster_agent_url;
 mod common;
-mod endpoint;
 mod error;
 mod intake;
 mod kubernetes;
@@ -13,8 +13,8 @@ mod secrets;
 
 pub use balance::BalanceSettings;
 pub use cluster::{ClusterChecksSettings, ClusterSettings};
+pub use cluster_agent_url::{EndpointError, cluster_agent_url};
 pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettings, TlsVersion, TrustChain};
-pub use endpoint::{EndpointError, cluster_agent_url};
 pub use error::SettingsError;
 pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, OutputKind, ProxySettings};
 pub use kubernetes::{ApiServerSettings, ElectionSettings, KubernetesSettings, LockKind, WatchPods};

@@ -9,8 +9,8 @@ use muster_actors::domain::world::NodeKind;
 use serde_json::{Map as JsonMap, Value as Json};
 use url::Url;
 
+use super::cluster_agent_url::cluster_agent_url;
 use super::common::CommonSettings;
-use super::endpoint::cluster_agent_url;
 use super::error::SettingsError;
 use super::intake::{IntakeSettings, OutputKind, flush_interval, outputs};
 use super::read::{read, text};

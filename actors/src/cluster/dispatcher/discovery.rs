@@ -6,7 +6,7 @@ use actix::prelude::*;
 use tracing::info;
 
 use crate::cluster::dispatcher::Dispatcher;
-use crate::cluster::intake::Harvest;
+use crate::cluster::dispatcher::harvester::Harvest;
 use crate::domain::assignment::AssignmentTable;
 use crate::domain::invariants::Permitted;
 use crate::domain::journal::Cause;
@@ -18,13 +18,13 @@ impl Dispatcher {
     pub(super) fn work_off_discovery(&mut self, context: &mut Context<Self>) {
         if !self.may_decide() {
             // Told again when dispatching begins or goes on.
-            self.intake.forget();
+            self.harvester.forget();
             return;
         }
         let Some(table) = &self.table else { return };
-        let harvest = self.intake.next(table);
+        let harvest = self.harvester.next(table);
         self.take_in(harvest);
-        if !self.intake.inbox.is_empty() && !self.continuing {
+        if !self.harvester.inbox.is_empty() && !self.continuing {
             self.continuing = true;
             // A message to oneself would be handled before anybody else on this thread gets a turn.
             let others_had_a_turn = tokio::task::yield_now().into_actor(self);

@@ -54,7 +54,7 @@ impl Observed for Dispatcher {
             "highest_stamp": table.map(AssignmentTable::highest_stamp),
             "discovery_synced": self.discovery_synced.is_some(),
             "advanced_dispatching": self.advanced.on(),
-            "rejected": self.intake.rejected(),
+            "rejected": self.harvester.rejected(),
             "counters": self.counters,
         })
     }
@@ -207,7 +207,7 @@ impl Handler<DiscoveryStarted> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, _: DiscoveryStarted, context: &mut Context<Self>) {
-        self.intake.inbox.started();
+        self.harvester.inbox.started();
         self.work_off_discovery(context);
     }
 }
@@ -216,7 +216,7 @@ impl Handler<ConfigsDiscovered> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, discovered: ConfigsDiscovered, context: &mut Context<Self>) {
-        self.intake.inbox.changed(discovered.added, discovered.removed);
+        self.harvester.inbox.changed(discovered.added, discovered.removed);
         self.work_off_discovery(context);
     }
 }
@@ -225,7 +225,7 @@ impl Handler<DiscoverySynced> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, synced: DiscoverySynced, context: &mut Context<Self>) {
-        self.intake.inbox.synced(synced.broken);
+        self.harvester.inbox.synced(synced.broken);
         self.work_off_discovery(context);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::policy::BalancePolicy;
-use crate::cluster::dispatcher_parts::DispatchPolicy;
+use crate::cluster::dispatcher::parts::DispatchPolicy;
 use crate::cluster::leader_election::Election;
 use crate::cluster::membership::WatchedNodes;
 use crate::cluster::stats_collector::COLLECTION_PERIOD;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::cluster::dispatcher_parts::DispatchPolicy;
+use crate::cluster::dispatcher::parts::DispatchPolicy;
 use crate::cluster::informer::{Informer, InformerParts};
 use crate::cluster::leader_election::{Election, RELEASE_LIMIT};
 use crate::cluster::membership::WatchedNodes;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 
-use crate::cluster::discovery_inbox::DiscoveryInbox;
+use crate::cluster::dispatcher::discovery_inbox::DiscoveryInbox;
 use crate::domain::assignment::AssignmentTable;
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::config_key;
@@ -29,7 +29,7 @@ pub(crate) struct Harvest {
 }
 
 /// Owns what discovery said and was not worked off yet.
-pub(crate) struct Intake {
+pub(crate) struct Harvester {
     pub(crate) inbox: DiscoveryInbox,
     options: Arc<PatchOptions>,
     /// Keys that were patched already; patching again would yield the same.
@@ -39,7 +39,7 @@ pub(crate) struct Intake {
     unsupported: BTreeSet<String>,
 }
 
-impl Intake {
+impl Harvester {
     pub(crate) fn new(options: Arc<PatchOptions>) -> Self {
         Self {
             inbox: DiscoveryInbox::default(),
@@ -126,35 +126,35 @@ mod tests {
     use crate::domain::world::DanglingReason;
     use crate::testing::configs::discovered;
 
-    fn intake() -> Intake {
+    fn harvester() -> Harvester {
         let exclude_checks = ["redisdb".to_owned()].into();
-        Intake::new(Arc::new(PatchOptions { exclude_checks, ..PatchOptions::default() }))
+        Harvester::new(Arc::new(PatchOptions { exclude_checks, ..PatchOptions::default() }))
     }
 
-    fn next(intake: &mut Intake) -> Harvest {
-        intake.next(&AssignmentTable::default())
+    fn next(harvester: &mut Harvester) -> Harvest {
+        harvester.next(&AssignmentTable::default())
     }
 
     #[test]
     fn a_config_is_patched_once() {
-        let mut intake = intake();
+        let mut harvester = harvester();
         let config = discovered("http_check", "url: x\n");
-        intake.inbox.changed(vec![config.clone()], Vec::new());
-        intake.inbox.changed(vec![config.clone()], Vec::new());
-        assert_eq!(next(&mut intake).put.len(), 1);
-        assert_eq!(next(&mut intake).put.len(), 0);
-        intake.inbox.changed(Vec::new(), vec![config_key(&config)]);
-        intake.inbox.changed(vec![config], Vec::new());
-        assert_eq!(next(&mut intake).removed.len(), 1);
-        assert_eq!(next(&mut intake).put.len(), 1, "it came back");
+        harvester.inbox.changed(vec![config.clone()], Vec::new());
+        harvester.inbox.changed(vec![config.clone()], Vec::new());
+        assert_eq!(next(&mut harvester).put.len(), 1);
+        assert_eq!(next(&mut harvester).put.len(), 0);
+        harvester.inbox.changed(Vec::new(), vec![config_key(&config)]);
+        harvester.inbox.changed(vec![config], Vec::new());
+        assert_eq!(next(&mut harvester).removed.len(), 1);
+        assert_eq!(next(&mut harvester).put.len(), 1, "it came back");
     }
 
     #[test]
     fn what_is_lost_and_found_in_one_message_stays() {
-        let mut intake = intake();
+        let mut harvester = harvester();
         let config = discovered("http_check", "url: x\n");
-        intake.inbox.changed(vec![config.clone()], vec![config_key(&config)]);
-        let harvest = next(&mut intake);
+        harvester.inbox.changed(vec![config.clone()], vec![config_key(&config)]);
+        let harvest = next(&mut harvester);
         assert_eq!((harvest.put.len(), harvest.removed.len()), (1, 0));
     }
 
@@ -174,12 +174,12 @@ mod tests {
         table
     }
 
-    fn list(intake: &mut Intake, config: &Arc<CheckConfig>, broken: BTreeSet<String>) -> Harvest {
+    fn list(harvester: &mut Harvester, config: &Arc<CheckConfig>, broken: BTreeSet<String>) -> Harvest {
         let table = table_with(config);
-        intake.inbox.started();
-        intake.inbox.changed(vec![config.clone()], Vec::new());
-        intake.inbox.synced(broken);
-        let mut harvests = [(); 3].map(|()| intake.next(&table));
+        harvester.inbox.started();
+        harvester.inbox.changed(vec![config.clone()], Vec::new());
+        harvester.inbox.synced(broken);
+        let mut harvests = [(); 3].map(|()| harvester.next(&table));
         assert!(harvests.iter().all(|harvest| harvest.put.is_empty()));
         std::mem::take(&mut harvests[2])
     }
@@ -187,27 +187,27 @@ mod tests {
     #[test]
     fn a_check_that_is_excluded_now_leaves_with_the_end_of_the_listing() {
         let config = discovered("redisdb", "host: a\n");
-        let harvest = list(&mut intake(), &config, BTreeSet::new());
+        let harvest = list(&mut harvester(), &config, BTreeSet::new());
         assert!(harvest.synced && harvest.removed.contains(&config_key(&config)));
     }
 
     #[test]
     fn what_a_broken_file_said_before_has_not_vanished() {
         let config = discovered("redisdb", "host: a\n");
-        let harvest = list(&mut intake(), &config, [config.source.clone()].into());
+        let harvest = list(&mut harvester(), &config, [config.source.clone()].into());
         assert!(harvest.synced && harvest.removed.is_empty());
     }
 
     #[test]
     fn a_mistake_is_listed_until_the_config_goes() {
-        let mut intake = intake();
+        let mut harvester = harvester();
         let config = discovered("http_check", "- a\n");
-        intake.inbox.changed(vec![config.clone()], Vec::new());
-        let harvest = next(&mut intake);
+        harvester.inbox.changed(vec![config.clone()], Vec::new());
+        let harvest = next(&mut harvester);
         assert_eq!((harvest.failures, harvest.rejected_changed, harvest.put.len()), (1, true, 0));
-        assert_eq!(intake.rejected()[0].check_name, "http_check");
-        intake.inbox.changed(Vec::new(), vec![config_key(&config)]);
-        assert!(next(&mut intake).rejected_changed);
-        assert!(intake.rejected().is_empty());
+        assert_eq!(harvester.rejected()[0].check_name, "http_check");
+        harvester.inbox.changed(Vec::new(), vec![config_key(&config)]);
+        assert!(next(&mut harvester).rejected_changed);
+        assert!(harvester.rejected().is_empty());
     }
 }
