@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::kube::apiserver_check::EventSelector;
 use crate::domain::kube::event::InvolvedObject;
-use crate::domain::kube::event_bundle::MAX_TEXT;
+use crate::domain::kube::event_bundle::{Bundle, MAX_TEXT};
 
 fn about(kind: &str, namespace: &str, name: &str, uid: &str) -> InvolvedObject {
     InvolvedObject { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() }
@@ -183,7 +183,7 @@ fn ca_e22_a_text_of_3750_is_accepted_and_one_of_3751_starts_another_bundle() {
     let sizes = |second: usize| {
         // 250 for the frame, 7 for the component, 19 for each line besides its message.
         let events = [on_web_1("R", &"a".repeat(1000)), on_web_1("R", &"b".repeat(second))];
-        bundle(&events).iter().map(|bundle| bundle.size()).collect::<Vec<_>>()
+        bundle(&events).iter().map(Bundle::size).collect::<Vec<_>>()
     };
     assert_eq!(sizes(2455), [3750]);
     assert_eq!(sizes(2456), [1276, 2732]);
