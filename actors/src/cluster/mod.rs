@@ -1,8 +1,12 @@
 //! Actors of the cluster role.
 
+mod apiserver_configs;
+mod complaints;
+pub mod control_plane_probe;
 mod discovery_inbox;
 pub mod dispatcher;
 pub mod dispatcher_parts;
+pub mod event_forwarder;
 pub mod informer;
 mod intake;
 pub mod journal;
