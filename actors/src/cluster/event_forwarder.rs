@@ -7,6 +7,7 @@ mod round;
 mod watching;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -28,7 +29,7 @@ use crate::domain::samples::{Batch, Series, SeriesKind};
 use crate::kernel::supervised::Observed;
 use crate::messages::aggregator::Commit;
 use crate::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced};
-use crate::messages::event_forwarder::{Duty, EventForwarderStats};
+use crate::messages::event_forwarder::{Duty, EventForwarderStats, FinishRound};
 use crate::messages::output::{Fate, Settled};
 use crate::messages::resolver::ReplayDiscovery;
 use crate::ports::StillLeads;
@@ -49,6 +50,8 @@ struct UnderWay {
     /// What the first of them lost it by.
     lost: Option<DropReason>,
     told: Option<oneshot::Sender<Result<(), DropReason>>>,
+    /// The outputs have it; before that nothing is lost if it is given up.
+    handed_over: Arc<AtomicBool>,
 }
 
 /// A watch that stays open, and what it has seen.
@@ -78,6 +81,8 @@ pub struct EventForwarder {
     providers: ProviderIds,
     complaints: Complaints,
     stats: EventForwarderStats,
+    /// Who waits for the end, once it was asked for.
+    finishing: Option<Vec<oneshot::Sender<()>>>,
 }
 
 impl EventForwarder {
@@ -105,6 +110,7 @@ impl EventForwarder {
             providers: ProviderIds::default(),
             complaints: Complaints::default(),
             stats,
+            finishing: None,
         }
     }
 
@@ -134,6 +140,9 @@ impl EventForwarder {
     }
 
     fn look(&mut self, context: &mut Context<Self>) {
+        if self.finishing.is_some() {
+            return;
+        }
         let now = self.parts.clock.monotonic();
         let known = self.configs.are_known(now.saturating_sub(self.started_at));
         let Some(term) = self.acting_in().filter(|_| known) else {
@@ -160,14 +169,26 @@ impl EventForwarder {
     /// Ends what is under way, without storing anything.
     fn rest(&mut self, duty: Duty, context: &mut Context<Self>) {
         self.close(context);
-        if let Some(round) = self.round.take() {
-            context.cancel_future(round.task);
-        }
+        self.give_up(context);
         (self.term, self.began_at) = (None, None);
         if self.stats.duty != duty {
             self.stats.duty = duty;
             self.complaints.clear();
             self.publish();
+        }
+    }
+
+    fn give_up(&mut self, context: &mut Context<Self>) {
+        if let Some(round) = self.round.take() {
+            context.cancel_future(round.task);
+        }
+    }
+
+    /// Answers who waits for the end, if nothing is under way.
+    fn tell_finished(&mut self) {
+        if let Some(waiting) = self.finishing.as_mut().filter(|_| self.round.is_none()) {
+            // Whoever does not listen any more waits for nothing.
+            waiting.drain(..).for_each(|waiting| drop(waiting.send(())));
         }
     }
 
@@ -217,6 +238,7 @@ impl EventForwarder {
         self.stats.rounds += 1;
         let number = self.stats.rounds;
         let (told, settled) = oneshot::channel();
+        let handed_over = Arc::new(AtomicBool::new(false));
         let round = Round {
             parts: self.parts.clone(),
             options,
@@ -226,9 +248,10 @@ impl EventForwarder {
             memory: self.memory.clone(),
             providers: std::mem::take(&mut self.providers),
             settled,
+            handed_over: Arc::clone(&handed_over),
         };
         let task = context.spawn(round.run().into_actor(self).map(|ended, forwarder, context| forwarder.end(ended, context)));
-        self.round = Some(UnderWay { task, number, left: self.parts.outputs.len(), lost: None, told: Some(told) });
+        self.round = Some(UnderWay { task, number, left: self.parts.outputs.len(), lost: None, told: Some(told), handed_over });
         // The number must not be used again, whatever happens.
         self.publish();
     }
@@ -255,6 +278,7 @@ impl EventForwarder {
             }
         }
         self.publish();
+        self.tell_finished();
         if more {
             self.began_at = None;
             self.look(context);
@@ -344,6 +368,23 @@ impl Handler<Settled> for EventForwarder {
             // If nobody listens any more, the round is over.
             let _ = told.send(round.lost.map_or(Ok(()), Err));
         }
+    }
+}
+
+impl Handler<FinishRound> for EventForwarder {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: FinishRound, context: &mut Context<Self>) -> Self::Result {
+        self.close(context);
+        if self.round.as_ref().is_some_and(|round| !round.handed_over.load(Ordering::Relaxed)) {
+            self.give_up(context);
+        }
+        let (sender, finished) = oneshot::channel();
+        self.finishing.get_or_insert_default().push(sender);
+        self.tell_finished();
+        self.publish();
+        // An actor that ends has no round under way either.
+        Box::pin(async { finished.await.unwrap_or_default() })
     }
 }
 

@@ -2,11 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use actix::Message;
 use serde::Serialize;
 
 use crate::domain::event_token::EventToken;
 use crate::domain::kube::event_rules::{Emitted, Received};
 use crate::domain::samples::ServiceStatus;
+
+/// Asks the `EventForwarder` to end, because the process does: from now on nothing is read.
+///
+/// Answered as soon as no round is under way: the token of what the outputs had in safety is stored then, and what they had not is left
+/// to whoever leads next.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct FinishRound;
 
 /// Whether an actor that works on the leader only works here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -1,6 +1,7 @@
 //! One round: reads what is new, hands it to every output, waits for their receipts, and stores how far it got.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
@@ -97,6 +98,8 @@ pub(super) struct Round {
     pub(super) providers: ProviderIds,
     /// What became of what the outputs got, when the last of them has told.
     pub(super) settled: oneshot::Receiver<Result<(), DropReason>>,
+    /// Set as soon as the outputs have it.
+    pub(super) handed_over: Arc<AtomicBool>,
 }
 
 /// What a round led to.
@@ -287,6 +290,7 @@ impl Round {
         if batch.is_empty() || self.parts.outputs.is_empty() {
             return Ok(());
         }
+        self.handed_over.store(true, Ordering::Relaxed);
         let batch = Arc::new(batch);
         for output in &self.parts.outputs {
             // Not to be lost by a full mailbox; lost with an output that is down, and then the receipt says so.
