@@ -218,10 +218,10 @@ pub struct StatusDocument {
     /// State of the sources that are polled; node role. Ours.
     #[serde(rename = "configProviders", skip_serializing_if = "Option::is_none")]
     pub config_providers: Option<Vec<ProviderView>>,
-    /// Counters of the destinations; node role.
+    /// Counters of the destinations.
     #[serde(rename = "forwarderStats", skip_serializing_if = "Option::is_none")]
     pub forwarder: Option<ForwarderStatus>,
-    /// Address -> last characters of its keys; node role.
+    /// Address -> last characters of its keys.
     #[serde(rename = "endpointsInfos", skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, Vec<String>>,
 }

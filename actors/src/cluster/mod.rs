@@ -17,6 +17,7 @@ pub mod metadata_mapper;
 pub mod persistence;
 pub mod rebalancer;
 pub mod replica;
+pub mod self_telemetry;
 pub mod stats_collector;
 mod waiting_polls;
 pub mod wiring;
