@@ -5,26 +5,19 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use muster_actors::ports::ClusterReadError;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::error::describe;
+use crate::carried::carried;
 
 /// Carries it out on this runtime, so that decoding keeps no actor waiting. Dropping the answer ends it.
 pub(super) fn carry<T: Send + 'static>(
     runtime: &Handle,
     request: impl Future<Output = Result<T, ClusterReadError>> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, ClusterReadError>> {
-    let mut requests = JoinSet::new();
-    requests.spawn_on(request, runtime);
-    async move {
-        match requests.join_next().await {
-            Some(Ok(answer)) => answer,
-            Some(Err(error)) => Err(ClusterReadError::Unavailable(format!("the request ended early: {error}"))),
-            None => Err(ClusterReadError::Unavailable("there was no request".to_owned())),
-        }
-    }
-    .boxed()
+    let answer = carried(runtime, request);
+    async move { answer.await.unwrap_or_else(|error| Err(ClusterReadError::Unavailable(format!("the request ended early: {error}")))) }
+        .boxed()
 }
 
 /// The answer, if it comes in time.
@@ -75,17 +68,5 @@ mod tests {
     async fn a_request_that_panics_is_an_error() {
         let answer = carry::<()>(&Handle::current(), async { panic!("oh") }).await;
         assert!(matches!(answer, Err(ClusterReadError::Unavailable(text)) if text.starts_with("the request ended early")));
-    }
-
-    #[tokio::test]
-    async fn nobody_who_waits_any_more_ends_the_request() {
-        let (dropped, seen) = tokio::sync::oneshot::channel::<()>();
-        let waiting = carry::<()>(&Handle::current(), async move {
-            let _dropped = dropped;
-            std::future::pending().await
-        });
-        tokio::task::yield_now().await;
-        drop(waiting);
-        assert!(seen.await.is_err());
     }
 }

@@ -8,10 +8,10 @@ use kube::Client;
 use muster_actors::domain::event_token::EventToken;
 use muster_actors::ports::{EventTokens, SaveOutcome, StillLeads, StoreError};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 
 use super::config_map::ConfigMaps;
 use super::error::ObjectError;
+use crate::carried::carried;
 
 /// Attempts to write against others that write at the same moment.
 const ATTEMPTS: u32 = 3;
@@ -20,11 +20,6 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 #[error("could not create the ConfigMap: {0}")]
 struct NotCreated(ObjectError);
-
-/// The requests on the runtime of the client ended early.
-#[derive(Debug, thiserror::Error)]
-#[error("the request ended early")]
-struct Ended;
 
 /// Keeps the token in a ConfigMap.
 #[derive(Clone)]
@@ -51,14 +46,9 @@ impl ConfigMapTokens {
         &self,
         request: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, StoreError>> {
-        let mut requests = JoinSet::new();
-        requests.spawn_on(request, &self.runtime);
+        let answer = carried(&self.runtime, request);
         let inner = Arc::clone(&self.inner);
-        async move {
-            let ended = requests.join_next().await.and_then(Result::ok);
-            ended.unwrap_or_else(|| Err(inner.failed("use", Ended)))
-        }
-        .boxed()
+        async move { answer.await.unwrap_or_else(|ended| Err(inner.failed("use", ended))) }.boxed()
     }
 }
 

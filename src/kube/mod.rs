@@ -9,6 +9,7 @@ pub mod decode;
 pub mod error;
 pub mod event_token;
 pub mod events;
+pub mod facts;
 mod limits;
 pub mod lock;
 mod pause;

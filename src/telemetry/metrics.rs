@@ -162,6 +162,16 @@ metrics! {
         "cluster", "Listings of Kubernetes objects that were completed");
     InformerFailures: OURS("muster_informer_failures_total", Counter, "failures", ["resource"],
         "cluster", "Failures of listing and watching Kubernetes objects");
+    KubeEvents: UPSTREAM("kubernetes_apiserver_kube_events", Counter, "events", ["kind", "component", "type", "reason", "source"],
+        "cluster", "Kubernetes events that every output has in safety");
+    EmittedEvents: UPSTREAM("kubernetes_apiserver_emitted_events", Counter, "events", ["kind", "type", "source", "is_bundled"],
+        "cluster", "Events that were made of them");
+    KubeEventsDropped: OURS("muster_events_dropped_total", Counter, "events", [],
+        "cluster", "Kubernetes events that found no room in the buffer of the watch mode");
+    EventRoundsRepeated: OURS("muster_event_rounds_repeated_total", Counter, "rounds", [],
+        "cluster", "Rounds of which an output lost something, so that their events are sent again");
+    EventsLag: OURS("muster_events_lag_seconds", Gauge, "seconds", [],
+        "cluster", "Age of the newest Kubernetes event when the outputs had it; none before the first one");
     ActorRestarts: OURS("muster_kernel_restarts_total", Counter, "restarts", ["actor"],
         "both", "Incarnations of an actor after the first");
     ActorPanics: OURS("muster_kernel_panics_total", Counter, "panics", ["actor"],

@@ -8,11 +8,13 @@ use std::time::Duration;
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::kube::event_rules::Received;
 use muster_actors::domain::kube::informer_status::InformerStatus;
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::run_stats::RunStatsView;
 use muster_actors::domain::world::{ServedTable, Standing};
 use muster_actors::kernel::registry::ActorStatus;
+use muster_actors::messages::event_forwarder::EventForwarderStats;
 use muster_actors::messages::output::OutputStats;
 use muster_actors::shared::config_provider::ProviderView;
 
@@ -107,6 +109,23 @@ pub fn informer(status: &InformerStatus, scrape: &mut Scrape) {
     scrape.set(Metric::InformerObjects, &labels, status.objects as f64);
     scrape.set(Metric::InformerListings, &labels, status.listings as f64);
     scrape.set(Metric::InformerFailures, &labels, status.failures as f64);
+}
+
+/// Fills which events were forwarded. Source: cluster-agent-kubernetes 3.10.
+pub fn forwarded_events(stats: &EventForwarderStats, scrape: &mut Scrape) {
+    for (labels, count) in &stats.received {
+        let Received { kind, component, event_type, reason, source } = labels;
+        scrape.set(Metric::KubeEvents, &[kind, component, event_type, reason, source], *count as f64);
+    }
+    for (labels, count) in &stats.emitted {
+        let bundled = if labels.is_bundled { "true" } else { "false" };
+        scrape.set(Metric::EmittedEvents, &[&labels.kind, &labels.event_type, &labels.source, bundled], *count as f64);
+    }
+    scrape.set(Metric::KubeEventsDropped, &[], stats.dropped as f64);
+    scrape.set(Metric::EventRoundsRepeated, &[], stats.repeated as f64);
+    if let Some(lag) = stats.lag_seconds {
+        scrape.set(Metric::EventsLag, &[], lag as f64);
+    }
 }
 
 /// Fills the state of a provider of configs.

@@ -187,8 +187,10 @@ impl EventForwarder {
     /// Answers who waits for the end, if nothing is under way.
     fn tell_finished(&mut self) {
         if let Some(waiting) = self.finishing.as_mut().filter(|_| self.round.is_none()) {
-            // Whoever does not listen any more waits for nothing.
-            waiting.drain(..).for_each(|waiting| drop(waiting.send(())));
+            for waiting in waiting.drain(..) {
+                // Whoever does not listen any more waits for nothing.
+                let _ = waiting.send(());
+            }
         }
     }
 

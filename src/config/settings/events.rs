@@ -20,8 +20,10 @@ pub struct EventSettings {
 
 impl EventSettings {
     pub(super) fn from_config(config: &Config) -> Self {
-        let autoscalers =
-            [("autoscaling.workload.enabled", "datadog-workload-autoscaler"), ("autoscaling.cluster.enabled", "datadog-cluster-autoscaler")];
+        let autoscalers = [
+            ("autoscaling.workload.enabled", "datadog-workload-autoscaler"),
+            ("autoscaling.cluster.enabled", "datadog-cluster-autoscaler"),
+        ];
         Self {
             collect: read(config, "collect_kubernetes_events"),
             token_name: read(config, "cluster_agent.token_name"),

@@ -13,6 +13,7 @@ use muster_actors::domain::delivery::{DropReason, SendErrorKind};
 use muster_actors::domain::figures::{Figures, RunnerFigures};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
 use muster_actors::domain::journal::Cause;
+use muster_actors::domain::kube::event_rules::Emitted;
 use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::node::NodeFacts;
 use muster_actors::domain::run_stats::{CheckIdentity, CheckStats, FinishedRun, LoadFailure, RunTotals, WorkersReport};
@@ -351,4 +352,34 @@ fn balancing_is_shown_of_runners_that_are_there_and_by_the_leader_alone() {
     assert!(!text.contains("busyness{join_leader=\"true\",node=\"n2\"}"), "what was never told is not 0: {text}");
     assert!(!shown(Standing::Active, Epoch(4)).contains("predicted_utilization"), "the plan of another term says nothing");
     assert!(!shown(Standing::Starting, Epoch(3)).contains("cluster_checks_"));
+}
+
+#[test]
+fn events_are_counted_under_the_upstream_names() {
+    let word = str::to_owned;
+    let received = Received {
+        kind: word("Pod"),
+        component: word("kubelet"),
+        event_type: word("Warning"),
+        reason: word("BackOff"),
+        source: word("kubernetes"),
+    };
+    let emitted = Emitted { kind: word("Pod"), event_type: word("Warning"), source: word("kubernetes"), is_bundled: true };
+    let stats = EventForwarderStats {
+        received: BTreeMap::from([(received, 3)]),
+        emitted: BTreeMap::from([(emitted, 1)]),
+        repeated: 2,
+        lag_seconds: Some(4),
+        ..EventForwarderStats::default()
+    };
+    let text = rendered(move |scrape| forwarded_events(&stats, scrape));
+    for line in [
+        r#"kubernetes_apiserver_kube_events{component="kubelet",kind="Pod",reason="BackOff",source="kubernetes",type="Warning"} 3"#,
+        r#"kubernetes_apiserver_emitted_events{is_bundled="true",kind="Pod",source="kubernetes",type="Warning"} 1"#,
+        "muster_events_dropped_total 0",
+        "muster_event_rounds_repeated_total 2",
+        "muster_events_lag_seconds 4",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
 }
