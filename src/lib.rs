@@ -4,6 +4,7 @@ mod accepted_certificate;
 pub mod api;
 pub mod app;
 pub mod autodiscovery;
+pub mod carried;
 pub mod checks;
 pub mod cli;
 pub mod client;

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("src/accepted_certificate.rs", 2),
     ("src/api", 2),
     ("src/autodiscovery", 2),
+    ("src/carried.rs", 2),
     ("src/checks", 2),
     ("src/cli", 2),
     ("src/client", 2),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::kernel::health::{HealthCatalogue, HealthKind};
+use muster_actors::kernel::published::Reader;
 use serde_json::Value as Json;
 
 use crate::api::health;
@@ -158,7 +159,7 @@ pub struct AdminApi {
     /// Body of `/version`.
     pub version: Bytes,
     /// Host name, empty when unknown.
-    pub hostname: String,
+    pub hostname: Reader<String>,
     /// Documents and settings.
     pub admin: Arc<dyn Admin>,
     /// Health of the actors.
@@ -180,7 +181,7 @@ impl AdminApi {
     async fn answer_in_time(&self, route: AdminRoute, request: &AdminRequest) -> Reply {
         match route {
             AdminRoute::Version => reply::json(self.version.clone()),
-            AdminRoute::Hostname => reply::json_value(&self.hostname),
+            AdminRoute::Hostname => reply::json_value(&*self.hostname.current()),
             AdminRoute::Status => self.status(request).await,
             AdminRoute::Health => health::report(self.health.report(HealthKind::Readiness)),
             AdminRoute::Stop => {

@@ -30,6 +30,8 @@ pub(super) type FillStatus = Arc<dyn Fn(&mut StatusDocument) + Send + Sync>;
 
 /// What a role shows of itself.
 pub(super) struct RoleView {
+    /// Name of this host.
+    pub(super) hostname: Reader<String>,
     /// What discovery found.
     pub(super) discovery: Reader<DiscoveryReport>,
     /// The decision journal; only the cluster role has one.
@@ -44,6 +46,7 @@ pub(super) struct RoleView {
 ///
 /// Errors: the version to be compatible with is none.
 pub(super) fn admin_api(host: &Host, settings: &CommonSettings, role: RoleView) -> Result<AdminApi, VersionError> {
+    let hostname = role.hostname.clone();
     let admin = RoleAdmin {
         runtime: host.runtime.clone(),
         settings: settings.clone(),
@@ -55,7 +58,7 @@ pub(super) fn admin_api(host: &Host, settings: &CommonSettings, role: RoleView) 
     };
     Ok(AdminApi {
         version: AgentVersion::parse(&settings.compat_version, build::COMMIT)?.body(),
-        hostname: settings.hostname.clone(),
+        hostname,
         admin: Arc::new(admin),
         health: host.kernel.health(),
         request_timeout: settings.request_timeout,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use muster_actors::cluster::dispatcher::parts::DispatchPolicy;
 use muster_actors::cluster::kube_discovery::{KubeDiscovery, KubeDiscoveryParts, discovery_sources};
-use muster_actors::cluster::leader_election::{Election, RELEASE_LIMIT};
+use muster_actors::cluster::leader_election::{Election, LeaderElection, LeaderElectionParts, RELEASE_LIMIT};
 use muster_actors::cluster::membership::WatchedNodes;
 use muster_actors::cluster::metadata_mapper::{MetadataMapper, MetadataMapperParts};
 use muster_actors::cluster::wiring::{Balancing, DispatchingParts, Storage};
@@ -26,9 +26,10 @@ use tracing::{info, warn};
 use crate::api::auth::Tokens;
 use crate::app::carrier::Carrier;
 use crate::app::cluster_api::{Api, ClusterActors, Peer, Published, add_metrics, open_api};
+use crate::app::cluster_outputs::ClusterOutputs;
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
-use crate::app::kubernetes::{ClusterFacts, Informers, Kubernetes};
+use crate::app::kubernetes::{Informers, Kubernetes};
 use crate::autodiscovery::kube_options::discovery_options;
 use crate::autodiscovery::{FileWatch, Listeners};
 use crate::cli::Start;
@@ -36,6 +37,7 @@ use crate::client::{ReplicaHttp, RunnerHttp, Trust};
 use crate::config::settings::WatchPods;
 use crate::config::tokens::{read_or_create_cluster_token, read_or_create_local_token};
 use crate::config::{ClusterSettings, Config};
+use crate::kube::facts::ClusterFacts;
 use crate::sealed_snapshots::{Seal, SealedSnapshots};
 use crate::standalone::assignment_store::FileAssignmentStore;
 use crate::standalone::epoch_counter::EpochCounter;
@@ -46,7 +48,7 @@ use crate::telemetry::build;
 
 /// Runs the role until it is told to stop.
 pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitCode> {
-    let Start { config, settings } = start;
+    let Start { config, mut settings } = start;
     let tokens = tokens(&config, &settings)?;
     let mut host = Host::open(config, &settings.common)?;
     if let Some(name) = &settings.invalid_cluster_name {
@@ -56,6 +58,7 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     let peer = peer(&settings, &tokens, kubernetes.as_ref())?;
     let runners = settings.cluster_checks.enabled.then(|| Runners::open(&settings, &tokens)).transpose()?;
     let published = Published::default();
+    published.sent.hostname.publish(settings.common.hostname.clone());
     let actors = ClusterActors::default();
     let secrets = discovery::secret_command(&host);
     open_api(&mut host, &settings, Api { tokens, published: &published, actors: &actors, peer: peer.as_ref(), secrets: secrets.clone() })?;
@@ -73,17 +76,25 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
             }
         },
     };
+    if let Some(facts) = &facts {
+        settings.common.name_host_after_node(&facts.node, &facts.name);
+        settings.intake.hostname.clone_from(&settings.common.hostname);
+        published.sent.hostname.publish(settings.common.hostname.clone());
+    }
     let ground = Ground { host: &host, settings: &settings, published: &published, actors: &actors };
     let Seen { mut sources, files, watched } = match (&kubernetes, &facts) {
         (Some(kubernetes), Some(facts)) => ground.watch_kubernetes(kubernetes, facts)?,
         _ => Seen { sources: Vec::new(), files: file_source(&host, &settings.common, actors.resolver.outlet().into())?, watched: None },
     };
     sources.push(files as _);
-    let mut subscribers = Vec::new();
+    let cluster = kubernetes.as_ref().zip(facts.as_ref());
+    let (sent, mut subscribers) = ClusterOutputs::start(&host, &settings, (&published, &actors), cluster)?;
     if let Some(runners) = &runners {
         ground.dispatch(kubernetes.as_ref(), peer.as_ref(), facts.as_ref(), watched, runners)?;
         let dispatcher = &actors.dispatching.dispatcher;
         subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
+    } else if let Some(kubernetes) = &kubernetes {
+        ground.elect(kubernetes);
     }
     let backend = discovery::secret_backend(secrets.as_ref());
     let make_resolver = discovery::resolver(&host, &settings.common, sources, subscribers, Arc::clone(&published.discovery), backend);
@@ -99,7 +110,9 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
         told = stopped => told.context("receive signals")?,
         () = ready => {}
     }
-    // First of all, so that the next leader need not wait for what this process still has to end. If it fails, the lease runs out.
+    // Before the lock is given up: how far events are safe is for the leader to store.
+    sent.finish().await;
+    // Then at once, so that the next leader need not wait for what this process still has to end. If it fails, the lease runs out.
     let _ = actors.dispatching.leader_election.ask(Release, 2 * RELEASE_LIMIT).await;
     Ok(host.close(async {}).await)
 }
@@ -220,6 +233,19 @@ impl Ground<'_> {
         Ok(Seen { sources: discovery_sources(&plan, &actors.kube_discovery.outlet()), files, watched })
     }
 
+    /// Starts the election alone, where nothing is dispatched: somebody has to forward events.
+    fn elect(&self, kubernetes: &Kubernetes) {
+        let Self { host, settings, published, actors } = self;
+        let parts = LeaderElectionParts {
+            clock: Arc::clone(&host.clock),
+            election: kubernetes.election(host, settings),
+            published: Arc::clone(&published.leadership),
+            subscribers: Vec::new(),
+        };
+        let group = host.kernel.one_for_one("election", None);
+        group.child(&actors.dispatching.leader_election, STATE_OWNER_CAPACITY, move || LeaderElection::new(parts.clone()));
+    }
+
     /// Starts what decides: alone on the own disk, or with other replicas behind one lock.
     fn dispatch(
         &self,
@@ -237,9 +263,8 @@ impl Ground<'_> {
         };
         let (election, storage) = match (kubernetes, peer, &settings.lock_file) {
             (Some(kubernetes), Some(peer), _) => {
-                let slices = settings.kubernetes.discovery.use_endpoint_slices;
                 let snapshots = kubernetes.snapshots(settings).map(|store| sealed(store, peer));
-                (kubernetes.election(host, settings, slices), replicated(peer, snapshots))
+                (kubernetes.election(host, settings), replicated(peer, snapshots))
             }
             (None, Some(peer), Some(file)) => {
                 let timings = LeaseTimings::from_lease(settings.kubernetes.election.lease);

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use muster_actors::balance::rebalancing::RebalancerView;
+use muster_actors::cluster::control_plane_probe::ControlPlaneProbe;
+use muster_actors::cluster::event_forwarder::EventForwarder;
 use muster_actors::cluster::kube_discovery::KubeDiscovery;
 use muster_actors::cluster::metadata_mapper::MetadataMapper;
+use muster_actors::cluster::self_telemetry::SelfTelemetry;
 use muster_actors::cluster::wiring::Dispatching;
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::figures::Figures;
@@ -15,6 +18,7 @@ use muster_actors::domain::metadata_view::MetadataView;
 use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::mailbox::Handle;
 use muster_actors::kernel::published::{Publisher, Reader};
+use muster_actors::shared::aggregator::Aggregator;
 use muster_actors::shared::resolver::Resolver;
 
 use crate::api::auth::Tokens;
@@ -30,6 +34,7 @@ use crate::api::relay::{Relay, RelayLimits};
 use crate::api::replica::ReplicaRoutes;
 use crate::api::world::WorldRoutes;
 use crate::app::admin::{FillStatus, RoleView, admin_api};
+use crate::app::cluster_outputs::Sent;
 use crate::app::host::Host;
 use crate::app::kubernetes::InformerStatuses;
 use crate::app::observer::CountRequests;
@@ -63,6 +68,8 @@ pub(super) struct Published {
     pub(super) cluster_id: Publisher<ClusterId>,
     /// How the informers do.
     pub(super) informers: Arc<InformerStatuses>,
+    /// What is sent.
+    pub(super) sent: Sent,
 }
 
 impl Default for Published {
@@ -77,6 +84,7 @@ impl Default for Published {
             metadata: Arc::new(Publisher::new(MetadataView::default())),
             cluster_id: Publisher::new(ClusterId::default()),
             informers: Arc::new(Publisher::new(Vec::new())),
+            sent: Sent::default(),
         }
     }
 }
@@ -91,6 +99,14 @@ pub(super) struct ClusterActors {
     pub(super) mapper: Handle<MetadataMapper>,
     /// Finds configs in Kubernetes objects.
     pub(super) kube_discovery: Handle<KubeDiscovery>,
+    /// Gathers what is sent.
+    pub(super) aggregator: Handle<Aggregator>,
+    /// Reports that this replica runs.
+    pub(super) self_telemetry: Handle<SelfTelemetry>,
+    /// Forwards events.
+    pub(super) event_forwarder: Handle<EventForwarder>,
+    /// Watches the control plane.
+    pub(super) control_plane_probe: Handle<ControlPlaneProbe>,
 }
 
 impl Default for ClusterActors {
@@ -100,6 +116,10 @@ impl Default for ClusterActors {
             resolver: Handle::new("Resolver"),
             mapper: Handle::new("MetadataMapper"),
             kube_discovery: Handle::new("KubeDiscovery"),
+            aggregator: Handle::new("Aggregator"),
+            self_telemetry: Handle::new("SelfTelemetry"),
+            event_forwarder: Handle::new("EventForwarder"),
+            control_plane_probe: Handle::new("ControlPlaneProbe"),
         }
     }
 }
@@ -142,6 +162,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
     let (common, enabled) = (&settings.common, settings.cluster_checks.enabled);
     let dispatching = &actors.dispatching;
     let shown = RoleView {
+        hostname: published.sent.hostname.reader(),
         discovery: published.discovery.reader(),
         journal: enabled.then(|| dispatching.journal.outlet()),
         secrets,
@@ -201,10 +222,11 @@ fn fill_status(host: &Host, settings: &ClusterSettings, published: &Published, e
     let (table, findings, leadership) = (published.served.reader(), published.findings.reader(), published.leadership.reader());
     let informers = published.informers.reader();
     let (figures, balance, policy) = (published.figures.reader(), published.balance.reader(), settings.balance.policy.clone());
-    let clock = Arc::clone(&host.clock);
+    let (clock, fill_sent) = (Arc::clone(&host.clock), published.sent.fill_status(settings.stand_alone));
     let enabled = settings.cluster_checks.enabled;
     let (elects, stand_alone) = (elects && (settings.stand_alone || settings.kubernetes.election.enabled), settings.stand_alone);
     Arc::new(move |document| {
+        fill_sent(document);
         if elects {
             document.leader_election = Some(LeaderElectionStatus::of(&leadership.peek()));
         }
@@ -230,14 +252,18 @@ pub(super) fn add_metrics(host: &Host, settings: &ClusterSettings, published: &P
     if settings.cluster_checks.enabled {
         let table = published.served.reader();
         host.metrics.add_source(move |scrape| sources::cluster_checks(&table.current(), scrape));
-        let (leadership, clock) = (published.leadership.reader(), Arc::clone(&host.clock));
-        host.metrics.add_source(move |scrape| sources::leadership(&leadership.peek(), clock.monotonic(), scrape));
         let (table, figures, balance) = (published.served.reader(), published.figures.reader(), published.balance.reader());
         let clock = Arc::clone(&host.clock);
         host.metrics.add_source(move |scrape| {
             sources::balance(&table.current(), &figures.current(), &balance.current(), clock.monotonic(), scrape);
         });
     }
+    // Who leads forwards events, whether anything is dispatched or not.
+    if settings.cluster_checks.enabled || !settings.stand_alone {
+        let (leadership, clock) = (published.leadership.reader(), Arc::clone(&host.clock));
+        host.metrics.add_source(move |scrape| sources::leadership(&leadership.peek(), clock.monotonic(), scrape));
+    }
+    published.sent.add_metrics(host);
     let report = published.discovery.reader();
     host.metrics.add_source(move |scrape| sources::discovery(&report.peek(), scrape));
     let informers = published.informers.reader();

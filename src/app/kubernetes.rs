@@ -5,15 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::Node;
-use kube::Api;
-use kube::api::ListParams;
 use muster_actors::cluster::informer::{Informer, InformerParts, actor_name};
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::domain::contender::Candidacy;
 use muster_actors::domain::ids::Epoch;
 use muster_actors::domain::kube::cluster_id::ClusterId;
-use muster_actors::domain::kube::cluster_name::{cluster_name, cluster_name_labels};
 use muster_actors::domain::kube::informer_status::InformerStatus;
 use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::kube::version::ServerVersion;
@@ -28,15 +24,14 @@ use crate::app::host::Host;
 use crate::config::ClusterSettings;
 use crate::config::settings::WatchPods;
 use crate::errors;
-use crate::kube::client::{Connection, connect, wait_for_api_server};
-use crate::kube::cluster_id::{ClusterIdError, ClusterIdSource};
-use crate::kube::error::ObjectError;
+use crate::kube::client::{Connection, connect};
+use crate::kube::control_plane::KubeControlPlane;
+use crate::kube::event_token::ConfigMapTokens;
+use crate::kube::events::KubeEvents;
+use crate::kube::facts::{ClusterFacts, FactAsker};
 use crate::kube::lock::{KubeLock, LockPlace, ServiceDirectory, ServiceDirectoryParts, own_address};
 use crate::kube::snapshot_store::ConfigMapSnapshot;
 use crate::kube::watch::{KubeWatch, WatchSettings};
-
-/// Pause before id or name of the cluster are asked for again.
-const FACT_RETRY: Duration = Duration::from_secs(2);
 
 /// A replica is not ready before it has listed everything, so that a rolling update waits for it; after this time it is nevertheless.
 ///
@@ -45,23 +40,6 @@ const LISTING_LIMIT: Duration = Duration::from_secs(10);
 
 /// Between two looks at the informers.
 const LISTING_STEP: Duration = Duration::from_millis(20);
-
-/// Refusals after which a right is taken for missing.
-///
-/// Why: an API server that has just started refuses everything for some seconds, until it has read who may do what.
-const FINAL_REFUSALS: u32 = 6;
-
-/// Counts refusals.
-#[derive(Default)]
-struct Refusals(u32);
-
-impl Refusals {
-    /// One more: whether asking again is pointless.
-    fn are_final(&mut self) -> bool {
-        self.0 += 1;
-        self.0 >= FINAL_REFUSALS
-    }
-}
 
 /// How the informers do, for status and metrics; filled when they are started.
 pub(super) type InformerStatuses = Publisher<Vec<Reader<InformerStatus>>>;
@@ -77,16 +55,6 @@ pub(super) struct Kubernetes {
     pub(super) address: Option<String>,
     /// Namespace of lock and snapshot.
     namespace: String,
-}
-
-/// What is known as soon as the API server answers.
-pub(super) struct ClusterFacts {
-    /// Its version, if it tells.
-    pub(super) version: Option<ServerVersion>,
-    /// The id of the cluster, if there is a way to know it.
-    pub(super) id: Option<String>,
-    /// The name of the cluster; empty if nobody told it.
-    pub(super) name: String,
 }
 
 impl Kubernetes {
@@ -121,72 +89,37 @@ impl Kubernetes {
 
     /// Waits until the API server answers, for ever; then asks what only it knows. `published` takes the id of the cluster.
     pub(super) async fn facts(&self, host: &Host, settings: &ClusterSettings, published: &Publisher<ClusterId>) -> ClusterFacts {
-        let (client, random) = (self.connection.client.clone(), Arc::clone(&host.random));
-        let version = wait_for_api_server(&client, &random).await;
-        let id = self.cluster_id(published).await;
-        let name = self.name_from_labels(settings).await;
-        if name.is_empty() {
-            warn!("Failed to auto-detect a Kubernetes cluster name. We recommend you set it manually via the cluster_name config option");
-        }
-        ClusterFacts { version, id, name }
+        let asker = FactAsker {
+            client: &self.connection.client,
+            random: &host.random,
+            namespace: &self.connection.namespace,
+            pod: &self.identity,
+            cluster_name: &settings.cluster_name,
+            cluster_name_label: settings.kubernetes.cluster_name_label.as_deref(),
+        };
+        asker.ask(published).await
     }
 
-    /// Every replica must come to the same answer, because it becomes a tag: so a server that does not answer is asked again.
-    async fn cluster_id(&self, published: &Publisher<ClusterId>) -> Option<String> {
-        let source = ClusterIdSource::new(self.connection.client.clone(), &self.connection.namespace);
-        let mut refusals = Refusals::default();
-        loop {
-            match source.get().await {
-                Ok(id) => {
-                    published.publish(ClusterId::Known(Arc::from(id.as_str())));
-                    return Some(id);
-                }
-                Err(error) => {
-                    let text = errors::chain(&error);
-                    warn!(error = text, "the id of the cluster is not known");
-                    published.publish(ClusterId::Failed(Arc::from(text)));
-                    if !may_pass(&error) && refusals.are_final() {
-                        return None;
-                    }
-                }
-            }
-            tokio::time::sleep(FACT_RETRY).await;
-        }
+    /// The events of the cluster.
+    pub(super) fn events(&self, settings: &ClusterSettings) -> KubeEvents {
+        let limit = settings.kubernetes.api_server.timeout;
+        KubeEvents { client: self.connection.client.clone(), runtime: self.carrier.handle.clone(), limit }
     }
 
-    /// The name of the cluster as labels of nodes tell it. Source: cluster-agent-kubernetes 5.2, step 3.
-    ///
-    /// Of all nodes the first one that has the label counts, and not the own one: it becomes a tag, so every replica must come to the
-    /// same answer, also where only some nodes have the label.
-    async fn name_from_labels(&self, settings: &ClusterSettings) -> String {
-        let configured = settings.kubernetes.cluster_name_label.as_deref();
-        let nodes = Api::<Node>::all(self.connection.client.clone());
-        let mut labels = BTreeMap::new();
-        let mut refusals = Refusals::default();
-        for label in cluster_name_labels(configured) {
-            loop {
-                match nodes.list(&ListParams::default().labels(label).limit(1)).await {
-                    Ok(found) => {
-                        let value = found.items.into_iter().next().and_then(|node| node.metadata.labels?.remove(label));
-                        labels.extend(value.map(|value| (Arc::from(label), Arc::from(value))));
-                        break;
-                    }
-                    Err(error) => {
-                        let error = ObjectError::classify("list", "nodes", "", &error);
-                        info!(error = errors::chain(&error), label, "labels of nodes do not tell the name of the cluster");
-                        if !matches!(error, ObjectError::Unavailable(_)) && refusals.are_final() {
-                            break;
-                        }
-                    }
-                }
-                tokio::time::sleep(FACT_RETRY).await;
-            }
-        }
-        cluster_name(&settings.cluster_name, &labels, configured)
+    /// Where it is kept how far they were forwarded.
+    pub(super) fn event_tokens(&self, settings: &ClusterSettings) -> ConfigMapTokens {
+        let name = &settings.kubernetes.events.token_name;
+        ConfigMapTokens::new(self.connection.client.clone(), &self.namespace, name, self.carrier.handle.clone())
+    }
+
+    /// The control plane.
+    pub(super) fn control_plane(&self, settings: &ClusterSettings) -> KubeControlPlane {
+        let limit = settings.kubernetes.api_server.timeout;
+        KubeControlPlane::new(self.connection.client.clone(), self.carrier.handle.clone(), limit)
     }
 
     /// How it is decided whether this replica leads.
-    pub(super) fn election(&self, host: &Host, settings: &ClusterSettings, slices: bool) -> Election {
+    pub(super) fn election(&self, host: &Host, settings: &ClusterSettings) -> Election {
         let election = &settings.kubernetes.election;
         if !election.enabled {
             // Larger than that of every earlier start, wherever the pod ran.
@@ -201,7 +134,7 @@ impl Kubernetes {
         let directory = ServiceDirectoryParts {
             client: self.connection.client.clone(),
             clock: Arc::clone(&host.clock),
-            slices,
+            slices: settings.kubernetes.discovery.use_endpoint_slices,
             namespace: self.namespace.clone(),
             service: settings.kubernetes.service_name.clone(),
             port: settings.cmd_port,
@@ -272,15 +205,6 @@ impl Kubernetes {
     fn watched_namespace(&self, kind: Kind, settings: &ClusterSettings) -> Option<String> {
         (kind == Kind::Pods && settings.kubernetes.watch_pods == WatchPods::Own).then(|| self.connection.namespace.clone())
     }
-}
-
-/// Whether asking again may help.
-fn may_pass(error: &ClusterIdError) -> bool {
-    let source = match error {
-        ClusterIdError::ConfigMap { source, .. } | ClusterIdError::Namespace(source) => source,
-        ClusterIdError::Malformed(_) => return false,
-    };
-    matches!(source, ObjectError::Unavailable(_) | ObjectError::Conflict)
 }
 
 /// The informers that are needed: their handles, and who is told. Made before anything runs, so that others can hold the handles.

@@ -6,6 +6,7 @@ mod admin;
 mod carrier;
 mod cluster;
 mod cluster_api;
+mod cluster_outputs;
 mod discovery;
 mod host;
 mod kubernetes;

@@ -177,7 +177,13 @@ struct Shown<'a> {
 fn open_ports(host: &mut Host, settings: &NodeSettings, local: Secret<String>, shown: &Shown<'_>) -> anyhow::Result<()> {
     let Shown { node, report, outputs, secrets } = shown;
     let common = &settings.common;
-    let shown = RoleView { discovery: report.reader(), journal: None, secrets: secrets.clone(), fill_status: fill_status(node, outputs) };
+    let shown = RoleView {
+        hostname: Publisher::new(common.hostname.clone()).reader(),
+        discovery: report.reader(),
+        journal: None,
+        secrets: secrets.clone(),
+        fill_status: fill_status(node, outputs),
+    };
     let admin = admin_api(host, common, shown)?;
     let version = admin.version.clone();
     let local_api = NodeApi { tokens: Tokens { cluster: None, local: Some(local.clone()) }, admin, body_limits: BodyLimits::default() };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use muster_actors::domain::delivery::Contents;
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::kernel::published::Reader;
@@ -10,6 +11,7 @@ use muster_actors::messages::output::{Drain, Enqueue, OutputStats};
 use muster_actors::shared::output::Output;
 use tracing::warn;
 
+use crate::app::carrier::Carrier;
 use crate::app::host::Host;
 use crate::output::plan;
 use crate::output::settings::OutputSettings;
@@ -18,6 +20,8 @@ use crate::telemetry::status::ForwarderStatus;
 
 /// The outputs of this process, in the order of `muster.outputs`.
 pub(super) struct Outputs {
+    /// Sends and receives; there as long as the outputs.
+    _carrier: Carrier,
     handles: Vec<Handle<Output>>,
     stats: Vec<Reader<OutputStats>>,
 }
@@ -25,11 +29,13 @@ pub(super) struct Outputs {
 impl Outputs {
     /// Starts one actor for each destination.
     ///
-    /// Errors: settings that cannot work.
+    /// Errors: settings that cannot work, or no thread can be started.
     pub(super) fn start(host: &Host, settings: &OutputSettings) -> anyhow::Result<Self> {
         let group = host.kernel.one_for_one("outputs", None);
-        let mut outputs = Self { handles: Vec::new(), stats: Vec::new() };
-        for plan in plan::build(settings)? {
+        let carrier = Carrier::start("outputs", 1).context("start the thread of the outputs")?;
+        let plans = plan::build(settings, &carrier.handle)?;
+        let mut outputs = Self { _carrier: carrier, handles: Vec::new(), stats: Vec::new() };
+        for plan in plans {
             let parts = plan.parts(Arc::clone(&host.clock), Arc::clone(&host.random));
             outputs.stats.push(parts.publisher.reader());
             let handle = Handle::new(plan.name);
@@ -54,9 +60,7 @@ impl Outputs {
     fn add_metrics(&self, host: &Host) {
         let stats = self.stats.clone();
         host.metrics.add_source(move |scrape| {
-            for stats in &stats {
-                sources::output(&stats.current(), scrape);
-            }
+            sources::outputs(&stats.iter().map(Reader::current).collect::<Vec<_>>(), scrape);
         });
     }
 

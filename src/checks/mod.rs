@@ -7,7 +7,7 @@ mod http_client;
 mod http_options;
 mod loader;
 mod normalize;
-mod openmetrics;
+pub(crate) mod openmetrics;
 mod options;
 mod settings;
 mod submission;

@@ -13,12 +13,13 @@ use muster_actors::ports::{RunnerError, RunnerStats};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
 use reqwest::{Client, StatusCode, redirect};
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 use url::{Host, Url};
 
 use super::http::{BodyError, chain, read_body, reason};
 use super::runner_wire::{checks, workers};
 use super::trust::Trust;
+use crate::carried::carried;
 use crate::config::Secret;
 
 /// Longest time of a call, from connecting to the last byte. Source: cluster-checks 10.
@@ -97,21 +98,8 @@ impl RunnerHttp {
             }
             spawn_blocking(move || decode(&body)).await.map_err(|error| RunnerError::Garbled(error.to_string()))?
         };
-        let task = Call(self.carrier.spawn(call));
-        async move {
-            let mut task = task;
-            (&mut task.0).await.map_err(|error| RunnerError::Unreachable(error.to_string()))?
-        }
-        .boxed()
-    }
-}
-
-/// A call on the carrier, ended when nobody waits for it any more.
-struct Call<T>(JoinHandle<T>);
-
-impl<T> Drop for Call<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+        let call = carried(&self.carrier, call);
+        call.map(|ended| ended.map_err(|error| RunnerError::Unreachable(error.to_string()))?).boxed()
     }
 }
 

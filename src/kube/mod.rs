@@ -1,10 +1,15 @@
 //! The Kubernetes API server: client, watches, ConfigMaps, identity of the cluster. Source: cluster-agent-kubernetes 4.5, 5, 9.1.
 
+mod carried;
 pub mod client;
 pub mod cluster_id;
 pub mod config_map;
+pub mod control_plane;
 pub mod decode;
 pub mod error;
+pub mod event_token;
+pub mod events;
+pub mod facts;
 mod limits;
 pub mod lock;
 mod pause;

@@ -7,6 +7,8 @@ use crate::config::settings::{ElectionSettings, KubernetesSettings, LockKind, Wa
 
 const READ: &[&str] = &["get", "list", "watch"];
 const GET: &[&str] = &["get"];
+const LIST: &[&str] = &["list"];
+const FOLLOW: &[&str] = &["list", "watch"];
 const KEEP: &[&str] = &["get", "update"];
 /// A name cannot be given for what does not exist yet.
 const CREATE: &[&str] = &["create"];
@@ -24,11 +26,16 @@ pub enum Feature {
     ClusterId,
     /// The assignment outlives all replicas.
     Snapshot,
+    /// Events are forwarded.
+    Events,
+    /// The control plane is watched.
+    ControlPlane,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Metadata, Self::EndpointSlices, Self::Lock, Self::ClusterId, Self::Snapshot];
+    pub const ALL: [Self; 7] =
+        [Self::Metadata, Self::EndpointSlices, Self::Lock, Self::ClusterId, Self::Snapshot, Self::Events, Self::ControlPlane];
 
     /// Its folder in `deploy/rbac`.
     #[must_use]
@@ -39,6 +46,8 @@ impl Feature {
             Self::Lock => "lock",
             Self::ClusterId => "cluster-id",
             Self::Snapshot => "snapshot",
+            Self::Events => "events",
+            Self::ControlPlane => "control-plane",
         }
     }
 
@@ -51,13 +60,15 @@ impl Feature {
             Self::Lock => "nobody leads; one replica with leader_election: false does without",
             Self::ClusterId => "the UID of kube-system is the id of the cluster if it may be read, and it is not kept",
             Self::Snapshot => "30 s of warm-up after the loss of all replicas at once; muster.snapshot: false does without",
+            Self::Events => "events of the cluster are not forwarded; collect_kubernetes_events: false does without",
+            Self::ControlPlane => "no service checks of the control plane, no counts of stored objects, no quotas of OpenShift",
         }
     }
 
     /// Whether muster does all of its work without.
     #[must_use]
     pub const fn is_optional(self) -> bool {
-        matches!(self, Self::ClusterId | Self::Snapshot)
+        matches!(self, Self::ClusterId | Self::Snapshot | Self::ControlPlane)
     }
 }
 
@@ -76,6 +87,7 @@ enum Scope {
 enum Named {
     Any,
     Lock,
+    Token,
     This(&'static str),
 }
 
@@ -85,6 +97,7 @@ struct Right {
     feature: Feature,
     scope: Scope,
     group: &'static str,
+    /// One that begins with `/` is a URL without a resource behind it.
     resource: &'static str,
     named: Named,
     verbs: &'static [&'static str],
@@ -102,7 +115,7 @@ const fn right(
 }
 
 /// The table.
-const RIGHTS: [Right; 15] = [
+const RIGHTS: [Right; 24] = [
     right(Feature::Metadata, Scope::Cluster, "", "services", Named::Any, READ),
     right(Feature::Metadata, Scope::Cluster, "", "endpoints", Named::Any, READ),
     right(Feature::Metadata, Scope::Cluster, "", "nodes", Named::Any, READ),
@@ -118,6 +131,16 @@ const RIGHTS: [Right; 15] = [
     right(Feature::ClusterId, Scope::Pod, "", "configmaps", Named::Any, CREATE),
     right(Feature::Snapshot, Scope::Resources, "", "configmaps", Named::This(snapshot_store::NAME), KEEP),
     right(Feature::Snapshot, Scope::Resources, "", "configmaps", Named::Any, CREATE),
+    right(Feature::Events, Scope::Cluster, "", "events", Named::Any, FOLLOW),
+    // Hosts of events that do not say theirs.
+    right(Feature::Events, Scope::Cluster, "", "pods", Named::Any, GET),
+    right(Feature::Events, Scope::Cluster, "", "nodes", Named::Any, GET),
+    right(Feature::Events, Scope::Resources, "", "configmaps", Named::Token, KEEP),
+    right(Feature::Events, Scope::Resources, "", "configmaps", Named::Any, CREATE),
+    right(Feature::ControlPlane, Scope::Cluster, "", "componentstatuses", Named::Any, LIST),
+    right(Feature::ControlPlane, Scope::Cluster, "quota.openshift.io", "clusterresourcequotas", Named::Any, LIST),
+    right(Feature::ControlPlane, Scope::Cluster, "", "/metrics", Named::Any, GET),
+    right(Feature::ControlPlane, Scope::Cluster, "", "/readyz/etcd", Named::Any, GET),
 ];
 
 /// A right that is needed here, with every name filled in. Its text is a line of a list: `get, update leases "x" in ns`.
@@ -129,7 +152,7 @@ pub struct Need {
     pub namespace: Option<String>,
     /// API group, empty for the core group.
     pub group: &'static str,
-    /// Resource, for example `leases`.
+    /// Resource, for example `leases`, or a URL without a resource behind it, for example `/metrics`.
     pub resource: &'static str,
     /// Name of the only object it is needed for.
     pub name: Option<String>,
@@ -138,10 +161,19 @@ pub struct Need {
 }
 
 impl Need {
+    /// Whether it is about a URL and not about a resource.
+    #[must_use]
+    pub fn is_url(&self) -> bool {
+        self.resource.starts_with('/')
+    }
+
     /// The rule that grants it, as an entry of `rules` of a Role or ClusterRole.
     #[must_use]
     pub fn rule(&self) -> String {
         let Self { group, resource, name, verbs, .. } = self;
+        if self.is_url() {
+            return format!("- nonResourceURLs: [{resource}]\n  verbs: [{}]\n", verbs.join(", "));
+        }
         let group = if group.is_empty() { "\"\"" } else { group };
         let names = name.as_ref().map(|name| format!("  resourceNames: [{name}]\n")).unwrap_or_default();
         format!("- apiGroups: [{group}]\n  resources: [{resource}]\n{names}  verbs: [{}]\n", verbs.join(", "))
@@ -183,6 +215,7 @@ pub fn needed(settings: &KubernetesSettings, pod_namespace: &str) -> Vec<Need> {
             name: match right.named {
                 Named::Any => None,
                 Named::Lock => Some(settings.election.lock_name.clone()),
+                Named::Token => Some(settings.events.token_name.clone()),
                 Named::This(name) => Some(name.to_owned()),
             },
             verbs: right.verbs.to_vec(),
@@ -196,7 +229,8 @@ fn is_wanted(right: &Right, settings: &KubernetesSettings) -> bool {
     match (right.feature, right.resource) {
         (Feature::Metadata, "endpoints") => !slices,
         (Feature::Metadata, "pods") => settings.watch_pods != WatchPods::Off,
-        (Feature::Metadata | Feature::ClusterId, _) => true,
+        (Feature::Metadata | Feature::ClusterId | Feature::ControlPlane, _) => true,
+        (Feature::Events, _) => settings.events.collect,
         (Feature::EndpointSlices, _) => slices,
         (Feature::Lock, resource) => settings.election.enabled && resource == lock_resource(&settings.election),
         (Feature::Snapshot, _) => settings.snapshot,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
@@ -22,6 +23,8 @@ pub(crate) enum Reply {
     Text(u16, String),
     /// 200 and lines; then the stream ends, or stays open for ever.
     Lines { lines: Vec<String>, ends: bool },
+    /// 200, and after so much time the stream ends.
+    Ends(Duration),
     /// No answer: the connection breaks.
     Broken(&'static str),
     /// No answer, and the connection stays open.
@@ -141,11 +144,17 @@ impl Script {
         let (status, body) = match reply {
             Reply::Text(status, text) => (status, Full::from(text).boxed_unsync()),
             Reply::Lines { lines, ends } => (200, line_body(lines, ends)),
+            Reply::Ends(after) => (200, late_end(after)),
             Reply::Broken(text) => return Err(io::Error::other(text)),
             Reply::Silence => std::future::pending().await,
         };
         Ok(Response::builder().status(status).header("content-type", "application/json").body(body).unwrap())
     }
+}
+
+fn late_end(after: Duration) -> UnsyncBoxBody<Bytes, Infallible> {
+    let nothing = stream::once(tokio::time::sleep(after)).filter_map(|()| std::future::ready(None));
+    StreamBody::new(nothing).boxed_unsync()
 }
 
 fn line_body(lines: Vec<String>, ends: bool) -> UnsyncBoxBody<Bytes, Infallible> {

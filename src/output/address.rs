@@ -8,9 +8,8 @@ const APP: &str = "app.";
 pub fn base_url(dd_url: Option<&str>, site: &str, version: &str) -> String {
     let url = dd_url.map_or_else(|| format!("https://{APP}{site}"), str::to_owned);
     let url = url.trim_end_matches('/');
-    let Some((scheme, host)) = url.split_once("://") else { return url.to_owned() };
-    match datadog_domain(host) {
-        Some(domain) => format!("{scheme}://{}-app.agent.{domain}", version.replace('.', "-")),
+    match of_datadog(url) {
+        Some((scheme, domain, path)) => format!("{scheme}://{}-app.agent.{domain}{path}", version.replace('.', "-")),
         None => url.to_owned(),
     }
 }
@@ -20,8 +19,8 @@ pub fn base_url(dd_url: Option<&str>, site: &str, version: &str) -> String {
 pub fn validation_url(dd_url: Option<&str>, site: &str) -> String {
     let url = dd_url.map_or_else(|| format!("https://{APP}{site}"), str::to_owned);
     let url = url.trim_end_matches('/');
-    let base = match url.split_once("://").and_then(|(scheme, host)| Some((scheme, datadog_domain(host)?))) {
-        Some((scheme, domain)) => format!("{scheme}://api.{domain}"),
+    let base = match of_datadog(url) {
+        Some((scheme, domain, _)) => format!("{scheme}://api.{domain}"),
         None => url.to_owned(),
     };
     format!("{base}/api/v1/validate")
@@ -35,6 +34,13 @@ pub fn without_credentials(url: &str) -> String {
     let (authority, path) = rest.split_at(authority_end);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     format!("{scheme}://{host}{path}")
+}
+
+/// Scheme, what follows `app.`, and the path of a URL whose host is one of Datadog.
+fn of_datadog(url: &str) -> Option<(&str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    Some((scheme, datadog_domain(host)?, path))
 }
 
 /// What follows `app.` if the host is one of Datadog: an optional region, then one of its domains.
@@ -76,7 +82,15 @@ mod tests {
     #[test]
     fn ca_f3_a_site_with_region_keeps_it() {
         assert_eq!(base_url(None, "us5.datadoghq.com", VERSION), "https://7-81-1-app.agent.us5.datadoghq.com");
-        assert_eq!(validation_url(None, "us5.datadoghq.com"), "https://api.us5.datadoghq.com/api/v1/validate");
+        for (url, site, validation) in [
+            (None, "us5.datadoghq.com", "https://api.us5.datadoghq.com"),
+            (None, "datadoghq.eu", "https://api.datadoghq.eu"),
+            (None, "ddog-gov.com", "https://api.ddog-gov.com"),
+            (Some("https://app.ap1.datadoghq.com/x"), "datadoghq.eu", "https://api.ap1.datadoghq.com"),
+            (Some("https://7-81-1-app.agent.datadoghq.eu"), "x", "https://7-81-1-app.agent.datadoghq.eu"),
+        ] {
+            assert_eq!(validation_url(url, site), format!("{validation}/api/v1/validate"), "{url:?} {site}");
+        }
     }
 
     #[test]
@@ -89,6 +103,7 @@ mod tests {
     #[test]
     fn only_hosts_of_datadog_are_rewritten() {
         assert_eq!(base_url(Some("https://app.datadoghq.eu"), "x", VERSION), "https://7-81-1-app.agent.datadoghq.eu");
+        assert_eq!(base_url(Some("https://app.datadoghq.eu/a/"), "x", VERSION), "https://7-81-1-app.agent.datadoghq.eu/a");
         for other in [
             "https://app.example.com",
             "https://app.datadoghq.com.evil.example",

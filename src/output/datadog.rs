@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use muster_actors::domain::delivery::{Contents, Encoded, KeyState, Payload, Route, SendResult};
+use muster_actors::domain::delivery::{Contents, Encoded, KeyState, Payload, Route, SendErrorKind, SendResult};
 use muster_actors::domain::samples::{Batch, CheckRun, Event};
 use muster_actors::ports::OutputTransport;
+use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, StatusCode};
+use tokio::runtime::Handle;
 use tracing::debug;
 use url::Url;
 
+use crate::carried::carried;
 use crate::config::ApiKey;
 use crate::config::settings::{BodyLimits, Compressor, EnabledPayloads, IntakeSettings};
+use crate::output::connections::Connections;
 use crate::output::error::OutputError;
 use crate::output::prepare::{PreparedSeries, PreparedSketch};
 use crate::output::split::Recipe;
@@ -39,10 +43,13 @@ const PAYLOAD_SCHEMA_VERSION: &str = "v5.0.0";
 const KEY_CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 static API_KEY_HEADER: HeaderName = HeaderName::from_static("dd-api-key");
+static ALLOW_ARBITRARY_TAGS: HeaderName = HeaderName::from_static("allow-arbitrary-tag-value");
 
 /// One intake with one key.
 pub struct DatadogTransport {
-    client: Client,
+    connections: Connections,
+    /// Where requests are sent from and answers received, away from the thread of the actors.
+    carrier: Handle,
     base: String,
     /// `base` without user name and password.
     shown: String,
@@ -58,10 +65,11 @@ pub struct DatadogTransport {
 }
 
 impl DatadogTransport {
-    /// Sets up sending to one intake: `url` is its `dd_url` or key of `additional_endpoints`, `None` the one of `site`.
+    /// Sets up sending to one intake: `url` is its `dd_url` or key of `additional_endpoints`, `None` the one of `site`. Everything is sent
+    /// and received on `carrier`.
     ///
     /// Errors: [`OutputError`] for a URL, key or proxy that cannot be used.
-    pub fn try_new(settings: &IntakeSettings, url: Option<&str>, key: ApiKey) -> Result<Self, OutputError> {
+    pub fn try_new(settings: &IntakeSettings, url: Option<&str>, key: ApiKey, carrier: Handle) -> Result<Self, OutputError> {
         let base = address::base_url(url, &settings.site, &settings.version);
         let parsed = Url::parse(&base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let shown = address::without_credentials(&base);
@@ -74,8 +82,12 @@ impl DatadogTransport {
         if let Ok(version) = HeaderValue::from_str(&settings.version) {
             headers.insert(HeaderName::from_static("dd-agent-version"), version);
         }
+        if settings.allow_arbitrary_tags {
+            headers.insert(ALLOW_ARBITRARY_TAGS.clone(), HeaderValue::from_static("true"));
+        }
         Ok(Self {
-            client: http::client(settings, &parsed, &shown)?,
+            connections: Connections::open(settings, parsed, &shown, &carrier)?,
+            carrier,
             validation_url: address::validation_url(url, &settings.site),
             base,
             shown,
@@ -173,7 +185,8 @@ impl OutputTransport for DatadogTransport {
     fn send(&self, payload: &Payload) -> BoxFuture<'static, SendResult> {
         let route = payload.route;
         let mut request = self
-            .client
+            .connections
+            .client()
             .post(format!("{}{}", self.base, route.path))
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, route.content_type)
@@ -186,7 +199,7 @@ impl OutputTransport for DatadogTransport {
         }
         let request = request.body(payload.body.clone());
         let key = self.key.clone();
-        Box::pin(async move {
+        let attempt = carried(&self.carrier, async move {
             match request.send().await {
                 Ok(response) => {
                     let status = response.status().as_u16();
@@ -195,7 +208,10 @@ impl OutputTransport for DatadogTransport {
                 }
                 Err(error) => http::failure(error, &key),
             }
-        })
+        });
+        Box::pin(attempt.map(|ended| {
+            ended.unwrap_or_else(|error| SendResult::Failed { kind: SendErrorKind::CantSend, text: format!("attempt not ended: {error}") })
+        }))
     }
 
     fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {
@@ -203,9 +219,9 @@ impl OutputTransport for DatadogTransport {
             return Some(Box::pin(async { KeyState::Valid }));
         }
         // The key travels in the header: URLs end up in the logs of proxies.
-        let request = self.client.get(&self.validation_url).headers(self.headers.clone()).timeout(KEY_CHECK_TIMEOUT);
+        let request = self.connections.client().get(&self.validation_url).headers(self.headers.clone()).timeout(KEY_CHECK_TIMEOUT);
         let (key, url) = (self.key.clone(), address::without_credentials(&self.validation_url));
-        Some(Box::pin(async move {
+        let question = carried(&self.carrier, async move {
             match request.send().await.map(|response| response.status()) {
                 Ok(StatusCode::OK) => KeyState::Valid,
                 Ok(StatusCode::FORBIDDEN) => KeyState::Invalid,
@@ -218,7 +234,8 @@ impl OutputTransport for DatadogTransport {
                     KeyState::Unknown
                 }
             }
-        }))
+        });
+        Some(Box::pin(question.map(|ended| ended.unwrap_or(KeyState::Unknown))))
     }
 }
 
@@ -233,8 +250,14 @@ mod tests {
     use crate::output::series_v2::MetricPayload;
 
     fn transport(settings: &IntakeSettings) -> DatadogTransport {
+        try_new(settings, "http://intake.invalid", "0123456789abcdef").unwrap()
+    }
+
+    /// Nothing is sent here, so the carrier need not run.
+    fn try_new(settings: &IntakeSettings, url: &str, key: &str) -> Result<DatadogTransport, OutputError> {
         rustls::crypto::ring::default_provider().install_default().ok();
-        DatadogTransport::try_new(settings, Some("http://intake.invalid"), ApiKey::new("0123456789abcdef")).unwrap()
+        let carrier = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        DatadogTransport::try_new(settings, Some(url), ApiKey::new(key), carrier.handle().clone())
     }
 
     fn plain() -> IntakeSettings {
@@ -340,7 +363,7 @@ mod tests {
     #[test]
     fn settings_that_cannot_work_are_named() {
         let error = |url, settings: &IntakeSettings, key: &str| {
-            DatadogTransport::try_new(settings, Some(url), ApiKey::new(key)).err().map(|error| error.to_string()).unwrap_or_default()
+            try_new(settings, url, key).err().map(|error| error.to_string()).unwrap_or_default()
         };
         assert!(error("ftp://x", &plain(), "k").contains("ftp://x"));
         assert!(error("intake", &plain(), "k").contains("allowed: http://"));

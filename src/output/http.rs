@@ -55,6 +55,8 @@ fn checked(settings: &ProxySettings) -> Result<ProxySettings, OutputError> {
             Some(proxy) => {
                 let text = if proxy.contains("://") { proxy.clone() } else { format!("http://{proxy}") };
                 let known = |url: &Url| matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") && url.has_host();
+                // Stock lets the proxy resolve names whichever of the two is written; our client makes a difference.
+                let text = text.strip_prefix("socks5://").map_or(text.clone(), |rest| format!("socks5h://{rest}"));
                 Url::parse(&text).ok().filter(known).map(|_| Some(Secret::new(text))).ok_or(OutputError::Proxy { scheme })
             }
         };

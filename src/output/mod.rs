@@ -3,6 +3,7 @@
 pub mod address;
 pub mod check_run;
 pub mod compress;
+pub mod connections;
 pub mod datadog;
 pub mod error;
 pub mod events;

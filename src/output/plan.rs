@@ -9,6 +9,7 @@ use muster_actors::kernel::rng::Random;
 use muster_actors::messages::output::OutputStats;
 use muster_actors::ports::OutputTransport;
 use muster_actors::shared::output::{OutputParts, OutputPolicy};
+use tokio::runtime::Handle;
 
 use crate::config::ApiKey;
 use crate::config::settings::{IntakeSettings, OutputKind};
@@ -47,14 +48,14 @@ impl OutputPlan {
     }
 }
 
-/// Turns `muster.outputs` into plans, in the order given.
+/// Turns `muster.outputs` into plans, in the order given. Requests are sent on `carrier`.
 ///
 /// Errors: [`OutputError`], for settings that cannot work.
-pub fn build(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> {
+pub fn build(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPlan>, OutputError> {
     let mut plans = Vec::new();
     for output in &settings.outputs {
         match output {
-            OutputKind::Datadog => plans.extend(datadog(settings)?),
+            OutputKind::Datadog => plans.extend(datadog(settings, carrier)?),
             OutputKind::Stdout => plans.push(OutputPlan {
                 name: "Output(stdout)",
                 destination: "stdout".to_owned(),
@@ -68,11 +69,11 @@ pub fn build(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> 
 }
 
 /// One plan per intake and key: each has its own queue and backoff.
-fn datadog(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> {
+fn datadog(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPlan>, OutputError> {
     let mut plans = Vec::new();
     let mut seen = BTreeSet::new();
     for (url, key) in endpoints(&settings.intake)? {
-        let transport = DatadogTransport::try_new(&settings.intake, url, key.clone())?;
+        let transport = DatadogTransport::try_new(&settings.intake, url, key.clone(), carrier.clone())?;
         let destination = transport.destination().to_owned();
         if seen.insert((destination.clone(), key.clone())) {
             plans.push(OutputPlan {
@@ -115,8 +116,14 @@ mod tests {
         }
     }
 
+    /// Nothing is sent here, so the carrier need not run.
+    fn plans(settings: &OutputSettings) -> Result<Vec<OutputPlan>, OutputError> {
+        let carrier = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        build(settings, carrier.handle())
+    }
+
     fn destinations(settings: &OutputSettings) -> Vec<String> {
-        let plans = build(settings).unwrap();
+        let plans = plans(settings).unwrap();
         plans.iter().map(|plan| format!("{} {}", plan.destination, plan.key_ending.as_deref().unwrap_or("-"))).collect()
     }
 
@@ -128,7 +135,7 @@ mod tests {
 
     #[test]
     fn ca_f9_datadog_needs_a_key() {
-        assert_eq!(build(&settings(&[OutputKind::Datadog], None)).err().unwrap().to_string(), "no API key configured, exiting");
+        assert_eq!(plans(&settings(&[OutputKind::Datadog], None)).err().unwrap().to_string(), "no API key configured, exiting");
     }
 
     #[test]

@@ -162,6 +162,16 @@ metrics! {
         "cluster", "Listings of Kubernetes objects that were completed");
     InformerFailures: OURS("muster_informer_failures_total", Counter, "failures", ["resource"],
         "cluster", "Failures of listing and watching Kubernetes objects");
+    KubeEvents: UPSTREAM("kubernetes_apiserver_kube_events", Counter, "events", ["kind", "component", "type", "reason", "source"],
+        "cluster", "Kubernetes events that every output has in safety");
+    EmittedEvents: UPSTREAM("kubernetes_apiserver_emitted_events", Counter, "events", ["kind", "type", "source", "is_bundled"],
+        "cluster", "Events that were made of them");
+    KubeEventsDropped: OURS("muster_events_dropped_total", Counter, "events", [],
+        "cluster", "Kubernetes events that found no room in the buffer of the watch mode");
+    EventRoundsRepeated: OURS("muster_event_rounds_repeated_total", Counter, "rounds", [],
+        "cluster", "Rounds of which an output lost something, so that their events are sent again");
+    EventsLag: OURS("muster_events_lag_seconds", Gauge, "seconds", [],
+        "cluster", "Age of the newest Kubernetes event when the outputs had it; none before the first one");
     ActorRestarts: OURS("muster_kernel_restarts_total", Counter, "restarts", ["actor"],
         "both", "Incarnations of an actor after the first");
     ActorPanics: OURS("muster_kernel_panics_total", Counter, "panics", ["actor"],
@@ -195,25 +205,31 @@ metrics! {
     LoadFailures: OURS("muster_check_load_failures", Gauge, "instances", ["check"],
         "node", "Instances that cannot run here");
     TransactionsSuccess: UPSTREAM("transactions__success", Counter, "payloads", ["domain", "endpoint", "proto_version"],
-        "node", "Payloads the intake accepted");
+        "both", "Payloads the intake accepted");
     TransactionsSuccessBytes: UPSTREAM("transactions__success_bytes", Counter, "bytes", ["domain", "endpoint"],
-        "node", "Bytes the intake accepted");
+        "both", "Bytes the intake accepted");
     TransactionsDropped: UPSTREAM("transactions__dropped", Counter, "payloads", ["domain", "endpoint"],
-        "node", "Payloads that will never be sent");
+        "both", "Payloads that will never be sent");
     TransactionsErrors: UPSTREAM("transactions__errors", Counter, "attempts", ["domain", "endpoint", "error_type"],
-        "node", "Failed attempts by class");
+        "both", "Failed attempts by class");
     TransactionsHttpErrors: UPSTREAM("transactions__http_errors", Counter, "answers", ["domain", "endpoint", "code"],
-        "node", "Answers of 400 or more");
+        "both", "Answers of 400 or more");
+    EventsSent: UPSTREAM("metrics__events_sent", Counter, "events", [],
+        "both", "Events the intake accepted");
+    EventsDropped: UPSTREAM("metrics__events_dropped", Counter, "events", [],
+        "both", "Events that will never be sent");
+    EventsPayloads: UPSTREAM("metrics__events_payloads", Counter, "payloads", [],
+        "both", "Payloads of events the intake accepted; none of them is empty");
     OutputSentItems: OURS("muster_output_sent_items_total", Counter, "items", ["output", "kind"],
-        "node", "Items sent: points, sketches, check_runs, events");
+        "both", "Items sent: points, sketches, check_runs, events");
     OutputDroppedItems: OURS("muster_output_dropped_items_total", Counter, "items", ["output", "kind", "reason"],
-        "node", "Items lost");
+        "both", "Items lost");
     OutputRetries: OURS("muster_output_retries_total", Counter, "attempts", ["output"],
-        "node", "Attempts that will be repeated");
+        "both", "Attempts that will be repeated");
     OutputQueuedBytes: OURS("muster_output_queued_bytes", Gauge, "bytes", ["output"],
-        "node", "Bytes of payloads that wait");
+        "both", "Bytes of payloads that wait");
     OutputQueuedPayloads: OURS("muster_output_queued_payloads", Gauge, "payloads", ["output"],
-        "node", "Payloads that wait");
+        "both", "Payloads that wait");
     ResidentMemory: UPSTREAM("process_resident_memory_bytes", Gauge, "bytes", [],
         "both", "Memory in use");
     CpuSeconds: UPSTREAM("process_cpu_seconds_total", Counter, "seconds", [],

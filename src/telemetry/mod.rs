@@ -1,6 +1,7 @@
 //! What operators see: logs, metrics, the status document, error chains.
 
 pub mod build;
+pub mod destination;
 pub(crate) mod in_words;
 mod log_file;
 mod log_format;

@@ -2,19 +2,23 @@
 
 mod balance;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_actors::domain::config::CheckConfig;
 use muster_actors::domain::delivery::Contents;
 use muster_actors::domain::discovery::DiscoveryReport;
+use muster_actors::domain::kube::event_rules::Received;
 use muster_actors::domain::kube::informer_status::InformerStatus;
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::run_stats::RunStatsView;
 use muster_actors::domain::world::{ServedTable, Standing};
 use muster_actors::kernel::registry::ActorStatus;
+use muster_actors::messages::event_forwarder::EventForwarderStats;
 use muster_actors::messages::output::OutputStats;
 use muster_actors::shared::config_provider::ProviderView;
 
+use super::destination::Destination;
 use super::metrics::Metric;
 use super::scrape::Scrape;
 
@@ -24,6 +28,8 @@ pub use balance::balance;
 const JOIN: &str = "true";
 /// Protocol of all requests to intakes, label `proto_version`.
 const PROTOCOL: &str = "HTTP/1.1";
+/// The route of events. Source: cluster-agent-kubernetes 6.1.
+const EVENTS_ROUTE: &str = "intake";
 
 /// Fills who leads. `now` is monotonic. Source: cluster-agent-kubernetes 2.3.
 pub fn leadership(leadership: &Leadership, now: Duration, scrape: &mut Scrape) {
@@ -105,6 +111,23 @@ pub fn informer(status: &InformerStatus, scrape: &mut Scrape) {
     scrape.set(Metric::InformerFailures, &labels, status.failures as f64);
 }
 
+/// Fills which events were forwarded. Source: cluster-agent-kubernetes 3.10.
+pub fn forwarded_events(stats: &EventForwarderStats, scrape: &mut Scrape) {
+    for (labels, count) in &stats.received {
+        let Received { kind, component, event_type, reason, source } = labels;
+        scrape.set(Metric::KubeEvents, &[kind, component, event_type, reason, source], *count as f64);
+    }
+    for (labels, count) in &stats.emitted {
+        let bundled = if labels.is_bundled { "true" } else { "false" };
+        scrape.set(Metric::EmittedEvents, &[&labels.kind, &labels.event_type, &labels.source, bundled], *count as f64);
+    }
+    scrape.set(Metric::KubeEventsDropped, &[], stats.dropped as f64);
+    scrape.set(Metric::EventRoundsRepeated, &[], stats.repeated as f64);
+    if let Some(lag) = stats.lag_seconds {
+        scrape.set(Metric::EventsLag, &[], lag as f64);
+    }
+}
+
 /// Fills the state of a provider of configs.
 pub fn provider(view: &ProviderView, scrape: &mut Scrape) {
     let labels = [view.source];
@@ -140,28 +163,34 @@ pub fn running_checks(view: &RunStatsView, scrape: &mut Scrape) {
     }
 }
 
-/// Fills what an output sent and lost. Source: cluster-agent-kubernetes 6.7 (`transactions__*`), node-runner 14.9.
-///
-/// Two keys of one intake add up, because a key is no label value.
-pub fn output(stats: &OutputStats, scrape: &mut Scrape) {
-    let output = stats.destination.as_str();
-    for (kind, count) in items(&stats.sent) {
-        scrape.add(Metric::OutputSentItems, &[output, kind], count as f64);
-    }
-    for (reason, dropped) in &stats.dropped {
-        for (kind, count) in items(dropped).into_iter().filter(|(_, count)| *count > 0) {
-            scrape.add(Metric::OutputDroppedItems, &[output, kind, reason.as_str()], count as f64);
+/// Fills what the outputs sent and lost. Source: cluster-agent-kubernetes 6.7 (`transactions__*`, `metrics__events_*`), node-runner 14.9.
+pub fn outputs(outputs: &[Arc<OutputStats>], scrape: &mut Scrape) {
+    let destinations = Destination::of_all(outputs.iter().map(Arc::as_ref));
+    for (stats, destination) in outputs.iter().zip(&destinations) {
+        output(stats, &destination.label(), scrape);
+        // Only intakes have transactions; lines on stdout are none.
+        if stats.key_ending.is_some() {
+            transactions(stats, scrape);
+            events(stats, scrape);
         }
-    }
-    scrape.add(Metric::OutputRetries, &[output], stats.retries as f64);
-    scrape.add(Metric::OutputQueuedBytes, &[output], stats.queued.bytes as f64);
-    scrape.add(Metric::OutputQueuedPayloads, &[output], stats.queued.payloads as f64);
-    // Only intakes have transactions; lines on stdout are none.
-    if stats.key_ending.is_some() {
-        transactions(stats, scrape);
     }
 }
 
+fn output(stats: &OutputStats, output: &str, scrape: &mut Scrape) {
+    for (kind, count) in items(&stats.sent) {
+        scrape.set(Metric::OutputSentItems, &[output, kind], count as f64);
+    }
+    for (reason, dropped) in &stats.dropped {
+        for (kind, count) in items(dropped).into_iter().filter(|(_, count)| *count > 0) {
+            scrape.set(Metric::OutputDroppedItems, &[output, kind, reason.as_str()], count as f64);
+        }
+    }
+    scrape.set(Metric::OutputRetries, &[output], stats.retries as f64);
+    scrape.set(Metric::OutputQueuedBytes, &[output], stats.queued.bytes as f64);
+    scrape.set(Metric::OutputQueuedPayloads, &[output], stats.queued.payloads as f64);
+}
+
+/// Under the names and labels of upstream, where a key is no label value: several keys of one intake add up.
 fn transactions(stats: &OutputStats, scrape: &mut Scrape) {
     let domain = stats.destination.as_str();
     for (endpoint, route) in &stats.routes {
@@ -175,6 +204,13 @@ fn transactions(stats: &OutputStats, scrape: &mut Scrape) {
             scrape.add(Metric::TransactionsHttpErrors, &[domain, endpoint, &code.to_string()], *count as f64);
         }
     }
+}
+
+fn events(stats: &OutputStats, scrape: &mut Scrape) {
+    let payloads = stats.routes.get(EVENTS_ROUTE).map_or(0, |route| route.success);
+    scrape.add(Metric::EventsSent, &[], stats.sent.events as f64);
+    scrape.add(Metric::EventsDropped, &[], stats.total_dropped().events as f64);
+    scrape.add(Metric::EventsPayloads, &[], payloads as f64);
 }
 
 fn items(contents: &Contents) -> [(&'static str, u64); 4] {

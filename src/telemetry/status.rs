@@ -2,7 +2,9 @@
 //!
 //! Source: cluster-agent-kubernetes 8.3, cluster-checks 14.2.
 
+mod aggregator;
 mod balancing;
+mod events;
 mod forwarder;
 mod kubernetes;
 
@@ -17,9 +19,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::build;
+use crate::config::settings::HostnameProvider;
 use crate::config::{CommonSettings, Config, Role, Severity};
 
+pub use aggregator::AggregatorStatus;
 pub use balancing::{BalancingSources, BalancingStatus};
+pub use events::{ControlPlaneStatus, EventsStatus};
 pub use forwarder::{ForwarderStatus, Transactions};
 pub use kubernetes::{KubernetesStatus, LeaderElectionStatus};
 
@@ -218,10 +223,19 @@ pub struct StatusDocument {
     /// State of the sources that are polled; node role. Ours.
     #[serde(rename = "configProviders", skip_serializing_if = "Option::is_none")]
     pub config_providers: Option<Vec<ProviderView>>,
-    /// Counters of the destinations; node role.
+    /// What was gathered for the destinations; cluster role.
+    #[serde(rename = "aggregatorStats", skip_serializing_if = "Option::is_none")]
+    pub aggregator: Option<AggregatorStatus>,
+    /// How events are forwarded; cluster role in Kubernetes. Ours.
+    #[serde(rename = "kubernetesEvents", skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventsStatus>,
+    /// How the control plane is; cluster role in Kubernetes. Ours.
+    #[serde(rename = "controlPlane", skip_serializing_if = "Option::is_none")]
+    pub control_plane: Option<ControlPlaneStatus>,
+    /// Counters of the destinations.
     #[serde(rename = "forwarderStats", skip_serializing_if = "Option::is_none")]
     pub forwarder: Option<ForwarderStatus>,
-    /// Address -> last characters of its keys; node role.
+    /// Address -> last characters of its keys.
     #[serde(rename = "endpointsInfos", skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, Vec<String>>,
 }
@@ -273,8 +287,21 @@ impl StatusDocument {
             runner_stats: None,
             check_scheduler: None,
             config_providers: None,
+            aggregator: None,
+            events: None,
+            control_plane: None,
             forwarder: None,
             endpoints: BTreeMap::new(),
+        }
+    }
+}
+
+impl StatusDocument {
+    /// Takes a name of the host that the API server told in the place of that of the system. An empty one is none.
+    pub fn name_host(&mut self, name: &str) {
+        if !name.is_empty() && name != self.hostname {
+            name.clone_into(&mut self.hostname);
+            HostnameProvider::Container.name().clone_into(&mut self.hostname_stats.provider);
         }
     }
 }

@@ -35,6 +35,9 @@ fn write(document: &StatusDocument, verbose: bool) -> String {
     if let Some(webhook) = &document.admission_webhook {
         section(&mut out, "Admission Controller", |body| line(body, 2, &format!("Disabled: {}", webhook.reason)));
     }
+    if let Some(aggregator) = document.aggregator {
+        section(&mut out, "Aggregator", |body| aggregator.lines().iter().for_each(|text| line(body, 2, text)));
+    }
     if let Some(balancing) = &document.balancing {
         section(&mut out, "Balancing", |body| {
             balancing.lines(verbose, document.time_nano).iter().for_each(|text| line(body, 2, text));
@@ -45,6 +48,9 @@ fn write(document: &StatusDocument, verbose: bool) -> String {
     }
     if let Some(providers) = &document.config_providers {
         section(&mut out, "Config Providers", |body| config_providers(body, providers));
+    }
+    if let Some(control_plane) = &document.control_plane {
+        section(&mut out, "Control Plane", |body| control_plane.lines().iter().for_each(|text| line(body, 2, text)));
     }
     if let Some(metrics) = &document.custom_metrics {
         section(&mut out, "Custom Metrics Server", |body| line(body, 2, &format!("Disabled: {}", metrics.reason)));
@@ -66,6 +72,9 @@ fn write(document: &StatusDocument, verbose: bool) -> String {
         section(&mut out, "Kubernetes", |body| {
             kubernetes.lines().iter().for_each(|text| line(body, 2, text));
         });
+    }
+    if let Some(events) = &document.events {
+        section(&mut out, "Kubernetes Events", |body| events.lines().iter().for_each(|text| line(body, 2, text)));
     }
     if let Some(election) = &document.leader_election {
         section(&mut out, "Leader Election", |body| {

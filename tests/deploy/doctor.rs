@@ -87,6 +87,8 @@ async fn with_the_rights_of_the_manifests_nothing_is_to_be_mended() {
         "lock: well: all 3 granted",
         "cluster-id: well: all 4 granted",
         "snapshot: well: all 3 granted",
+        "events: well: all 7 granted",
+        "control-plane: well: all 4 granted",
     ];
     assert_eq!(lines(&seen, "rights"), rights);
     assert_eq!(
@@ -119,13 +121,16 @@ async fn a_missing_right_is_named_and_its_rule_mends_it() {
     );
     let rules: Vec<&str> =
         items(&report["findings"]).flat_map(|finding| items(&finding["rules"])).map(|rule| rule.as_str().unwrap()).collect();
+    // A Role is about resources of its namespace.
+    let resources = rules.iter().copied().filter(|rule| !rule.contains("nonResourceURLs")).collect::<String>();
     let role = |kind: &str, place: &str| {
+        let rules = if kind == "Role" { resources.clone() } else { rules.concat() };
         let head = "apiVersion: rbac.authorization.k8s.io/v1";
         let subject = format!("{{kind: ServiceAccount, name: default, namespace: {namespace}}}");
         format!(
             "{head}\nkind: {kind}\nmetadata: {{name: {namespace}{place}}}\nrules:\n{}---\n{head}\nkind: {kind}Binding\nmetadata: {{name: \
              {namespace}{place}}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {kind}, name: {namespace}}}\nsubjects: [{subject}]\n",
-            rules.concat()
+            rules
         )
     };
     let in_namespace = format!(", namespace: {namespace}");

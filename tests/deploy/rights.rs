@@ -9,9 +9,14 @@ use serde_json::json;
 use crate::cluster::deployed;
 
 async fn may(who: &Identity, need: &Need, verb: &str) -> bool {
-    let attributes = json!({"verb": verb, "group": need.group, "resource": need.resource, "namespace": need.namespace, "name": need.name});
-    let review =
-        json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": {"resourceAttributes": attributes}});
+    let spec = if need.is_url() {
+        json!({"nonResourceAttributes": {"verb": verb, "path": need.resource}})
+    } else {
+        json!({"resourceAttributes": {
+            "verb": verb, "group": need.group, "resource": need.resource, "namespace": need.namespace, "name": need.name,
+        }})
+    };
+    let review = json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": spec});
     let answer = who.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await.unwrap();
     answer["status"]["allowed"].as_bool().unwrap()
 }
@@ -35,6 +40,7 @@ fn everything() -> Vec<Need> {
     settings.election.enabled = true;
     "muster-leader-election".clone_into(&mut settings.election.lock_name);
     settings.watch_pods = WatchPods::Own;
+    settings.events.collect = true;
     let mut needs = needed(&settings, "muster");
     settings.election.lock = LockKind::Lease;
     settings.discovery.use_endpoint_slices = true;
@@ -67,11 +73,14 @@ fn too_much() -> Vec<Need> {
         need(Some("kube-system"), "coordination.k8s.io", "leases", None, &["get", "update", "create"]),
         need(own, "", "pods", None, write),
         need(own, "", "pods/exec", None, &["create", "get"]),
-        need(all, "", "pods", None, &["get", "list", "watch"]),
+        need(all, "", "pods", None, &["list", "watch"]),
         need(all, "", "services", None, write),
         need(all, "", "nodes", None, write),
         need(all, "", "nodes/proxy", None, &["get"]),
-        need(all, "", "events", None, &["create", "list"]),
+        need(all, "", "events", None, write),
+        need(own, "", "configmaps", Some("datadogtoken"), &["patch", "delete"]),
+        need(all, "", "/debug/pprof", None, &["get"]),
+        need(all, "", "/logs", None, &["get"]),
         need(all, "rbac.authorization.k8s.io", "clusterroles", None, &["get", "escalate", "bind"]),
         need(own, "", "serviceaccounts/token", None, &["create"]),
         need(all, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", None, &["get", "create"]),

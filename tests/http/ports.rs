@@ -13,6 +13,7 @@ use muster::api::node::NodeApi;
 use muster::api::version::AgentVersion;
 use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::health::{HealthCatalogue, HealthKind};
+use muster_actors::kernel::published::Publisher;
 
 use crate::client::{Call, Connection, Reply};
 use crate::site::{CLUSTER, FakeAdmin, LOCAL, Setup, reachable, serve, tokens};
@@ -67,7 +68,7 @@ async fn the_local_api_is_below_agent_and_takes_the_local_token_only() {
         tokens: tokens(),
         admin: AdminApi {
             version: AgentVersion::parse("7.81.1", "c").unwrap().body(),
-            hostname: "node-a".to_owned(),
+            hostname: Publisher::new("node-a".to_owned()).reader(),
             admin: Arc::new(FakeAdmin::default()),
             health: Arc::new(HealthCatalogue::new(SystemClock::shared())),
             request_timeout: Duration::from_secs(60),
@@ -94,7 +95,7 @@ async fn without_a_local_token_the_local_api_is_closed() {
         tokens: Tokens { local: None, ..tokens() },
         admin: AdminApi {
             version: AgentVersion::parse("7.81.1", "c").unwrap().body(),
-            hostname: String::new(),
+            hostname: Publisher::new(String::new()).reader(),
             admin: Arc::new(FakeAdmin::default()),
             health: Arc::new(HealthCatalogue::new(SystemClock::shared())),
             request_timeout: Duration::from_secs(60),

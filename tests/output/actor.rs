@@ -19,51 +19,61 @@ use muster_actors::kernel::rng::SeededRandom;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::messages::output::{Drain, Enqueue, OutputStats};
 use muster_actors::shared::output::{Output, OutputPolicy};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::server::{Reply, Server};
 use crate::{KEY, PATIENCE, batch, install_crypto, one_check_run};
 
 /// A running output with a backoff of a few milliseconds.
-struct Running {
+pub(crate) struct Running {
     kernel: Kernel,
+    /// What it sends on, as in the program.
+    carrier: Runtime,
     output: Handle<Output>,
-    stats: Reader<OutputStats>,
+    pub(crate) stats: Reader<OutputStats>,
 }
 
 impl Running {
     fn start(url: &str, timeout: Duration) -> Self {
+        Self::with(IntakeSettings { url: Some(url.to_owned()), timeout, ..IntakeSettings::default() })
+    }
+
+    pub(crate) fn with(intake: IntakeSettings) -> Self {
         install_crypto();
+        let carrier = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let backoff = BackoffPolicy { base: Duration::from_millis(1), max: Duration::from_millis(8), ..BackoffPolicy::default() };
-        let intake = IntakeSettings { api_key: Some(ApiKey::new(KEY)), url: Some(url.to_owned()), timeout, ..IntakeSettings::default() };
+        let intake = IntakeSettings { api_key: Some(ApiKey::new(KEY)), ..intake };
         let policy = OutputPolicy { backoff, key_check_interval: None, ..OutputPolicy::default() };
-        let plan = build(&OutputSettings { outputs: vec![OutputKind::Datadog], intake, policy }).unwrap().remove(0);
+        let settings = OutputSettings { outputs: vec![OutputKind::Datadog], intake, policy };
+        let plan = build(&settings, carrier.handle()).unwrap().remove(0);
         let parts = plan.parts(SystemClock::shared(), Arc::new(SeededRandom::new(1)));
         let stats = parts.publisher.reader();
         let kernel = Kernel::start(SystemClock::shared(), |_| {});
         let output = Handle::new(plan.name);
         kernel.one_for_one("outputs", None).child(&output, 64, move || Output::new(parts.clone()));
-        Self { kernel, output, stats }
+        Self { kernel, carrier, output, stats }
     }
 
-    fn enqueue(&self, batch: Batch) {
+    pub(crate) fn enqueue(&self, batch: Batch) {
         self.output.tell(Enqueue::new(Arc::new(batch))).unwrap();
     }
 
     /// Ends the output and tells what it counted.
-    async fn finish(self) -> Arc<OutputStats> {
+    pub(crate) async fn finish(self) -> Arc<OutputStats> {
         self.output.ask(Drain { deadline: PATIENCE }, PATIENCE * 2).await.unwrap();
         let stats = self.stats.current();
         assert!(self.kernel.shutdown(PATIENCE).await.is_empty());
+        self.carrier.shutdown_background();
         assert!(!serde_json::to_string(stats.as_ref()).unwrap().contains(KEY), "the key is in nothing that is published");
         stats
     }
 }
 
-fn one() -> Contents {
+pub(crate) fn one() -> Contents {
     Contents { check_runs: 1, payloads: 1, ..Contents::default() }
 }
 
-fn without_bytes(contents: Contents) -> Contents {
+pub(crate) fn without_bytes(contents: Contents) -> Contents {
     Contents { bytes: 0, ..contents }
 }
 

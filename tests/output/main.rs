@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod actor;
+mod answers;
+mod connections;
 mod faults;
+mod logs;
 mod proxies;
 mod server;
 mod wire;
@@ -14,6 +17,7 @@ use muster::config::ApiKey;
 use muster::config::settings::IntakeSettings;
 use muster::output::datadog::DatadogTransport;
 use muster_actors::domain::samples::{Batch, CheckRun, Event, Series, SeriesKind, ServiceStatus};
+use tokio::runtime::Handle;
 
 /// The key of all tests: it must never show up anywhere but in its header.
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -25,10 +29,10 @@ pub(crate) fn install_crypto() {
     rustls::crypto::ring::default_provider().install_default().ok();
 }
 
-/// A transport to an intake.
+/// A transport to an intake that sends on the runtime of the test.
 pub(crate) fn transport(settings: &IntakeSettings, url: &str) -> DatadogTransport {
     install_crypto();
-    DatadogTransport::try_new(settings, Some(url), ApiKey::new(KEY)).unwrap()
+    DatadogTransport::try_new(settings, Some(url), ApiKey::new(KEY), Handle::current()).unwrap()
 }
 
 /// One item of every kind but sketches.

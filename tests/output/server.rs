@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -36,6 +37,8 @@ pub(crate) enum Reply {
     Raw(&'static [u8]),
     /// Writes this and keeps the connection open without another word.
     RawAndHang(&'static [u8]),
+    /// Writes the head of an answer, then a body without end, as fast as it is read.
+    Endless(u16),
     /// Resets the connection.
     Reset,
     /// Closes its half of the connection and goes on listening.
@@ -46,6 +49,7 @@ pub(crate) enum Reply {
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
     requests: mpsc::UnboundedReceiver<Request>,
     // Dropping the server ends it with all its connections.
     _tasks: JoinSet<()>,
@@ -74,17 +78,25 @@ impl Server {
         let (arrived, requests) = mpsc::unbounded_channel();
         let script = Arc::new(Script { replies: Mutex::new(replies.iter().cloned().collect()), then, arrived, tls });
         let mut tasks = JoinSet::new();
+        let accepted = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&accepted);
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 connections.spawn(serve(stream, Arc::clone(&script)));
             }
         });
-        Self { address, requests, _tasks: tasks }
+        Self { address, accepted, requests, _tasks: tasks }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Connections so far.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// The next request, also one that came long ago.
@@ -128,6 +140,14 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: &Scr
             Reply::RawAndHang(bytes) => {
                 stream.write_all(bytes).await.ok();
                 std::future::pending::<()>().await;
+            }
+            Reply::Endless(status) => {
+                let head = format!("HTTP/1.1 {status} X\r\nContent-Length: 99999999999\r\n\r\n");
+                let mut bytes = head.into_bytes();
+                while stream.write_all(&bytes).await.is_ok() {
+                    bytes = vec![b' '; 16 * 1024];
+                }
+                return;
             }
             Reply::Reset => {
                 reset(&stream);

@@ -127,7 +127,8 @@ async fn the_key_is_validated_by_header() {
         assert_eq!(request.header("dd-api-key"), Some(KEY));
     }
     let mut server = Server::start(&[], Reply::Status(403)).await;
-    let zeros = DatadogTransport::try_new(&IntakeSettings::default(), Some(&server.url()), ApiKey::new(&"0".repeat(32))).unwrap();
+    let (settings, here) = (IntakeSettings::default(), tokio::runtime::Handle::current());
+    let zeros = DatadogTransport::try_new(&settings, Some(&server.url()), ApiKey::new(&"0".repeat(32)), here).unwrap();
     assert_eq!(zeros.check_key().unwrap().await, KeyState::Valid, "this key counts as valid");
     assert!(server.is_quiet());
     drop(server);

@@ -1,6 +1,10 @@
 //! Actors of the cluster role.
 
+mod apiserver_configs;
+mod complaints;
+pub mod control_plane_probe;
 pub mod dispatcher;
+pub mod event_forwarder;
 pub mod informer;
 pub mod journal;
 pub mod kube_discovery;
@@ -10,5 +14,6 @@ pub mod metadata_mapper;
 pub mod persistence;
 pub mod rebalancer;
 pub mod replica;
+pub mod self_telemetry;
 pub mod stats_collector;
 pub mod wiring;

@@ -16,3 +16,18 @@ pub struct Commit {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct FlushNow;
+
+/// What the `Aggregator` publishes after every flush: what it handed to the outputs. Counters survive a restart of the actor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AggregatorStats {
+    /// Flushes that had something to hand over.
+    pub flushes: u64,
+    /// Series handed to the outputs.
+    pub series: u64,
+    /// Sketches.
+    pub sketches: u64,
+    /// Check runs.
+    pub check_runs: u64,
+    /// Events.
+    pub events: u64,
+}

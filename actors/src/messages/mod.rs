@@ -3,6 +3,7 @@
 pub mod aggregator;
 pub mod config_provider;
 pub mod dispatcher;
+pub mod event_forwarder;
 pub mod informer;
 pub mod journal;
 pub mod kube_discovery;

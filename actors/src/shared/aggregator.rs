@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::domain::samples::Batch;
 use crate::kernel::mailbox::Outlet;
+use crate::kernel::published::Publisher;
 use crate::kernel::supervised::Observed;
-use crate::messages::aggregator::{Commit, FlushNow};
+use crate::messages::aggregator::{AggregatorStats, Commit, FlushNow};
 use crate::messages::output::Enqueue;
 use crate::supervised;
 
@@ -34,21 +35,35 @@ pub struct Aggregator {
     policy: AggregatorPolicy,
     batch: Batch,
     outputs: Vec<Outlet<Enqueue>>,
-    flushes: u64,
+    stats: AggregatorStats,
+    published: Option<Arc<Publisher<AggregatorStats>>>,
 }
 
 impl Aggregator {
     /// Starts empty.
     #[must_use]
     pub fn new(policy: AggregatorPolicy, outputs: Vec<Outlet<Enqueue>>) -> Self {
-        Self { policy, batch: Batch::default(), outputs, flushes: 0 }
+        Self { policy, batch: Batch::default(), outputs, stats: AggregatorStats::default(), published: None }
+    }
+
+    /// The same, and everybody reads what it did here; it goes on from what is there.
+    #[must_use]
+    pub fn publishing(self, published: Arc<Publisher<AggregatorStats>>) -> Self {
+        Self { stats: *published.reader().current(), published: Some(published), ..self }
     }
 
     fn flush(&mut self) {
         if self.batch.is_empty() {
             return;
         }
-        self.flushes += 1;
+        self.stats.flushes += 1;
+        self.stats.series += self.batch.series.len() as u64;
+        self.stats.sketches += self.batch.sketches.len() as u64;
+        self.stats.check_runs += self.batch.check_runs.len() as u64;
+        self.stats.events += self.batch.events.len() as u64;
+        if let Some(published) = &self.published {
+            published.publish(self.stats);
+        }
         let batch = Arc::new(std::mem::take(&mut self.batch));
         for output in &self.outputs {
             // Outputs bound their queues by bytes and drop the oldest themselves, so that none of them holds up a check.
@@ -70,7 +85,7 @@ impl Observed for Aggregator {
         json!({
             "waiting_series": self.batch.series.len(),
             "waiting_check_runs": self.batch.check_runs.len(),
-            "flushes": self.flushes,
+            "flushes": self.stats.flushes,
         })
     }
 }

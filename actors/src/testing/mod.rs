@@ -2,6 +2,9 @@
 
 pub mod assignment_store;
 pub mod configs;
+pub mod control_plane;
+pub mod event_source;
+pub mod event_tokens;
 pub mod lease_store;
 pub mod pods;
 pub mod replica_network;

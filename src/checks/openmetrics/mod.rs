@@ -3,7 +3,7 @@
 mod labels;
 mod names;
 mod options;
-mod parser;
+pub(crate) mod parser;
 mod scrape;
 mod transform;
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Which rights are there: one SelfSubjectAccessReview per verb. Source: cluster-agent-kubernetes 9.1.
 
 use futures_util::stream::{self, StreamExt as _};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
 use kube::Client;
 use kube::api::{Api, PostParams};
 
@@ -41,15 +43,20 @@ async fn lacking(client: &Client, needs: &[Need]) -> Result<Vec<Need>, String> {
 }
 
 async fn granted(client: &Client, need: &Need, verb: &str) -> Result<bool, kube::Error> {
-    let attributes = ResourceAttributes {
-        group: Some(need.group.to_owned()),
-        resource: Some(need.resource.to_owned()),
-        verb: Some(verb.to_owned()),
-        namespace: need.namespace.clone(),
-        name: need.name.clone(),
-        ..ResourceAttributes::default()
+    let spec = if need.is_url() {
+        let attributes = NonResourceAttributes { path: Some(need.resource.to_owned()), verb: Some(verb.to_owned()) };
+        SelfSubjectAccessReviewSpec { non_resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() }
+    } else {
+        let attributes = ResourceAttributes {
+            group: Some(need.group.to_owned()),
+            resource: Some(need.resource.to_owned()),
+            verb: Some(verb.to_owned()),
+            namespace: need.namespace.clone(),
+            name: need.name.clone(),
+            ..ResourceAttributes::default()
+        };
+        SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() }
     };
-    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
     let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
     let answer = Api::all(client.clone()).create(&PostParams::default(), &review).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
@@ -98,24 +105,34 @@ mod tests {
     fn needs() -> Vec<Need> {
         let mut settings = KubernetesSettings::from_config(&Config::defaults(Role::Cluster));
         settings.election.enabled = true;
+        settings.events.collect = true;
         needed(&settings, "ns")
     }
 
-    fn without(resource: &str, verbs: &[&'static str]) -> Vec<Need> {
-        needs().into_iter().filter(|need| need.resource == resource).map(|need| Need { verbs: verbs.to_vec(), ..need }).collect()
+    fn without(feature: Feature, resource: &str, verbs: &[&'static str]) -> Vec<Need> {
+        let of_resource = needs().into_iter().filter(|need| need.feature == feature && need.resource == resource);
+        of_resource.map(|need| Need { verbs: verbs.to_vec(), ..need }).collect()
     }
 
     #[test]
     fn each_feature_that_is_switched_on_has_a_line() {
         let findings = report(&needs(), &[], "me");
         let lines: Vec<_> = findings.iter().map(|finding| format!("{}: {}", finding.subject, finding.found)).collect();
-        assert_eq!(lines, ["metadata: all 15 granted", "lock: all 3 granted", "cluster-id: all 4 granted", "snapshot: all 3 granted"]);
+        let expected = [
+            "metadata: all 15 granted",
+            "lock: all 3 granted",
+            "cluster-id: all 4 granted",
+            "snapshot: all 3 granted",
+            "events: all 7 granted",
+            "control-plane: all 4 granted",
+        ];
+        assert_eq!(lines, expected);
         assert!(findings.iter().all(|finding| finding.state == State::Well));
     }
 
     #[test]
     fn what_is_missing_is_named_with_the_rule_that_mends_it() {
-        let lacking = [without("pods", &["watch"]), without("nodes", &["list", "watch"])].concat();
+        let lacking = [without(Feature::Metadata, "pods", &["watch"]), without(Feature::Metadata, "nodes", &["list", "watch"])].concat();
         let finding = &report(&needs(), &lacking, "the service account ns/me")[0];
         assert_eq!(finding.state, State::Mend);
         assert_eq!(finding.found, "not granted: watch pods in the namespace \"ns\"; list, watch nodes in the cluster");
@@ -157,13 +174,15 @@ mod tests {
             }
         }
         let lacking = lacking(&script.client(), &all).await.unwrap();
-        assert_eq!(lacking, without("endpoints", &["list", "watch"]));
+        assert_eq!(lacking, without(Feature::Metadata, "endpoints", &["list", "watch"]));
         let asked: Vec<_> = script.bodies().iter().map(|body| body["spec"]["resourceAttributes"].clone()).collect();
         assert_eq!(asked[0], json!({"group": "", "resource": "services", "verb": "get"}));
         let lock = json!({
             "group": "", "resource": "configmaps", "verb": "update", "namespace": "ns", "name": "datadog-leader-election",
         });
         assert!(asked.contains(&lock), "{asked:#?}");
+        let urls: Vec<_> = script.bodies().iter().map(|body| body["spec"]["nonResourceAttributes"].clone()).collect();
+        assert!(urls.contains(&json!({"path": "/metrics", "verb": "get"})), "{urls:#?}");
         script.finish();
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::{accepted, balance, cluster, core, intake, kubernetes, node};
+use super::{accepted, balance, cluster, core, events, intake, kubernetes, node};
 use crate::config::option::{KeySpec, Kind};
 
 /// Every key, in the order of the documentation.
@@ -13,12 +13,13 @@ pub fn all() -> impl Iterator<Item = &'static KeySpec> {
 
 /// Title and keys of each part of the table.
 #[must_use]
-pub fn groups() -> [(&'static str, &'static [KeySpec]); 7] {
+pub fn groups() -> [(&'static str, &'static [KeySpec]); 8] {
     [
         ("Core", core::KEYS),
         ("Cluster role", cluster::KEYS),
         ("Balancing of the cluster role", balance::KEYS),
         ("Kubernetes", kubernetes::KEYS),
+        ("Events of the cluster", events::KEYS),
         ("Node role", node::KEYS),
         ("Intake, forwarder and proxies", intake::KEYS),
         ("Recognised, not used yet", accepted::KEYS),

@@ -16,6 +16,7 @@ pub(super) const KEYS: &[KeySpec] = &[
     list("proxy.no_proxy", "", "Hosts that are reached without proxy; empty = `NO_PROXY`"),
     flag("use_proxy_for_cloud_metadata", "false", "Reach cloud metadata addresses through the proxy"),
     flag("no_proxy_nonexact_match", "false", "Let `proxy.no_proxy` match domains, networks and `*` too"),
+    flag("allow_arbitrary_tags", "false", "Tell the intake to take tag values as they are (header Allow-Arbitrary-Tag-Value)"),
     flag("skip_ssl_validation", "false", "Do not verify the certificate of the intake"),
     choice(
         "min_tls_version",
@@ -25,6 +26,12 @@ pub(super) const KEYS: &[KeySpec] = &[
     ),
     duration_from_one("forwarder_timeout", Unit::Seconds, "20", "Longest time one request to the intake may take"),
     duration("forwarder_stop_timeout", Unit::Seconds, "2", "Time for sending what is left when stopping"),
+    duration(
+        "forwarder_connection_reset_interval",
+        Unit::Seconds,
+        "0",
+        "Time after which connections to the intake are made anew; 0 = never",
+    ),
     number("forwarder_backoff_factor", "2", 2.0, f64::MAX, "Width of the random part of a retry delay"),
     number("forwarder_backoff_base", "2", 0.001, f64::MAX, "Base of the retry delay in seconds"),
     number("forwarder_backoff_max", "64", 0.001, f64::MAX, "Longest retry delay in seconds"),

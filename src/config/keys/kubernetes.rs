@@ -12,7 +12,7 @@ pub(super) const KEYS: &[KeySpec] = &[
     duration_from_one("kubernetes_apiserver_client_timeout", Unit::Seconds, "10", "Longest time of one request to the API server")
         .cluster(),
     integer("muster.kubernetes_page_size", "500", 1, 100_000, "Objects in one page of a listing").cluster(),
-    text("kube_resources_namespace", "", "Namespace of lock and snapshot; empty = that of the pod").cluster(),
+    text("kube_resources_namespace", "", "Namespace of lock, snapshot and token of the events; empty = that of the pod").cluster(),
     text("pod_name", "", "Own pod name, the name in the lock; empty = the host name of the system (with `muster.lock_file` and the port)").cluster(),
     flag("leader_election", "false", "Elect one of several replicas; without it this replica leads").cluster(),
     duration("leader_lease_duration", Unit::Seconds, "60", "Time without renewal after which another replica takes over; 0 = 60").cluster(),

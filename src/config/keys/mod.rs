@@ -4,6 +4,7 @@ mod accepted;
 mod balance;
 mod cluster;
 mod core;
+mod events;
 mod find;
 mod intake;
 mod kubernetes;

@@ -112,12 +112,16 @@ pub struct IntakeSettings {
     pub hostname: String,
     /// Proxies.
     pub proxy: ProxySettings,
+    /// Tell the intake to take tag values as they are.
+    pub allow_arbitrary_tags: bool,
     /// Do not verify certificates.
     pub skip_ssl_validation: bool,
     /// Accept TLS 1.3 only.
     pub tls13_only: bool,
     /// Longest time of one request, from connecting to the last byte of the answer.
     pub timeout: Duration,
+    /// Time after which connections are made anew; 0 = never.
+    pub connection_reset_interval: Duration,
     /// Retrying and queueing.
     pub forwarder: ForwarderSettings,
     /// Compression.
@@ -149,9 +153,11 @@ impl IntakeSettings {
             version: read(config, "muster.compat_version"),
             hostname: hostname.to_owned(),
             proxy: proxies(config),
+            allow_arbitrary_tags: read(config, "allow_arbitrary_tags"),
             skip_ssl_validation: read(config, "skip_ssl_validation"),
             tls13_only: read::<String>(config, "min_tls_version") == "tlsv1.3",
             timeout: read(config, "forwarder_timeout"),
+            connection_reset_interval: read(config, "forwarder_connection_reset_interval"),
             forwarder: ForwarderSettings {
                 stop_timeout: read(config, "forwarder_stop_timeout"),
                 backoff_factor: read(config, "forwarder_backoff_factor"),

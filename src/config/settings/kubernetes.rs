@@ -9,6 +9,7 @@ use muster_actors::domain::kube::prometheus::PrometheusOptions;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::common::os_hostname;
+use super::events::EventSettings;
 use super::read::{path, read, text};
 use crate::config::effective::Config;
 
@@ -95,6 +96,8 @@ pub struct KubernetesSettings {
     pub host_alias_annotations: Vec<String>,
     /// Node label that names the cluster.
     pub cluster_name_label: Option<String>,
+    /// Events.
+    pub events: EventSettings,
     /// Pods.
     pub watch_pods: WatchPods,
     /// Discovery; slices are used only if the API server has them, too.
@@ -121,6 +124,7 @@ impl KubernetesSettings {
             map_unready: read(config, "kubernetes_kube_service_ignore_readiness"),
             host_alias_annotations: read(config, "kubernetes_node_annotations_as_host_aliases"),
             cluster_name_label: text(config, "kubernetes_node_label_as_cluster_name"),
+            events: EventSettings::from_config(config),
             watch_pods: match read::<String>(config, "muster.watch_pods").as_str() {
                 "all" => WatchPods::All,
                 "off" => WatchPods::Off,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::interner::Interner;
 
 /// An empty value for `null`, which the API server writes for some empty lists.
-pub(super) fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(in crate::kube) fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 

@@ -13,6 +13,9 @@ use crate::config::{Config, Role};
 /// Name of the lock in the manifests.
 const LOCK_NAME: &str = "muster-leader-election";
 
+/// Name of the ConfigMap of the token, there and by default.
+const TOKEN_NAME: &str = "datadogtoken";
+
 fn settings() -> KubernetesSettings {
     let mut settings = KubernetesSettings::from_config(&Config::defaults(Role::Cluster));
     settings.election.enabled = true;
@@ -36,6 +39,7 @@ fn of_the_table() -> BTreeSet<String> {
         let name = match right.named {
             Named::Any => "",
             Named::Lock => LOCK_NAME,
+            Named::Token => TOKEN_NAME,
             Named::This(name) => name,
         };
         found.extend(right.verbs.iter().map(|verb| one(right.feature.name(), scope, right.group, right.resource, name, verb)));
@@ -68,9 +72,11 @@ fn of_the_manifests() -> BTreeSet<String> {
                     names if names.is_empty() => vec![""],
                     names => names,
                 };
+                let urls = words(&rule["nonResourceURLs"]).into_iter().map(|url| ("", url));
                 for (group, resource) in words(&rule["apiGroups"])
                     .into_iter()
                     .flat_map(|group| words(&rule["resources"]).into_iter().map(move |resource| (group, resource)))
+                    .chain(urls)
                 {
                     for name in &names {
                         found.extend(words(&rule["verbs"]).into_iter().map(|verb| one(feature, kind, group, resource, name, verb)));
@@ -126,8 +132,29 @@ fn only_what_is_switched_on_is_needed() {
             "cluster-id: get namespaces \"kube-system\" in the cluster",
             "cluster-id: get, update configmaps \"datadog-cluster-id\" in the namespace \"pods\"",
             "cluster-id: create configmaps in the namespace \"pods\"",
+            "control-plane: list componentstatuses in the cluster",
+            "control-plane: list clusterresourcequotas.quota.openshift.io in the cluster",
+            "control-plane: get /metrics in the cluster",
+            "control-plane: get /readyz/etcd in the cluster",
         ]
     );
+}
+
+#[test]
+fn events_need_more_where_they_are_collected() {
+    let mut settings = settings();
+    settings.events.collect = true;
+    settings.events.token_name = "token".to_owned();
+    settings.resources_namespace = Some("locks".to_owned());
+    let lines: Vec<_> = lines(&settings).into_iter().filter(|line| line.starts_with("events: ")).collect();
+    let expected = [
+        "events: list, watch events in the cluster",
+        "events: get pods in the cluster",
+        "events: get nodes in the cluster",
+        "events: get, update configmaps \"token\" in the namespace \"locks\"",
+        "events: create configmaps in the namespace \"locks\"",
+    ];
+    assert_eq!(lines, expected);
 }
 
 #[test]
@@ -183,6 +210,7 @@ fn a_rule_can_be_pasted_into_a_role() {
     assert_eq!(rule(Feature::Metadata, "pods"), "- apiGroups: [\"\"]\n  resources: [pods]\n  verbs: [get, list, watch]\n");
     let lock = rule(Feature::Lock, "configmaps");
     assert_eq!(lock, "- apiGroups: [\"\"]\n  resources: [configmaps]\n  resourceNames: [muster-leader-election]\n  verbs: [get, update]\n");
+    assert_eq!(rule(Feature::ControlPlane, "/metrics"), "- nonResourceURLs: [/metrics]\n  verbs: [get]\n");
     let read = yaml::parse(&lock).unwrap().to_json();
     assert_eq!(read[0]["verbs"], serde_json::json!(["get", "update"]));
 }

@@ -13,6 +13,7 @@ use muster_actors::domain::delivery::{DropReason, SendErrorKind};
 use muster_actors::domain::figures::{Figures, RunnerFigures};
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
 use muster_actors::domain::journal::Cause;
+use muster_actors::domain::kube::event_rules::Emitted;
 use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::node::NodeFacts;
 use muster_actors::domain::run_stats::{CheckIdentity, CheckStats, FinishedRun, LoadFailure, RunTotals, WorkersReport};
@@ -248,26 +249,36 @@ fn intake() -> OutputStats {
 #[test]
 fn names_and_labels_are_those_of_stock_and_ours() {
     let stdout = OutputStats { destination: "stdout".to_owned(), retries: 1, ..OutputStats::default() };
-    // A second key of the same intake: the counts add up.
-    let outputs = [intake(), intake(), stdout];
-    let text = rendered(move |scrape| outputs.iter().for_each(|stats| output(stats, scrape)));
-    assert_eq!(
-        lines(&text),
-        [
-            r#"muster_output_dropped_items_total{kind="points",output="http://intake",reason="too_large"} 8"#,
-            r#"muster_output_queued_bytes{output="http://intake"} 1000"#,
-            r#"muster_output_queued_payloads{output="http://intake"} 10"#,
-            r#"muster_output_retries_total{output="http://intake"} 4"#,
-            r#"muster_output_retries_total{output="stdout"} 1"#,
-            r#"muster_output_sent_items_total{kind="points",output="http://intake"} 14"#,
-            r#"transactions__dropped{domain="http://intake",endpoint="series_v2"} 2"#,
-            r#"transactions__errors{domain="http://intake",endpoint="series_v2",error_type="gt_400"} 6"#,
-            r#"transactions__http_errors{code="413",domain="http://intake",endpoint="series_v2"} 2"#,
-            r#"transactions__http_errors{code="503",domain="http://intake",endpoint="series_v2"} 4"#,
-            r#"transactions__success{domain="http://intake",endpoint="series_v2",proto_version="HTTP/1.1"} 4"#,
-            r#"transactions__success_bytes{domain="http://intake",endpoint="series_v2"} 60"#,
-        ]
-    );
+    let mut second = intake();
+    second.key_ending = Some("01234".to_owned());
+    second.routes.insert("intake", RouteStats { success: 3, ..RouteStats::default() });
+    second.sent.events = 5;
+    second.dropped.insert(DropReason::QueueFull, Contents { events: 6, ..Contents::default() });
+    let all = [intake(), second, stdout].map(Arc::new);
+    let text = rendered(move |scrape| outputs(&all, scrape));
+    // Upstream's names add the keys of an intake up, ours tell them apart.
+    for line in [
+        r#"muster_output_dropped_items_total{kind="points",output="http://intake (API key ending with bcdef)",reason="too_large"} 4"#,
+        r#"muster_output_dropped_items_total{kind="events",output="http://intake (API key ending with 01234)",reason="queue_full"} 6"#,
+        r#"muster_output_queued_bytes{output="http://intake (API key ending with bcdef)"} 500"#,
+        r#"muster_output_queued_payloads{output="http://intake (API key ending with 01234)"} 5"#,
+        r#"muster_output_retries_total{output="http://intake (API key ending with 01234)"} 2"#,
+        r#"muster_output_retries_total{output="stdout"} 1"#,
+        r#"muster_output_sent_items_total{kind="points",output="http://intake (API key ending with bcdef)"} 7"#,
+        r"metrics__events_dropped 6",
+        r"metrics__events_payloads 3",
+        r"metrics__events_sent 5",
+        r#"transactions__dropped{domain="http://intake",endpoint="series_v2"} 2"#,
+        r#"transactions__errors{domain="http://intake",endpoint="series_v2",error_type="gt_400"} 6"#,
+        r#"transactions__http_errors{code="413",domain="http://intake",endpoint="series_v2"} 2"#,
+        r#"transactions__http_errors{code="503",domain="http://intake",endpoint="series_v2"} 4"#,
+        r#"transactions__success{domain="http://intake",endpoint="series_v2",proto_version="HTTP/1.1"} 4"#,
+        r#"transactions__success{domain="http://intake",endpoint="intake",proto_version="HTTP/1.1"} 3"#,
+        r#"transactions__success_bytes{domain="http://intake",endpoint="series_v2"} 60"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    assert!(!text.contains(r#"domain="stdout""#), "{text}");
 }
 
 #[test]
@@ -341,4 +352,34 @@ fn balancing_is_shown_of_runners_that_are_there_and_by_the_leader_alone() {
     assert!(!text.contains("busyness{join_leader=\"true\",node=\"n2\"}"), "what was never told is not 0: {text}");
     assert!(!shown(Standing::Active, Epoch(4)).contains("predicted_utilization"), "the plan of another term says nothing");
     assert!(!shown(Standing::Starting, Epoch(3)).contains("cluster_checks_"));
+}
+
+#[test]
+fn events_are_counted_under_the_upstream_names() {
+    let word = str::to_owned;
+    let received = Received {
+        kind: word("Pod"),
+        component: word("kubelet"),
+        event_type: word("Warning"),
+        reason: word("BackOff"),
+        source: word("kubernetes"),
+    };
+    let emitted = Emitted { kind: word("Pod"), event_type: word("Warning"), source: word("kubernetes"), is_bundled: true };
+    let stats = EventForwarderStats {
+        received: BTreeMap::from([(received, 3)]),
+        emitted: BTreeMap::from([(emitted, 1)]),
+        repeated: 2,
+        lag_seconds: Some(4),
+        ..EventForwarderStats::default()
+    };
+    let text = rendered(move |scrape| forwarded_events(&stats, scrape));
+    for line in [
+        r#"kubernetes_apiserver_kube_events{component="kubelet",kind="Pod",reason="BackOff",source="kubernetes",type="Warning"} 3"#,
+        r#"kubernetes_apiserver_emitted_events{is_bundled="true",kind="Pod",source="kubernetes",type="Warning"} 1"#,
+        "muster_events_dropped_total 0",
+        "muster_event_rounds_repeated_total 2",
+        "muster_events_lag_seconds 4",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
 }

@@ -6,6 +6,8 @@ use muster_actors::domain::delivery::KeyState;
 use muster_actors::messages::output::OutputStats;
 use serde::Serialize;
 
+use crate::telemetry::destination::Destination;
+
 /// Counters of all destinations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -52,10 +54,13 @@ impl ForwarderStatus {
     #[must_use]
     pub fn of(outputs: Vec<OutputStats>) -> Self {
         let mut status = Self::default();
-        for stats in &outputs {
+        for (stats, destination) in outputs.iter().zip(Destination::of_all(&outputs)) {
             // Only intakes have keys, and transactions; lines on stdout are none.
             if let Some(ending) = &stats.key_ending {
-                status.api_keys.insert(format!("API key ending with {ending}"), key_text(stats.key_state));
+                let stock = format!("API key ending with {ending}");
+                // Stock's text, unless it is taken: one key may be valid at one intake and not at another.
+                let name = if status.api_keys.contains_key(&stock) { destination.label() } else { stock };
+                status.api_keys.insert(name, key_text(stats.key_state));
                 status.transactions.add(stats);
             }
         }

@@ -259,6 +259,34 @@ fn the_forwarder_says_what_was_sent_where_and_what_was_lost() {
 }
 
 #[test]
+fn keys_that_differ_are_told_apart_and_those_of_one_intake_stand_together() {
+    let mut document = node_document();
+    let with = |url: &str, ending: &str, key_state| OutputStats {
+        destination: url.to_owned(),
+        key_ending: Some(ending.to_owned()),
+        key_state,
+        spooled: Contents { events: 7, ..Contents::default() },
+        ..OutputStats::default()
+    };
+    let forwarder = ForwarderStatus::of(vec![
+        with("http://a", "bcdef", KeyState::Valid),
+        with("http://a", "01234", KeyState::Valid),
+        with("http://b", "bcdef", KeyState::Invalid),
+    ]);
+    document.endpoints = forwarder.endpoints();
+    document.forwarder = Some(forwarder);
+    let text = document.text(false);
+    for expected in [
+        "  http://a - API Key ending with:\n      - bcdef\n      - 01234\n  http://b - API Key ending with:\n      - bcdef\n",
+        "    API key ending with bcdef: API Key valid\n    http://b (API key ending with bcdef): API Key invalid\n",
+        "    http://a (API key ending with 01234)\n    ------",
+        "      On Disk: 7 events\n",
+    ] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+}
+
+#[test]
 fn without_an_intake_there_are_no_transactions() {
     let mut document = node_document();
     document.forwarder = Some(ForwarderStatus::of(outputs().split_off(1)));

@@ -6,6 +6,7 @@ use muster_actors::domain::delivery::Contents;
 use muster_actors::messages::output::OutputStats;
 
 use super::layout::{heading, line};
+use crate::telemetry::destination::Destination;
 use crate::telemetry::status::{ForwarderStatus, Transactions};
 
 pub(super) fn write(out: &mut String, status: &ForwarderStatus) {
@@ -21,11 +22,11 @@ pub(super) fn write(out: &mut String, status: &ForwarderStatus) {
     if status.outputs.is_empty() {
         line(out, 4, "No output is configured");
     }
-    for (position, stats) in status.outputs.iter().enumerate() {
+    for (position, (stats, destination)) in status.outputs.iter().zip(Destination::of_all(&status.outputs)).enumerate() {
         if position > 0 {
             out.push('\n');
         }
-        output(out, stats);
+        output(out, stats, &destination);
     }
 }
 
@@ -63,9 +64,8 @@ fn by(out: &mut String, title: &str, counts: &BTreeMap<String, u64>) {
     }
 }
 
-fn output(out: &mut String, stats: &OutputStats) {
-    let key = stats.key_ending.as_ref().map(|ending| format!(" (API key ending with {ending})")).unwrap_or_default();
-    heading(out, 4, &format!("{}{key}", stats.destination), "-");
+fn output(out: &mut String, stats: &OutputStats, destination: &Destination) {
+    heading(out, 4, &destination.label(), "-");
     line(out, 6, &format!("Sent: {}", amounts(&stats.sent)));
     if stats.dropped.is_empty() {
         line(out, 6, "Dropped: nothing");
@@ -74,6 +74,9 @@ fn output(out: &mut String, stats: &OutputStats) {
         line(out, 6, &format!("Dropped ({}): {}", reason.as_str(), amounts(contents)));
     }
     line(out, 6, &format!("Queue: {}", amounts(&stats.queued)));
+    if !stats.spooled.is_empty() {
+        line(out, 6, &format!("On Disk: {}", amounts(&stats.spooled)));
+    }
     line(out, 6, &format!("Retries: {}", stats.retries));
     for (route, counts) in stats.routes.iter().filter(|(_, counts)| counts.backoff_errors > 0) {
         line(out, 6, &format!("Failing now: {route}, backing off (level {})", counts.backoff_errors));

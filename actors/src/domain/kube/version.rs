@@ -19,6 +19,9 @@ const SLICES: (u32, u32, u32) = (1, 21, 0);
 /// First version that knows the parameter for streamed listings, and refuses it if the feature is off.
 const STREAMING: (u32, u32, u32) = (1, 27, 0);
 
+/// First version that need not have component statuses. Source: cluster-agent-kubernetes 3.8.
+const NO_COMPONENT_STATUS: (u32, u32, u32) = (1, 35, 0);
+
 impl ServerVersion {
     /// Reads `gitVersion`, for example `v1.33.1+k3s1`.
     #[must_use]
@@ -49,6 +52,12 @@ impl ServerVersion {
     #[must_use]
     pub fn may_stream_listings(&self) -> bool {
         self.is_at_least(STREAMING)
+    }
+
+    /// It has component statuses for certain: older than 1.35.0. Source: cluster-agent-kubernetes 3.8.
+    #[must_use]
+    pub fn has_component_status(&self) -> bool {
+        !self.is_at_least(NO_COMPONENT_STATUS)
     }
 
     /// It is older than the oldest version that is known to work.
@@ -87,6 +96,7 @@ mod tests {
         let version = |text: &str| ServerVersion::parse(text).unwrap();
         assert!(version("v1.13.12").is_too_old() && !version("v1.14.0").is_too_old());
         assert!(!version("v1.26.9").may_stream_listings() && version("v1.27.0").may_stream_listings());
+        assert!(version("v1.34.9").has_component_status() && !version("v1.35.0").has_component_status());
         assert_eq!(version(" v1.33.1+k3s1\n").to_string(), "v1.33.1+k3s1");
     }
 

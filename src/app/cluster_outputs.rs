@@ -1,0 +1,195 @@
+//! What the cluster role sends itself: events, the control plane, and that it runs. Started last, ended first.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use muster_actors::cluster::control_plane_probe::{ControlPlaneProbe, ControlPlaneProbeParts};
+use muster_actors::cluster::event_forwarder::EventForwarder;
+use muster_actors::cluster::event_forwarder::parts::EventForwarderParts;
+use muster_actors::cluster::self_telemetry::{SelfTelemetry, SelfTelemetryParts};
+use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
+use muster_actors::kernel::published::Publisher;
+use muster_actors::messages::aggregator::{AggregatorStats, FlushNow};
+use muster_actors::messages::event_forwarder::{ControlPlaneProbeStats, EventForwarderStats, FinishRound};
+use muster_actors::shared::aggregator::{Aggregator, AggregatorPolicy};
+use muster_actors::shared::resolver::DiscoverySubscriber;
+use tracing::warn;
+
+use crate::app::cluster_api::{ClusterActors, Published};
+use crate::app::host::Host;
+use crate::app::kubernetes::Kubernetes;
+use crate::app::outputs::Outputs;
+use crate::config::ClusterSettings;
+use crate::kube::facts::ClusterFacts;
+use crate::output::settings::OutputSettings;
+use crate::telemetry::sources;
+use crate::telemetry::status::{AggregatorStatus, ControlPlaneStatus, EventsStatus, ForwarderStatus, StatusDocument};
+
+/// Time that the aggregator has to hand over what it has.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// Time for storing the token, after all that was sent is settled.
+const TOKEN_LIMIT: Duration = Duration::from_secs(3);
+
+/// What is published about all of this.
+pub(super) struct Sent {
+    /// Name of this host, as soon as it is known.
+    pub(super) hostname: Publisher<String>,
+    /// The outputs, as soon as they run.
+    outputs: Publisher<Option<FillForwarder>>,
+    aggregator: Arc<Publisher<AggregatorStats>>,
+    events: Arc<Publisher<EventForwarderStats>>,
+    control_plane: Arc<Publisher<ControlPlaneProbeStats>>,
+}
+
+/// Reads what the outputs publish.
+type FillForwarder = Box<dyn Fn() -> ForwarderStatus + Send + Sync>;
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self {
+            hostname: Publisher::new(String::new()),
+            outputs: Publisher::new(None),
+            aggregator: Arc::new(Publisher::new(AggregatorStats::default())),
+            events: Arc::new(Publisher::new(EventForwarderStats::default())),
+            control_plane: Arc::new(Publisher::new(ControlPlaneProbeStats::default())),
+        }
+    }
+}
+
+impl Sent {
+    /// Fills the sections of the status.
+    pub(super) fn fill_status(&self, stand_alone: bool) -> impl Fn(&mut StatusDocument) + Send + Sync + use<> {
+        let (hostname, outputs, aggregator) = (self.hostname.reader(), self.outputs.reader(), self.aggregator.reader());
+        let (events, control_plane) = (self.events.reader(), self.control_plane.reader());
+        move |document| {
+            document.name_host(&hostname.peek());
+            if let Some(forwarder) = outputs.current().as_ref() {
+                let forwarder = forwarder();
+                document.endpoints = forwarder.endpoints();
+                document.forwarder = Some(forwarder);
+                document.aggregator = Some(AggregatorStatus::of(&aggregator.peek()));
+            }
+            document.events = (!stand_alone).then(|| EventsStatus((*events.current()).clone()));
+            document.control_plane = (!stand_alone).then(|| ControlPlaneStatus((*control_plane.current()).clone()));
+        }
+    }
+
+    /// Registers the source of the metrics.
+    pub(super) fn add_metrics(&self, host: &Host) {
+        let events = self.events.reader();
+        host.metrics.add_source(move |scrape| sources::forwarded_events(&events.peek(), scrape));
+    }
+}
+
+/// What sends, and whom to ask when it ends.
+pub(super) struct ClusterOutputs {
+    outputs: Outputs,
+    aggregator: Handle<Aggregator>,
+    /// Where events are forwarded.
+    events: Option<Handle<EventForwarder>>,
+    stop_timeout: Duration,
+}
+
+impl ClusterOutputs {
+    /// Starts outputs and aggregator, and where there is somebody to send to what they get. Returns whom discovery has to tell.
+    ///
+    /// Errors: settings of the outputs that cannot work.
+    pub(super) fn start(
+        host: &Host,
+        settings: &ClusterSettings,
+        (published, actors): (&Published, &ClusterActors),
+        cluster: Option<(&Kubernetes, &ClusterFacts)>,
+    ) -> anyhow::Result<(Self, Vec<DiscoverySubscriber>)> {
+        let outputs = Outputs::start(host, &OutputSettings::for_cluster(settings))?;
+        published.sent.outputs.publish(Some(Box::new(outputs.status()) as FillForwarder));
+        let group = host.kernel.one_for_one("reporting", None);
+        let (policy, outlets) = (AggregatorPolicy { flush_interval: settings.flush_interval }, outputs.outlets());
+        let stats = Arc::clone(&published.sent.aggregator);
+        let make_aggregator = move || Aggregator::new(policy.clone(), outlets.clone()).publishing(Arc::clone(&stats));
+        group.child(&actors.aggregator, STATE_OWNER_CAPACITY, make_aggregator);
+        let stop_timeout = settings.intake.forwarder.stop_timeout;
+        let mut started = Self { outputs, aggregator: actors.aggregator.clone(), events: None, stop_timeout };
+        if started.outputs.outlets().is_empty() {
+            // Events that nobody gets must not count as forwarded.
+            return Ok((started, Vec::new()));
+        }
+        let telemetry = self_telemetry(host, settings, actors, cluster.map_or(&settings.cluster_name, |(_, facts)| &facts.name));
+        group.child(&actors.self_telemetry, STATE_OWNER_CAPACITY, move || SelfTelemetry::new(telemetry.clone()));
+        let Some((kubernetes, facts)) = cluster else { return Ok((started, Vec::new())) };
+
+        let (events, probe) = (&actors.event_forwarder, &actors.control_plane_probe);
+        let parts = EventForwarderParts {
+            clock: Arc::clone(&host.clock),
+            leadership: published.leadership.reader(),
+            source: Arc::new(kubernetes.events(settings)),
+            tokens: Arc::new(kubernetes.event_tokens(settings)),
+            outputs: started.outputs.outlets(),
+            settled: events.outlet(),
+            aggregator: actors.aggregator.outlet(),
+            replay: actors.resolver.outlet(),
+            defaults: settings.kubernetes.events.defaults(),
+            source_detection: settings.kubernetes.events.source_detection,
+            cluster_name: facts.name.clone(),
+            hostname: settings.common.hostname.clone(),
+            published: Arc::clone(&published.sent.events),
+        };
+        group.child(events, STATE_OWNER_CAPACITY, move || EventForwarder::new(parts.clone()));
+        started.events = Some(events.clone());
+        let parts = ControlPlaneProbeParts {
+            clock: Arc::clone(&host.clock),
+            leadership: published.leadership.reader(),
+            control_plane: Arc::new(kubernetes.control_plane(settings)),
+            server_version: facts.version.clone(),
+            aggregator: actors.aggregator.outlet(),
+            replay: actors.resolver.outlet(),
+            defaults: settings.kubernetes.events.defaults(),
+            hostname: settings.common.hostname.clone(),
+            published: Arc::clone(&published.sent.control_plane),
+        };
+        group.child(probe, STATE_OWNER_CAPACITY, move || ControlPlaneProbe::new(parts.clone()));
+        let subscribers = vec![
+            DiscoverySubscriber { started: events.outlet(), configs: events.outlet(), synced: events.outlet() },
+            DiscoverySubscriber { started: probe.outlet(), configs: probe.outlet(), synced: probe.outlet() },
+        ];
+        Ok((started, subscribers))
+    }
+
+    /// Reads nothing more, sends what is there as far as the time allows, and stores how far events are safe: while this replica still
+    /// leads, so that the next leader begins after them.
+    pub(super) async fn finish(&self) {
+        let finishing = async {
+            let Some(events) = &self.events else { return };
+            if let Err(error) = events.ask(FinishRound, self.stop_timeout + TOKEN_LIMIT).await {
+                warn!(%error, "events that were sent last may be sent again by the next leader");
+            }
+        };
+        let draining = async {
+            if let Err(error) = self.aggregator.ask(FlushNow, FLUSH_LIMIT).await {
+                warn!(%error, "what was gathered last is not sent");
+            }
+            self.outputs.drain(self.stop_timeout).await;
+        };
+        // In this order: what waits for the outputs is settled by their end.
+        futures_util::future::join(finishing, draining).await;
+    }
+}
+
+fn self_telemetry(host: &Host, settings: &ClusterSettings, actors: &ClusterActors, cluster_name: &str) -> SelfTelemetryParts {
+    let mut tags = settings.common.tags.clone();
+    let name = settings.cluster_name_tag(cluster_name);
+    if !name.is_empty() {
+        tags.push(format!("kube_cluster_name:{name}"));
+    }
+    tags.sort_unstable();
+    SelfTelemetryParts {
+        clock: Arc::clone(&host.clock),
+        commits: actors.aggregator.outlet(),
+        flush_interval: settings.flush_interval,
+        version: settings.common.compat_version.clone(),
+        hostname: settings.common.hostname.clone(),
+        tags,
+        start_told: Arc::new(AtomicBool::new(false)),
+    }
+}
