@@ -104,7 +104,9 @@ impl Stage {
         let stats = publisher.reader();
         let parts = OutputParts {
             transport: transport.clone(),
-            policy: OutputPolicy { max_queue_bytes, ..OutputPolicy::default() },
+            spool: None,
+            primary: true,
+            policy: OutputPolicy { max_queue_bytes, max_in_flight: 1, ..OutputPolicy::default() },
             publisher,
             clock: universe.clock(),
             random: universe.random(),

@@ -1,0 +1,224 @@
+//! The disk of an output: what goes there, what comes back, what is given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tracing::{error, info, warn};
+
+use super::Output;
+use super::stages::{Disk, Stage};
+use crate::domain::delivery::{Contents, DropReason, Fate};
+use crate::domain::spool_policy::bytes_on_disk;
+use crate::ports::{SpoolListing, StoreError, StoredGroup};
+
+/// Time between two looks at a disk that failed, and at the age of what lies there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Bytes of files that are written at once, unless a single one is larger. Why: the bodies exist twice while they are written.
+const GROUP_BYTES: u64 = 4 * 1024 * 1024;
+
+impl Output {
+    /// Reads the spool for the first time, and looks after it from then on.
+    pub(super) fn open_spool(&mut self, context: &mut Context<Self>) {
+        if self.spool.disk == Disk::Absent {
+            return;
+        }
+        self.read_spool(context);
+        context.run_interval(LOOK_INTERVAL, |output, context| {
+            match output.spool.disk {
+                Disk::Failing => output.read_spool(context),
+                Disk::Working => {
+                    output.expire();
+                    // There may have been no room for them.
+                    output.queue.store(|contents| contents.events > 0);
+                }
+                Disk::Absent | Disk::Opening => {}
+            }
+            output.go_on(context);
+        });
+    }
+
+    fn read_spool(&mut self, context: &mut Context<Self>) {
+        let Some(spool) = self.parts.spool.clone() else { return };
+        self.spool.disk = Disk::Opening;
+        context.spawn(spool.open().into_actor(self).map(|opened, output, context| {
+            match opened {
+                Ok(listing) => output.take_listing(listing),
+                Err(error) => output.lose_disk(&error),
+            }
+            output.go_on(context);
+        }));
+    }
+
+    fn take_listing(&mut self, listing: SpoolListing) {
+        self.spool.disk = Disk::Working;
+        self.spool.space = listing.disk;
+        let destination = &self.stats.destination;
+        if self.spool.warned {
+            info!(%destination, "spool can be used again");
+            self.spool.warned = false;
+        }
+        if listing.unfinished > 0 {
+            info!(%destination, files = listing.unfinished, "files that nobody was told of were left unfinished, and are removed");
+        }
+        if listing.damaged > 0 {
+            error!(%destination, files = listing.damaged, "damaged files of the spool removed");
+            self.stats.count_dropped(DropReason::Damaged, Contents { payloads: listing.damaged, ..Contents::default() });
+        }
+        if self.spool.read {
+            // What this incarnation does not know was sent or given up, and could not be removed then.
+            let strange = listing.payloads.iter().map(|payload| payload.id).filter(|id| !self.queue.knows(*id));
+            self.spool.to_remove.extend(strange);
+        } else if matches!(self.stage, Stage::Open | Stage::Draining(_)) {
+            self.spool.read = true;
+            self.spool.not_read = Contents::default();
+            self.restore(listing);
+        }
+        self.expire();
+        self.queue.store(|contents| contents.events > 0);
+    }
+
+    fn restore(&mut self, listing: SpoolListing) {
+        let mut restored = Contents::default();
+        for payload in listing.payloads {
+            if let Some(route) = self.parts.transport.route(&payload.route) {
+                restored += payload.contents;
+                self.queue.restore(payload.id, route, payload.contents, payload.since);
+            } else {
+                error!(destination = self.stats.destination, route = payload.route, "payload of an unknown route dropped");
+                self.stats.count_dropped(DropReason::Damaged, payload.contents);
+                self.spool.to_remove.push(payload.id);
+            }
+        }
+        if !restored.is_empty() {
+            let (destination, payloads, events) = (&self.stats.destination, restored.payloads, restored.events);
+            info!(%destination, payloads, events, bytes = restored.bytes, "sending again what is on the disk");
+        }
+    }
+
+    /// Goes on in memory.
+    pub(super) fn lose_disk(&mut self, error: &StoreError) {
+        self.spool.disk = Disk::Failing;
+        self.say_memory_only(&format!("{error}: {}", error.source));
+        self.go_on_in_memory();
+    }
+
+    fn say_memory_only(&mut self, reason: &str) {
+        if !self.spool.warned {
+            self.spool.warned = true;
+            let destination = &self.stats.destination;
+            warn!(%destination, reason, "spool cannot be used, keeping payloads in memory until it can");
+        }
+    }
+
+    fn go_on_in_memory(&mut self) {
+        for held in std::mem::take(&mut self.spool.storing) {
+            let dropped = self.queue.put_back(held, false);
+            self.count_overflow(dropped);
+        }
+        self.queue.give_up_storing();
+        if !self.parts.primary {
+            for ticket in self.queue.take_tickets() {
+                self.tell(Some(ticket), Fate::Safe);
+            }
+        }
+    }
+
+    /// Stores what has to be stored, one group at a time.
+    pub(super) fn store_next(&mut self, context: &mut Context<Self>) {
+        if self.spool.disk != Disk::Working || !self.spool.storing.is_empty() || matches!(self.stage, Stage::Closed(_)) {
+            return;
+        }
+        let Some(spool) = self.parts.spool.clone() else { return };
+        let policy = self.parts.policy;
+        if policy.spool.samples {
+            self.queue.spill(policy.spool.memory_goal(policy.max_queue_bytes));
+        }
+        let group = self.queue.take_unstored(GROUP_BYTES);
+        if group.is_empty() {
+            return;
+        }
+        let needed: u64 = group.iter().map(|held| bytes_on_disk(held.payload.contents.bytes)).sum();
+        self.spool.storing = group;
+        if !self.make_room(needed) {
+            self.say_memory_only("no room within the limits of the spool");
+            self.go_on_in_memory();
+            return;
+        }
+        let payloads = self.spool.storing.iter().map(|held| held.payload.clone()).collect();
+        let since = self.parts.clock.unix_seconds();
+        context.spawn(spool.store(payloads, since).into_actor(self).map(move |stored, output, context| {
+            match stored {
+                Ok(stored) => output.note_stored(stored, since),
+                Err(error) => output.lose_disk(&error),
+            }
+            output.go_on(context);
+        }));
+    }
+
+    /// Gives up what is oldest on the disk until the files of `needed` bytes have room.
+    fn make_room(&mut self, needed: u64) -> bool {
+        let policy = self.parts.policy.spool;
+        let used = self.queue.disk_bytes();
+        let limit = policy.limit(used, self.spool.space);
+        if needed > limit {
+            return false;
+        }
+        let mut evicted = Vec::new();
+        while self.queue.disk_bytes() + needed > limit {
+            let Some(oldest) = self.queue.evict() else { break };
+            evicted.push(oldest);
+        }
+        if !evicted.is_empty() {
+            let contents = self.count_gone(evicted, DropReason::SpoolFull);
+            self.say_given_up(contents, DropReason::SpoolFull);
+        }
+        self.queue.disk_bytes() + needed <= limit
+    }
+
+    fn expire(&mut self) {
+        let (policy, now) = (self.parts.policy.spool, self.parts.clock.unix_seconds());
+        let old = self.queue.expire(|since| policy.is_too_old(since, now));
+        if !old.is_empty() {
+            let contents = self.count_gone(old, DropReason::TooOld);
+            self.say_given_up(contents, DropReason::TooOld);
+        }
+    }
+
+    fn say_given_up(&self, contents: Contents, reason: DropReason) {
+        let (destination, reason) = (&self.stats.destination, reason.as_str());
+        let Contents { payloads, bytes, points, sketches, check_runs, events } = contents;
+        error!(%destination, reason, payloads, bytes, points, sketches, check_runs, events, "payloads on the disk given up");
+    }
+
+    fn note_stored(&mut self, stored: StoredGroup, since: i64) {
+        self.spool.space = stored.disk;
+        if self.spool.warned {
+            info!(destination = self.stats.destination, "spool can be used again");
+            self.spool.warned = false;
+        }
+        let group = std::mem::take(&mut self.spool.storing);
+        if group.is_empty() {
+            // A drain ended meanwhile and counted them; they are sent by the next life.
+            return;
+        }
+        for (mut held, id) in group.into_iter().zip(stored.ids) {
+            let ticket = held.ticket.take();
+            let dropped = self.queue.put_back_stored(held, id, since);
+            self.count_overflow(dropped);
+            self.tell(ticket, Fate::Safe);
+        }
+    }
+
+    /// Removes from the disk what is not needed any more.
+    pub(super) fn remove_next(&mut self, context: &mut Context<Self>) {
+        let ids = std::mem::take(&mut self.spool.to_remove);
+        let Some(spool) = self.parts.spool.as_ref().filter(|_| !ids.is_empty()).map(Arc::clone) else { return };
+        self.spool.removing += 1;
+        context.spawn(spool.remove(ids).into_actor(self).map(|(), output, context| {
+            output.spool.removing -= 1;
+            output.go_on(context);
+        }));
+    }
+}
