@@ -106,13 +106,10 @@ impl Spool for FileSpool {
         self.work("read from spool", move |shared| shared.body(id))
     }
 
-    fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, ()> {
-        let removed = self.work("remove from spool", move |shared| {
-            // Whatever stays is found by the next opening.
-            ids.iter().for_each(|id| drop(shared.disk.remove(&whole(id.0))));
-            Ok(())
-        });
-        removed.map(drop).boxed()
+    fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, Vec<SpoolId>> {
+        let all = ids.clone();
+        let removed = self.work("remove from spool", move |shared| Ok(ids.into_iter().filter(|id| !shared.remove(*id)).collect()));
+        removed.map(|left| left.unwrap_or(all)).boxed()
     }
 }
 
@@ -228,6 +225,14 @@ impl Shared {
             let _ = self.disk.remove(&name);
         }
         Ok(body)
+    }
+
+    /// Whether the payload is gone now.
+    fn remove(&self, id: SpoolId) -> bool {
+        match self.disk.remove(&whole(id.0)) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     fn space(&self) -> Option<DiskSpace> {

@@ -178,19 +178,28 @@ impl PayloadQueue {
         self.put_back(held, false)
     }
 
-    /// Takes what is to be stored, oldest first: one payload, and more while their files take at most `bytes`.
-    pub fn take_unstored(&mut self, bytes: u64) -> Vec<Held> {
-        let mut taken = Vec::new();
-        let mut left = bytes;
-        while let Some(order) = self.places[Place::Unstored as usize].first().copied() {
-            let Some(size) = self.entries.get(&order).map(|held| bytes_on_disk(held.payload.contents.bytes)) else { break };
-            if !taken.is_empty() && size > left {
-                break;
-            }
-            left = left.saturating_sub(size);
-            taken.extend(self.remove(order));
-        }
-        taken
+    /// What the files of the next group take, see [`Self::take_unstored`]. Units: bytes; 0 = there is none.
+    #[must_use]
+    pub fn group_bytes(&self, at_most: u64) -> u64 {
+        self.group(at_most).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Takes what is to be stored, oldest first: one payload, and more while their files take `at_most` bytes.
+    pub fn take_unstored(&mut self, at_most: u64) -> Vec<Held> {
+        let group: Vec<u64> = self.group(at_most).map(|(order, _)| order).collect();
+        group.into_iter().filter_map(|order| self.remove(order)).collect()
+    }
+
+    fn group(&self, at_most: u64) -> impl Iterator<Item = (u64, u64)> {
+        let sizes = self.places[Place::Unstored as usize].iter().filter_map(|order| {
+            let held = self.entries.get(order)?;
+            Some((*order, bytes_on_disk(held.payload.contents.bytes)))
+        });
+        sizes.scan(0_u64, move |total, (order, bytes)| {
+            let first = *total == 0;
+            *total = total.saturating_add(bytes);
+            (first || *total <= at_most).then_some((order, bytes))
+        })
     }
 
     /// Whether something is to be stored.
@@ -210,7 +219,7 @@ impl PayloadQueue {
 
     /// Lets what was to be stored be sent without.
     pub fn give_up_storing(&mut self) {
-        for order in std::mem::take(&mut self.places[Place::Unstored as usize]) {
+        for order in self.places[Place::Unstored as usize].clone() {
             self.change_place(order, Place::Memory);
         }
     }

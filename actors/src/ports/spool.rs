@@ -60,6 +60,6 @@ pub trait Spool: Send + Sync {
     /// Errors: [`StoreError`] if nothing can be read now.
     fn body(&self, id: SpoolId) -> BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>>;
 
-    /// Removes payloads that were sent or given up. What cannot be removed is found again by the next [`Self::open`].
-    fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, ()>;
+    /// Removes payloads that were sent or given up, and tells which of them could not be removed.
+    fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, Vec<SpoolId>>;
 }

@@ -136,9 +136,9 @@ impl Output {
     /// Starts whatever can be started now; called after every change.
     fn go_on(&mut self, context: &mut Context<Self>) {
         self.encode_next(context);
+        self.remove_next(context);
         self.store_next(context);
         self.send_next(context);
-        self.remove_next(context);
         self.finish_drain_when_idle();
         self.publish();
     }
@@ -200,7 +200,7 @@ impl Output {
             dropped += held.payload.contents;
             self.stats.route(held.payload.route.name).dropped += 1;
             self.tell(held.ticket, reason.fate());
-            self.spool.to_remove.extend(held.stored);
+            self.spool.discard(&held);
         }
         self.stats.count_dropped(reason, dropped);
         dropped

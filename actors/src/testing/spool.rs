@@ -144,11 +144,11 @@ impl Spool for FakeSpool {
         .boxed()
     }
 
-    fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, ()> {
+    fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, Vec<SpoolId>> {
         let spool = self.clone();
         async move {
             if spool.check("remove").is_err() {
-                return;
+                return ids;
             }
             let mut folder = spool.folder();
             for id in ids {
@@ -156,6 +156,7 @@ impl Spool for FakeSpool {
                 let bytes = file.payload.contents.bytes;
                 folder.space = folder.space.map(|space| DiskSpace { available: space.available + bytes_on_disk(bytes), ..space });
             }
+            Vec::new()
         }
         .boxed()
     }

@@ -180,6 +180,9 @@ fn a_disk_that_fails_leaves_all_in_memory() {
     assert!(!queue.has_unstored());
     queue.store(|_| true);
     assert!(queue.has_unstored());
+    queue.give_up_storing();
+    queue.spill(0);
+    assert!(queue.has_unstored(), "nothing of it counts as on its way to the disk any more");
 }
 
 proptest! {

@@ -24,7 +24,8 @@ impl Output {
 
     /// A route that is blocked now failed during the drain: waiting for it would take longer than an orderly end may.
     pub(super) fn finish_drain_when_idle(&mut self) {
-        let storing = !self.spool.storing.is_empty() || self.spool.removing > 0 || self.queue.has_unstored();
+        let storing =
+            !self.spool.storing.is_empty() || self.spool.removing || !self.spool.to_remove.is_empty() || self.queue.has_unstored();
         let reading = self.spool.disk == Disk::Opening;
         let busy = self.encoding.is_some() || !self.in_flight.is_empty() || !self.batches.is_empty() || storing || reading;
         if matches!(self.stage, Stage::Draining(_)) && !busy {

@@ -144,7 +144,7 @@ impl Output {
     /// Ends a payload that was taken out of the queue.
     fn settle(&mut self, held: &Held) {
         self.queue.settle(held);
-        self.spool.to_remove.extend(held.stored);
+        self.spool.discard(held);
     }
 
     fn drop_payload(&mut self, held: Held, reason: DropReason) {

@@ -1,6 +1,5 @@
 //! The disk of an output: what goes there, what comes back, what is given up.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -9,7 +8,6 @@ use tracing::{error, info, warn};
 use super::Output;
 use super::stages::{Disk, Stage};
 use crate::domain::delivery::{Contents, DropReason, Fate};
-use crate::domain::spool_policy::bytes_on_disk;
 use crate::ports::{SpoolListing, StoreError, StoredGroup};
 
 /// Time between two looks at a disk that failed, and at the age of what lies there.
@@ -26,6 +24,10 @@ impl Output {
         }
         self.read_spool(context);
         context.run_interval(LOOK_INTERVAL, |output, context| {
+            if matches!(output.stage, Stage::Closed(_)) {
+                return;
+            }
+            output.spool.to_remove.append(&mut output.spool.left);
             match output.spool.disk {
                 Disk::Failing => output.read_spool(context),
                 Disk::Working => {
@@ -52,6 +54,10 @@ impl Output {
     }
 
     fn take_listing(&mut self, listing: SpoolListing) {
+        if matches!(self.stage, Stage::Closed(_)) {
+            // All of it is for the next life.
+            return;
+        }
         self.spool.disk = Disk::Working;
         self.spool.space = listing.disk;
         let destination = &self.stats.destination;
@@ -70,7 +76,7 @@ impl Output {
             // What this incarnation does not know was sent or given up, and could not be removed then.
             let strange = listing.payloads.iter().map(|payload| payload.id).filter(|id| !self.queue.knows(*id));
             self.spool.to_remove.extend(strange);
-        } else if matches!(self.stage, Stage::Open | Stage::Draining(_)) {
+        } else {
             self.spool.read = true;
             self.spool.not_read = Contents::default();
             self.restore(listing);
@@ -127,7 +133,8 @@ impl Output {
 
     /// Stores what has to be stored, one group at a time.
     pub(super) fn store_next(&mut self, context: &mut Context<Self>) {
-        if self.spool.disk != Disk::Working || !self.spool.storing.is_empty() || matches!(self.stage, Stage::Closed(_)) {
+        let busy = self.spool.removing || !self.spool.storing.is_empty();
+        if self.spool.disk != Disk::Working || busy || matches!(self.stage, Stage::Closed(_)) {
             return;
         }
         let Some(spool) = self.parts.spool.clone() else { return };
@@ -135,22 +142,31 @@ impl Output {
         if policy.spool.samples {
             self.queue.spill(policy.spool.memory_goal(policy.max_queue_bytes));
         }
-        let group = self.queue.take_unstored(GROUP_BYTES);
-        if group.is_empty() {
+        let needed = self.queue.group_bytes(GROUP_BYTES);
+        if needed == 0 {
             return;
         }
-        let needed: u64 = group.iter().map(|held| bytes_on_disk(held.payload.contents.bytes)).sum();
-        self.spool.storing = group;
         if !self.make_room(needed) {
             self.say_memory_only("no room within the limits of the spool");
             self.go_on_in_memory();
             return;
         }
+        if !self.spool.to_remove.is_empty() {
+            // There is room when that is done, and not before.
+            self.remove_next(context);
+            return;
+        }
+        self.spool.storing = self.queue.take_unstored(GROUP_BYTES);
+        self.spool.group += 1;
         let payloads = self.spool.storing.iter().map(|held| held.payload.clone()).collect();
-        let since = self.parts.clock.unix_seconds();
+        let (group, since) = (self.spool.group, self.parts.clock.unix_seconds());
         context.spawn(spool.store(payloads, since).into_actor(self).map(move |stored, output, context| {
+            let current = output.spool.group == group && !output.spool.storing.is_empty();
             match stored {
-                Ok(stored) => output.note_stored(stored, since),
+                Ok(stored) if current => output.note_stored(stored, since),
+                // They went on in memory, or a drain ended. In the second case the next life sends them.
+                Ok(stored) if matches!(output.stage, Stage::Open) => output.spool.to_remove.extend(stored.ids),
+                Ok(_) => {}
                 Err(error) => output.lose_disk(&error),
             }
             output.go_on(context);
@@ -199,10 +215,6 @@ impl Output {
             self.spool.warned = false;
         }
         let group = std::mem::take(&mut self.spool.storing);
-        if group.is_empty() {
-            // A drain ended meanwhile and counted them; they are sent by the next life.
-            return;
-        }
         for (mut held, id) in group.into_iter().zip(stored.ids) {
             let ticket = held.ticket.take();
             let dropped = self.queue.put_back_stored(held, id, since);
@@ -213,11 +225,18 @@ impl Output {
 
     /// Removes from the disk what is not needed any more.
     pub(super) fn remove_next(&mut self, context: &mut Context<Self>) {
-        let ids = std::mem::take(&mut self.spool.to_remove);
-        let Some(spool) = self.parts.spool.as_ref().filter(|_| !ids.is_empty()).map(Arc::clone) else { return };
-        self.spool.removing += 1;
-        context.spawn(spool.remove(ids).into_actor(self).map(|(), output, context| {
-            output.spool.removing -= 1;
+        if self.spool.removing || self.spool.to_remove.is_empty() {
+            return;
+        }
+        let Some(spool) = self.parts.spool.clone() else { return };
+        let (ids, freed) = (std::mem::take(&mut self.spool.to_remove), std::mem::take(&mut self.spool.to_free));
+        self.spool.removing = true;
+        context.spawn(spool.remove(ids).into_actor(self).map(move |left, output, context| {
+            output.spool.removing = false;
+            output.spool.left.extend(left);
+            if let Some(space) = &mut output.spool.space {
+                space.available = space.available.saturating_add(freed);
+            }
             output.go_on(context);
         }));
     }

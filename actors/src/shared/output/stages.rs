@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use crate::domain::breakers::Wave;
 use crate::domain::delivery::Contents;
 use crate::domain::payload_queue::Held;
-use crate::domain::spool_policy::{DiskSpace, SpoolId};
+use crate::domain::spool_policy::{DiskSpace, SpoolId, bytes_on_disk};
 use crate::messages::output::DrainReport;
 
 /// A request under way.
@@ -50,10 +50,16 @@ pub(super) struct SpoolState {
     pub(super) space: Option<DiskSpace>,
     /// Payloads that are being stored.
     pub(super) storing: Vec<Held>,
+    /// Number of the group that they are.
+    pub(super) group: u64,
     /// What is to be removed from the disk.
     pub(super) to_remove: Vec<SpoolId>,
-    /// Removals under way.
-    pub(super) removing: u32,
+    /// Room that this will make. Units: bytes.
+    pub(super) to_free: u64,
+    /// What could not be removed; tried again from time to time.
+    pub(super) left: Vec<SpoolId>,
+    /// Whether a removal is under way.
+    pub(super) removing: bool,
     /// Whether the operator knows that the disk is not used.
     pub(super) warned: bool,
 }
@@ -66,9 +72,20 @@ impl SpoolState {
             read: false,
             space: None,
             storing: Vec::new(),
+            group: 0,
             to_remove: Vec::new(),
-            removing: 0,
+            to_free: 0,
+            left: Vec::new(),
+            removing: false,
             warned: false,
+        }
+    }
+
+    /// Takes a payload that is not needed any more off the disk, if it is there.
+    pub(super) fn discard(&mut self, held: &Held) {
+        if let Some(id) = held.stored {
+            self.to_remove.push(id);
+            self.to_free += bytes_on_disk(held.payload.contents.bytes);
         }
     }
 
