@@ -18,7 +18,7 @@ pub use cluster_agent_url::{EndpointError, cluster_agent_url};
 pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettings, TlsVersion, TrustChain};
 pub use error::SettingsError;
 pub use events::EventSettings;
-pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, OutputKind, ProxySettings};
+pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, OutputKind, ProxySettings, SpoolSettings};
 pub use kubernetes::{ApiServerSettings, ElectionSettings, KubernetesSettings, LockKind, WatchPods};
 pub use node::{CheckSettings, ClusterAgentSettings, IncludePending, NodeSettings, ProviderSettings, RunnerApiSettings};
 pub use secrets::SecretBackendSettings;
