@@ -181,7 +181,7 @@ mod tests {
     fn intakes_have_a_disk_if_one_is_named_and_the_first_output_is_the_one_to_wait_for() {
         let mut settings = settings(&[OutputKind::Stdout, OutputKind::Datadog], Some("main-key"));
         let shown = |settings: &OutputSettings| {
-            build(settings).unwrap().iter().map(|plan| (plan.spool.is_some(), plan.primary, plan.policy.max_in_flight)).collect::<Vec<_>>()
+            plans(settings).unwrap().iter().map(|plan| (plan.spool.is_some(), plan.primary, plan.policy.max_in_flight)).collect::<Vec<_>>()
         };
         assert_eq!(shown(&settings), [(false, true, 1), (false, false, 10)]);
         settings.intake.spool = Some(SpoolSettings {
