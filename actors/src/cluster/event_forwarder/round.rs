@@ -152,6 +152,9 @@ impl Round {
         let Some(Read { events, next, more }) = read else {
             return self.end(Outcome::Nothing, reports, false);
         };
+        if !(self.leads)() {
+            return self.end(Outcome::NotLeading, reports, false);
+        }
         let facts = look_up(&events, &*self.parts.source, &*self.parts.clock, &mut self.providers, &mut reports).await;
         let newest = newest(&events);
         let (events, mut transformed) = self.transform(events, facts).await;
