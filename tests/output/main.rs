@@ -8,6 +8,7 @@ mod connections;
 mod faults;
 mod logs;
 mod proxies;
+mod python;
 mod server;
 mod wire;
 
