@@ -269,11 +269,14 @@ impl Overseer {
         self.inner().lives.get(name).map(|life| life.watched.leadership.peek().epoch)
     }
 
-    /// The actor of this process that follows the leader panics: leaders see its question end, and count it among those in step no more.
+    /// The actor of this process that talks with other replicas panics: leaders see its question end, and count it among those in step
+    /// no more.
     pub(super) fn loses_contact(&self, name: &str) {
         let now = self.now();
         if let Some(life) = self.inner().lives.get_mut(name) {
             life.lost_contact_at = Some(now);
+            // If it leads, it gets to know its followers anew.
+            life.followers.clear();
         }
     }
 
