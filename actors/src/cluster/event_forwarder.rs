@@ -188,7 +188,11 @@ impl EventForwarder {
     fn hear(&mut self, told: Vec<Told>) {
         for told in told {
             match told {
-                Told::Begins(token) => self.memory.safe = Some(token),
+                Told::Begins(token) => {
+                    self.memory.safe = Some(token);
+                    // Without a stored token it is known nowhere else.
+                    self.publish();
+                }
                 Told::Report(report) => self.complaints.note(report),
                 Told::Seen(events) => {
                     let buffer = self.watch.as_mut().map(|watch| &mut watch.buffer);

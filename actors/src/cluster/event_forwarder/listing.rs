@@ -43,9 +43,11 @@ pub(super) async fn list_newer(
     let mut listing = Listing::default();
     let mut next = None;
     for _ in 0..pages {
-        let page = source.list(query, next).await?;
-        // The later pages are of the same version as the first one, unless the server says otherwise.
-        listing.version = page.version;
+        let page = source.list(query, next.clone()).await?;
+        if next.is_none() {
+            // That of the first page: what changed since is not in it.
+            listing.version = page.version;
+        }
         listing.events.extend(newer(page.events, known));
         next = page.next;
         if next.is_none() {

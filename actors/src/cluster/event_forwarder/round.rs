@@ -194,8 +194,10 @@ impl Round {
         reports.push((LOAD, stored.as_ref().err().map(describe)));
         let mut from = self.memory.resume(stored.ok()?);
         let query = query(&self.options);
-        if from.step(now, self.options.resync_period) == Step::List {
-            match list_newer(&*self.parts.source, &query, &from.version, false).await {
+        // Stock watches from version 0 on. Such a watch begins with everything there is in no order, so that a part of it is no progress.
+        let replay = from.version == "0";
+        if replay || from.step(now, self.options.resync_period) == Step::List {
+            match list_newer(&*self.parts.source, &query, &from.version, replay).await {
                 Ok(listing) if listing.complete => {
                     reports.push((LIST, None));
                     return Some(Read { events: listing.events, next: from.listed(&listing.version, now), more: false });
