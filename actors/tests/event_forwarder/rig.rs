@@ -133,7 +133,9 @@ impl Replica {
         let (aggregator, gauges) = universe.recorder("aggregator");
         let (replay, replays) = universe.recorder("resolver");
         let outputs = [FakeOutput::default(), FakeOutput::default()];
-        outputs.iter().for_each(|output| output.let_be(Some(Fate::Safe)));
+        for output in &outputs {
+            output.let_be(Some(Fate::Safe));
+        }
         let stats = published.reader();
         let parts = EventForwarderParts {
             clock: universe.clock(),

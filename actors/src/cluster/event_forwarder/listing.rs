@@ -1,5 +1,7 @@
 //! Reading the list of events, as far as it is new.
 
+use tracing::error;
+
 use crate::domain::event_token::newer;
 use crate::domain::kube::event::KubeEvent;
 use crate::ports::{ClusterReadError, EventQuery, EventSource};
@@ -56,4 +58,15 @@ pub(super) async fn list_newer(
     }
     listing.complete = next.is_none() || known.is_empty();
     Ok(listing)
+}
+
+/// Tells that events are lost, if a list had more than is read of one.
+pub(super) fn tell_cut(listing: &Listing, query: &EventQuery) {
+    if !listing.complete {
+        error!(
+            pages = MANY_PAGES,
+            limit = query.limit,
+            "the list of events is too long, its end is not forwarded; raise max_events_per_run"
+        );
+    }
 }

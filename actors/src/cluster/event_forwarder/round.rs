@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::cluster::complaints::Report;
 use crate::cluster::event_forwarder::facts::{ProviderIds, look_up};
-use crate::cluster::event_forwarder::listing::list_newer;
+use crate::cluster::event_forwarder::listing::{list_newer, tell_cut};
 use crate::cluster::event_forwarder::parts::EventForwarderParts;
 use crate::domain::delivery::DropReason;
 use crate::domain::event_token::{EventToken, Step};
@@ -198,8 +198,9 @@ impl Round {
         let replay = from.version == "0";
         if replay || from.step(now, self.options.resync_period) == Step::List {
             match list_newer(&*self.parts.source, &query, &from.version, replay).await {
-                Ok(listing) if listing.complete => {
+                Ok(listing) if listing.complete || replay => {
                     reports.push((LIST, None));
+                    tell_cut(&listing, &query);
                     return Some(Read { events: listing.events, next: from.listed(&listing.version, now), more: false });
                 }
                 Ok(_) => {
@@ -209,7 +210,7 @@ impl Round {
                 }
                 Err(error) => {
                     reports.push((LIST, Some(error.to_string())));
-                    if from.version.is_empty() {
+                    if replay || from.version.is_empty() {
                         return None;
                     }
                     // The list is only to make sure of what the watch brings.
@@ -257,9 +258,7 @@ impl Round {
         match list_newer(&*self.parts.source, &query, &read.next.version, true).await {
             Ok(listing) => {
                 reports.extend([(WATCH, None), (LIST, None)]);
-                if !listing.complete {
-                    warn!(limit = query.limit, "the list of events is too long, its end is not forwarded");
-                }
+                tell_cut(&listing, &query);
                 let next = read.next.listed(&listing.version, self.parts.clock.unix_seconds());
                 let events = read.events.into_iter().chain(listing.events).collect();
                 Some(Read { events, next, more: false })
