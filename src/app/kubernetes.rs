@@ -109,7 +109,7 @@ impl Kubernetes {
             }
         };
         let identity = kubernetes.election.identity.clone();
-        let namespace = kubernetes.resources_namespace.clone().unwrap_or_else(|| connection.namespace.clone());
+        let namespace = kubernetes.resources_namespace_in(&connection.namespace).to_owned();
         info!(identity, namespace, address, "replica in Kubernetes");
         Ok(Self { carrier, connection, identity, address, namespace })
     }

@@ -67,4 +67,23 @@ mod tests {
             )
         );
     }
+
+    #[test]
+    fn ca_c5_a_service_check_of_the_control_plane() {
+        let run = CheckRun {
+            name: "kube_apiserver_controlplane.up".to_owned(),
+            host: "dca-host".to_owned(),
+            timestamp: 1_700_000_000,
+            status: ServiceStatus::Ok,
+            message: r#"{"health":"true"}"#.to_owned(),
+            tags: vec!["component:etcd-0".to_owned()],
+        };
+        assert_eq!(
+            String::from_utf8(body(&[run])).unwrap(),
+            concat!(
+                r#"[{"check":"kube_apiserver_controlplane.up","host_name":"dca-host","timestamp":1700000000,"status":0,"#,
+                r#""message":"{\"health\":\"true\"}","tags":["component:etcd-0"]}]"#
+            )
+        );
+    }
 }

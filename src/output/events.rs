@@ -100,4 +100,49 @@ mod tests {
             )
         );
     }
+
+    #[test]
+    fn ca_e3_a_bundle_of_kubernetes_events_in_the_body() {
+        let text = concat!(
+            "%%% \n2 **Pulled**: Image ok\n 1 **Started**: Container started\n \n _Events emitted by the kubelet seen at ",
+            "1970-01-01 00:03:20 +0000 UTC since 1970-01-01 00:02:30 +0000 UTC_ \n\n %%%"
+        );
+        let tags = [
+            "kube_kind:Pod",
+            "kube_name:web-1",
+            "kubernetes_kind:Pod",
+            "name:web-1",
+            "kube_namespace:default",
+            "namespace:default",
+            "pod_name:web-1",
+            "source_component:kubelet",
+            "orchestrator:kubernetes",
+            "reporting_controller:kubelet",
+            "host_provider_id:i-1",
+        ];
+        let event = Event {
+            title: "Events from the Pod default/web-1".to_owned(),
+            text: text.to_owned(),
+            timestamp: 200,
+            priority: "normal".to_owned(),
+            host: "node-a-prod".to_owned(),
+            tags: tags.map(str::to_owned).to_vec(),
+            alert_type: "info".to_owned(),
+            aggregation_key: "kubernetes_apiserver:u1".to_owned(),
+            source_type_name: "kubernetes".to_owned(),
+            event_type: "kubernetes_apiserver".to_owned(),
+        };
+        assert_eq!(
+            String::from_utf8(body(&[event], "dca-host")).unwrap(),
+            concat!(
+                r#"{"apiKey":"","events":{"kubernetes":[{"msg_title":"Events from the Pod default/web-1","msg_text":"#,
+                r#""%%% \n2 **Pulled**: Image ok\n 1 **Started**: Container started\n \n _Events emitted by the kubelet seen at "#,
+                r#"1970-01-01 00:03:20 +0000 UTC since 1970-01-01 00:02:30 +0000 UTC_ \n\n %%%","timestamp":200,"priority":"normal","#,
+                r#""host":"node-a-prod","tags":["kube_kind:Pod","kube_name:web-1","kubernetes_kind:Pod","name:web-1","kube_namespace:default","#,
+                r#""namespace:default","pod_name:web-1","source_component:kubelet","orchestrator:kubernetes","reporting_controller:kubelet","#,
+                r#""host_provider_id:i-1"],"alert_type":"info","aggregation_key":"kubernetes_apiserver:u1","source_type_name":"kubernetes","event_type":"kubernetes_apiserver"}]},"#,
+                r#""internalHostname":"dca-host"}"#
+            )
+        );
+    }
 }

@@ -100,3 +100,102 @@ pub fn newer_than_checkpoint(events: Vec<KubeEvent>, checkpoint: &str) -> Vec<Ku
 fn number(version: &str) -> u64 {
     version.parse().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_767_323_045;
+    const RESYNC: Duration = Duration::from_secs(300);
+
+    fn token(version: &str, listed_at: i64) -> EventToken {
+        EventToken { version: version.to_owned(), listed_at }
+    }
+
+    fn of_versions(versions: &[&str]) -> Vec<KubeEvent> {
+        versions.iter().map(|version| KubeEvent { version: (*version).to_owned(), ..KubeEvent::default() }).collect()
+    }
+
+    fn versions(events: &[KubeEvent]) -> Vec<&str> {
+        events.iter().map(|event| event.version.as_str()).collect()
+    }
+
+    fn data(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn ca_e14_after_the_resync_period_everything_is_listed_and_what_is_newer_delivered() {
+        let stored = token("120", NOW - 301);
+        assert_eq!(stored.step(NOW, RESYNC), Step::List);
+        assert_eq!(versions(&newer(of_versions(&["100", "121", "130"]), &stored.version)), ["121", "130"]);
+        assert_eq!(stored.listed("140", NOW), token("140", NOW));
+        assert_eq!(token("120", NOW - 300).step(NOW, RESYNC), Step::Watch);
+    }
+
+    #[test]
+    fn ca_e15_a_watch_moves_the_version_to_the_largest_and_leaves_the_time() {
+        let stored = token("120", NOW - 10);
+        assert_eq!(stored.step(NOW, RESYNC), Step::Watch);
+        // What was deleted never becomes an event here.
+        assert_eq!(stored.watched(&of_versions(&["125", "123"])), token("125", NOW - 10));
+        assert_eq!(stored.watched(&[]), stored);
+    }
+
+    #[test]
+    fn ca_e16_a_list_because_of_an_expired_version_delivers_what_is_newer_than_the_stored_one() {
+        let stored = token("120", NOW - 10);
+        assert_eq!(versions(&newer(of_versions(&["119", "122"]), &stored.version)), ["122"]);
+        assert_eq!(stored.listed("150", NOW), token("150", NOW));
+    }
+
+    #[test]
+    fn ca_e17_without_a_token_an_empty_one_is_written_and_everything_delivered() {
+        let (fresh, has_to_be_written) = EventToken::from_data(&BTreeMap::new(), NOW);
+        assert_eq!((&fresh, has_to_be_written), (&token("", NOW), true));
+        assert_eq!(fresh.to_data(), [(VERSION_KEY, String::new()), (LISTED_AT_KEY, "2026-01-02T03:04:05Z".to_owned())]);
+        assert_eq!(fresh.step(NOW, RESYNC), Step::List);
+        assert_eq!(versions(&newer(of_versions(&["1", "2"]), &fresh.version)), ["1", "2"]);
+    }
+
+    #[test]
+    fn ca_e18_a_time_that_is_not_rfc_3339_counts_as_now() {
+        for text in ["02 Jan 06 15:04 MST", "", "soon"] {
+            let read = EventToken::from_data(&data(&[(VERSION_KEY, "120"), (LISTED_AT_KEY, text)]), NOW);
+            assert_eq!(read, (token("120", NOW), false), "{text}");
+        }
+        assert_eq!(EventToken::from_data(&data(&[(VERSION_KEY, "120")]), NOW), (token("120", NOW), false));
+    }
+
+    #[test]
+    fn a_token_that_was_written_is_read_back_and_so_is_one_of_another_time_zone() {
+        let stored = token("120", NOW - 10);
+        let written = stored.to_data().map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
+        assert_eq!(EventToken::from_data(&written, NOW), (stored, false));
+        let zoned = data(&[(VERSION_KEY, "120"), (LISTED_AT_KEY, "2026-01-02T04:04:05+01:00")]);
+        assert_eq!(EventToken::from_data(&zoned, 0), (token("120", NOW), false));
+    }
+
+    #[test]
+    fn ca_e20_the_first_list_of_a_watch_delivers_nothing_without_a_checkpoint() {
+        let listed: Vec<KubeEvent> = (1..=500).flat_map(|version: u32| of_versions(&[&version.to_string()])).collect();
+        for fresh in ["", "0"] {
+            assert!(newer_than_checkpoint(listed.clone(), fresh).is_empty());
+            assert_eq!(token(fresh, NOW).watched(&[]).version, fresh);
+        }
+        assert_eq!(versions(&newer_than_checkpoint(listed, "498")), ["499", "500"]);
+        assert_eq!(token("0", NOW).watched(&of_versions(&["501"])).version, "501");
+    }
+
+    #[test]
+    fn a_version_of_0_watches_from_any_version() {
+        assert_eq!(token("0", NOW).step(NOW, RESYNC), Step::Watch);
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers_and_never_go_back() {
+        assert_eq!(token("99", NOW).watched(&of_versions(&["100"])).version, "100");
+        assert_eq!(token("100", NOW).watched(&of_versions(&["99", "none"])).version, "100");
+        assert_eq!(token("100", NOW).advanced_to("101"), token("101", NOW));
+    }
+}

@@ -134,6 +134,7 @@ fn cluster_name_is_valid(name: &str, hostname: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Environment, Request, Role};
 
     #[test]
     fn ca_i1_a_dotted_name_is_valid() {
@@ -157,5 +158,27 @@ mod tests {
     fn ca_i4_a_name_too_long_with_the_host_is_not_valid() {
         assert!(cluster_name_is_valid(&"a".repeat(252), "n1"));
         assert!(!cluster_name_is_valid(&"a".repeat(253), "n1"));
+    }
+
+    /// Settings with this name of the cluster.
+    fn named(name: &str) -> ClusterSettings {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("datadog-cluster.yaml"), "").unwrap();
+        let environment = Environment::from_pairs([("DD_CLUSTER_NAME", name), ("DD_API_KEY", "0"), ("DD_HOSTNAME", "n1")]);
+        let request = Request { role: Role::Cluster, path: Some(directory.path().to_owned()), environment, overrides: Vec::new() };
+        ClusterSettings::from_config(&Config::load(request).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn ca_i2_a_name_that_is_not_valid_is_ignored_and_told() {
+        let settings = named("prod-");
+        assert_eq!((settings.cluster_name.as_str(), settings.invalid_cluster_name.as_deref()), ("", Some("prod-")));
+    }
+
+    #[test]
+    fn ca_i3_the_tag_has_dashes_for_underscores() {
+        let settings = named("my_cluster");
+        assert_eq!((settings.cluster_name.as_str(), &settings.invalid_cluster_name), ("my_cluster", &None));
+        assert_eq!(settings.cluster_name_tag(&settings.cluster_name), "my-cluster");
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_actors::domain::kube::event_hosts::host_of_node;
+
 use super::error::SettingsError;
 use super::read::{path, port_or_off, read, text};
 use crate::config::effective::{Config, Role};
@@ -147,6 +149,8 @@ pub enum HostnameProvider {
     Configuration,
     /// `hostname_file`.
     File,
+    /// The API server: the Kubernetes node of the own pod.
+    Container,
     /// The operating system.
     Os,
 }
@@ -158,6 +162,7 @@ impl HostnameProvider {
         match self {
             Self::Configuration => "configuration",
             Self::File => "hostnameFile",
+            Self::Container => "container",
             Self::Os => "os",
         }
     }
@@ -221,6 +226,18 @@ impl CommonSettings {
     }
 }
 
+impl CommonSettings {
+    /// Takes the name that the Kubernetes node of the own pod gives this host, unless one is configured. An empty node gives none.
+    ///
+    /// Source: cluster-agent-kubernetes 5.3.
+    pub fn name_host_after_node(&mut self, node: &str, cluster_name: &str) {
+        if self.hostname_provider == HostnameProvider::Os && !node.is_empty() {
+            self.hostname = host_of_node(node, cluster_name);
+            self.hostname_provider = HostnameProvider::Container;
+        }
+    }
+}
+
 fn global_tags(config: &Config) -> Vec<String> {
     let mut tags: Vec<String> = read(config, "tags");
     tags.extend(read::<Vec<String>>(config, "extra_tags"));
@@ -228,7 +245,7 @@ fn global_tags(config: &Config) -> Vec<String> {
     tags
 }
 
-/// Source: cluster-agent-kubernetes 5.3, without cloud and Kubernetes providers.
+/// Source: cluster-agent-kubernetes 5.3, without cloud providers; for that of Kubernetes see [`CommonSettings::name_host_after_node`].
 fn hostname(config: &Config) -> (String, HostnameProvider) {
     if let Some(name) = text(config, "hostname") {
         return (name, HostnameProvider::Configuration);
@@ -262,6 +279,27 @@ fn compat_version(config: &Config) -> Result<String, SettingsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Environment, Request};
+
+    /// Name of the host on a node, and who told it.
+    fn host_on(node: &str, cluster_name: &str, environment: &[(&str, &str)]) -> (String, HostnameProvider) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("datadog-cluster.yaml"), "").unwrap();
+        let environment = Environment::from_pairs(environment.iter().copied());
+        let request = Request { role: Role::Cluster, path: Some(directory.path().to_owned()), environment, overrides: Vec::new() };
+        let mut settings = CommonSettings::from_config(&Config::load(request).unwrap()).unwrap();
+        settings.name_host_after_node(node, cluster_name);
+        (settings.hostname, settings.hostname_provider)
+    }
+
+    #[test]
+    fn a_configured_host_name_comes_before_the_node_and_the_node_before_the_system() {
+        let configured = [("DD_HOSTNAME", "dca-host")];
+        assert_eq!(host_on("node-a", "prod", &configured), ("dca-host".to_owned(), HostnameProvider::Configuration));
+        assert_eq!(host_on("node-a", "prod", &[]), ("node-a-prod".to_owned(), HostnameProvider::Container));
+        assert_eq!(host_on("node-a", "", &[]), ("node-a".to_owned(), HostnameProvider::Container));
+        assert_eq!(host_on("", "prod", &[]).1, HostnameProvider::Os);
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

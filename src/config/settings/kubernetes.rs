@@ -131,6 +131,14 @@ impl KubernetesSettings {
     }
 }
 
+impl KubernetesSettings {
+    /// Namespace of the lock, the snapshot and the token of the events, if `own` is that of the pod.
+    #[must_use]
+    pub fn resources_namespace_in<'a>(&'a self, own: &'a str) -> &'a str {
+        self.resources_namespace.as_deref().unwrap_or(own)
+    }
+}
+
 fn election(config: &Config) -> ElectionSettings {
     const DEFAULT_LEASE: Duration = Duration::from_secs(60);
     let resource: String = read(config, "leader_election_default_resource");
@@ -204,12 +212,25 @@ mod tests {
     use super::*;
     use crate::config::{Environment, Request, Role};
 
-    fn election_with(file: &str, environment: &[(&str, &str)]) -> ElectionSettings {
+    fn loaded(file: &str, environment: &[(&str, &str)]) -> Config {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("datadog-cluster.yaml"), file).unwrap();
         let environment = Environment::from_pairs(environment.iter().copied());
         let request = Request { role: Role::Cluster, path: Some(directory.path().to_owned()), environment, overrides: Vec::new() };
-        election(&Config::load(request).unwrap())
+        Config::load(request).unwrap()
+    }
+
+    fn election_with(file: &str, environment: &[(&str, &str)]) -> ElectionSettings {
+        election(&loaded(file, environment))
+    }
+
+    #[test]
+    fn ca_i5_the_namespace_of_resources_is_that_of_the_pod_unless_one_is_set() {
+        let namespace = |environment: &[(&str, &str)]| {
+            KubernetesSettings::from_config(&loaded("", environment)).resources_namespace_in("monitoring").to_owned()
+        };
+        assert_eq!(namespace(&[]), "monitoring");
+        assert_eq!(namespace(&[("DD_KUBE_RESOURCES_NAMESPACE", "locks")]), "locks");
     }
 
     #[test]

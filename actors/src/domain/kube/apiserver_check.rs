@@ -247,3 +247,129 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>, OptionError> {
 fn refused(key: &str, value: &Value, allowed: &str) -> OptionError {
     OptionError { key: key.to_owned(), found: value.key_text(), allowed: allowed.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(instance: &str) -> Result<ApiserverCheckOptions, OptionsError> {
+        parse(&Data::from(instance), None, &ApiserverCheckOptions::default())
+    }
+
+    fn selector(kind: &str, source: &str, reasons: &[&str]) -> EventSelector {
+        let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+        EventSelector { kind: kind.to_owned(), source: source.to_owned(), reasons }
+    }
+
+    #[test]
+    fn an_instance_that_says_nothing_is_as_the_defaults() {
+        let defaults = ApiserverCheckOptions { collect_events: true, tags: vec!["env:a".to_owned()], ..ApiserverCheckOptions::default() };
+        for instance in ["{}", "", "collect_events: null"] {
+            assert_eq!(parse(&Data::from(instance), None, &defaults).as_ref(), Ok(&defaults), "{instance}");
+        }
+        let stock = ApiserverCheckOptions::default();
+        assert_eq!((stock.max_events_per_run, stock.read_timeout, stock.resync_period), (300, seconds(2), seconds(300)));
+        assert_eq!((stock.buffer_size, stock.interval, stock.mode), (10_000, seconds(15), EventMode::Poll));
+        assert!(stock.use_component_status && stock.openshift_quotas);
+        assert!(!(stock.collect_events || stock.unbundle || stock.bundle_unspecified || stock.filtering || stock.skip_leader_election));
+    }
+
+    #[test]
+    fn every_option_is_read() {
+        let instance = r#"
+            collect_events: true
+            max_events_per_run: 50
+            kubernetes_event_read_timeout_ms: 3500
+            kubernetes_event_resync_period_s: 60
+            unbundle_events: true
+            bundle_unspecified_events: "yes"
+            filtering_enabled: true
+            filtered_event_types: [Unhealthy, "involvedObject.kind==Pod"]
+            collected_event_types:
+              - {kind: Pod, reasons: [BackOff, Failed]}
+              - {source: karpenter}
+            event_collection_mode: watch
+            event_collection_buffer_size: 20
+            use_component_status: false
+            collect_openshift_clusterquotas: off
+            skip_leader_election: true
+            tags: [a:b, 1]
+            min_collection_interval: 30
+        "#;
+        let expected = ApiserverCheckOptions {
+            collect_events: true,
+            max_events_per_run: 50,
+            read_timeout: seconds(3),
+            resync_period: seconds(60),
+            unbundle: true,
+            bundle_unspecified: true,
+            filtering: true,
+            filtered_types: vec!["Unhealthy".to_owned(), "involvedObject.kind==Pod".to_owned()],
+            collected: vec![selector("Pod", "", &["BackOff", "Failed"]), selector("", "karpenter", &[])],
+            mode: EventMode::Watch,
+            buffer_size: 20,
+            use_component_status: false,
+            openshift_quotas: false,
+            skip_leader_election: true,
+            tags: vec!["a:b".to_owned(), "1".to_owned()],
+            interval: seconds(30),
+            remarks: Vec::new(),
+        };
+        assert_eq!(read(instance), Ok(expected));
+    }
+
+    #[test]
+    fn ca_e11_to_forward_one_by_one_a_selector_must_name_kind_or_source() {
+        let selectors = "collected_event_types: [{reasons: [X]}, {kind: Pod}]";
+        let options = read(&format!("unbundle_events: true\n{selectors}")).unwrap();
+        assert_eq!(options.collected, [selector("Pod", "", &[])]);
+        let remark = r#"invalid value for collected_event_types, either "kind" or "source" need to be set: {"reasons":["X"]}"#;
+        assert_eq!(options.remarks, [remark]);
+        let bundled = read(selectors).unwrap();
+        assert_eq!((bundled.collected.len(), bundled.remarks.len()), (2, 0));
+    }
+
+    #[test]
+    fn ca_e19_an_unknown_mode_is_refused_in_the_words_of_stock() {
+        let error = read("event_collection_mode: foo").unwrap_err();
+        assert_eq!(error.to_string(), r#"invalid event_collection_mode "foo": must be "poll" or "watch""#);
+        assert_eq!(read("event_collection_mode: poll").unwrap().mode, EventMode::Poll);
+    }
+
+    #[test]
+    fn less_than_a_second_is_no_time_to_read_and_0_events_are_the_default() {
+        let options = read("{kubernetes_event_read_timeout_ms: 999, max_events_per_run: 0, event_collection_buffer_size: 0}").unwrap();
+        assert_eq!((options.read_timeout, options.max_events_per_run, options.buffer_size), (Duration::ZERO, 300, 10_000));
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_what_is_allowed() {
+        for (instance, text) in [
+            ("collect_events: maybe", "option collect_events: found maybe, allowed: true or false"),
+            ("max_events_per_run: -1", "option max_events_per_run: found -1, allowed: a whole number, not negative"),
+            ("filtered_event_types: Unhealthy", "option filtered_event_types: found Unhealthy, allowed: a list of texts"),
+            (
+                "collected_event_types: [Pod]",
+                "option collected_event_types: found Pod, allowed: a list of mappings with kind, source, reasons",
+            ),
+            ("collected_event_types: [{kind: Pod, reasons: x}]", "option collected_event_types.reasons: found x, allowed: a list of texts"),
+            ("a: [", "instance is no YAML"),
+        ] {
+            assert_eq!(read(instance).unwrap_err().to_string(), text, "{instance}");
+        }
+    }
+
+    #[test]
+    fn what_the_defaults_add_stays_beside_what_the_instance_says() {
+        let defaults = ApiserverCheckOptions {
+            collected: vec![selector("", "datadog-workload-autoscaler", &[])],
+            tags: vec!["env:a".to_owned()],
+            ..ApiserverCheckOptions::default()
+        };
+        let instance = Data::from("{collected_event_types: [{kind: Pod}], tags: [x:y]}");
+        let options = parse(&instance, Some(&Data::from("min_collection_interval: 20")), &defaults).unwrap();
+        assert_eq!(options.collected, [selector("Pod", "", &[]), selector("", "datadog-workload-autoscaler", &[])]);
+        assert_eq!(options.tags, ["env:a", "x:y"]);
+        assert_eq!(options.interval, seconds(20));
+    }
+}

@@ -53,14 +53,13 @@ pub fn bundle<'a>(events: impl IntoIterator<Item = &'a KubeEvent>) -> Vec<Bundle
     for event in events {
         let line = line(event);
         let key = (&event.involved, event.event_type.as_str());
-        match open.get(&key).and_then(|position| bundles.get_mut(*position)).filter(|bundle| bundle.has_room(&line)) {
-            Some(bundle) => bundle.join(event, line),
-            None => {
-                open.insert(key, bundles.len());
-                let mut bundle = Bundle::new(event);
-                bundle.join(event, line);
-                bundles.push(bundle);
-            }
+        if let Some(bundle) = open.get(&key).and_then(|position| bundles.get_mut(*position)).filter(|bundle| bundle.has_room(&line)) {
+            bundle.join(event, line);
+        } else {
+            open.insert(key, bundles.len());
+            let mut bundle = Bundle::new(event);
+            bundle.join(event, line);
+            bundles.push(bundle);
         }
     }
     bundles

@@ -69,3 +69,74 @@ pub fn field_selector(filtered_types: &[String]) -> String {
 pub fn query_selector(options: &ApiserverCheckOptions) -> String {
     if options.unbundle && !options.bundle_unspecified { String::new() } else { field_selector(&options.filtered_types) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn event(kind: &str, component: &str, reason: &str) -> KubeEvent {
+        let mut event = KubeEvent { component: component.to_owned(), reason: reason.to_owned(), ..KubeEvent::default() };
+        kind.clone_into(&mut event.involved.kind);
+        event
+    }
+
+    #[test]
+    fn ca_e1_the_deny_list_becomes_a_field_selector() {
+        let filtered = texts(&["reason!=FailedGetScale", "involvedObject.kind==Pod", "Unhealthy"]);
+        assert_eq!(field_selector(&filtered), "reason!=FailedGetScale,involvedObject.kind==Pod,reason!=Unhealthy");
+        assert_eq!(field_selector(&[]), "");
+        assert_eq!(field_selector(&texts(&["", " Unhealthy "])), "reason!=Unhealthy");
+    }
+
+    #[test]
+    fn only_where_something_is_bundled_the_deny_list_is_used() {
+        let selector = |unbundle, bundle_unspecified| {
+            let filtered_types = texts(&["Unhealthy"]);
+            query_selector(&ApiserverCheckOptions { unbundle, bundle_unspecified, filtered_types, ..ApiserverCheckOptions::default() })
+        };
+        assert_eq!(selector(false, false), "reason!=Unhealthy");
+        assert_eq!(selector(true, true), "reason!=Unhealthy");
+        assert_eq!(selector(true, false), "");
+    }
+
+    #[test]
+    fn a_selector_selects_what_agrees_with_all_that_it_names() {
+        let selector = |kind: &str, source: &str, reasons: &[&str]| {
+            let (kind, source) = (kind.to_owned(), source.to_owned());
+            [EventSelector { kind, source, reasons: texts(reasons) }]
+        };
+        let back_off = event("Pod", "kubelet", "BackOff");
+        for (kind, source, reasons) in
+            [("Pod", "", &[][..]), ("", "kubelet", &[]), ("Pod", "kubelet", &["BackOff", "Failed"]), ("", "", &["BackOff"]), ("", "", &[])]
+        {
+            assert!(selected(&selector(kind, source, reasons), &back_off), "{kind} {source} {reasons:?}");
+        }
+        for (kind, source, reasons) in [("Node", "", &[][..]), ("Pod", "scheduler", &[]), ("Pod", "", &["Failed"])] {
+            assert!(!selected(&selector(kind, source, reasons), &back_off), "{kind} {source} {reasons:?}");
+        }
+        assert!(!selected(&[], &back_off));
+    }
+
+    #[test]
+    fn the_allow_list_goes_by_source() {
+        for source in [KUBERNETES, SCHEDULER, CONTROLLER_MANAGER] {
+            for (kind, reason) in [("Pod", "FailedMount"), ("Node", "Rebooted"), ("CronJob", "SawCompletedJob"), ("ReplicaSet", "BackOff")]
+            {
+                assert!(allowed(source, &event(kind, "any", reason)), "{source} {kind} {reason}");
+            }
+            assert!(!allowed(source, &event("Node", "any", "FailedMount")));
+            assert!(!allowed(source, &event("Pod", "any", "Pulled")));
+        }
+        assert!(allowed(KARPENTER, &event("Node", "karpenter", "SpotInterrupted")));
+        assert!(!allowed(KARPENTER, &event("Node", "other", "SpotInterrupted")));
+        assert!(!allowed(KARPENTER, &event("Node", "karpenter", "Rebooted")));
+        assert!(allowed("cilium", &event("Pod", "cilium", "Anything")));
+        assert!(!allowed("cilium", &event("Pod", "cilium-sidekick", "Anything")));
+        assert!(allowed("cilium", &event("Pod", "cilium-sidekick", "BackOff")));
+        assert!(!allowed("datadog operator", &event("Pod", "datadog operator", "Anything")));
+    }
+}

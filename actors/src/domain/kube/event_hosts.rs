@@ -65,3 +65,63 @@ fn node<'a>(event: &'a KubeEvent, facts: &'a ObjectFacts) -> &'a str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::kube::event::InvolvedObject;
+
+    fn about(kind: &str, namespace: &str, name: &str, source_host: &str) -> KubeEvent {
+        let (kind, namespace, name) = (kind.to_owned(), namespace.to_owned(), name.to_owned());
+        let involved = InvolvedObject { kind, namespace, name, uid: String::new() };
+        KubeEvent { involved, host: source_host.to_owned(), ..KubeEvent::default() }
+    }
+
+    fn facts() -> ObjectFacts {
+        ObjectFacts {
+            nodes_of_pods: [(("default".to_owned(), "web-1".to_owned()), "node-b".to_owned())].into(),
+            provider_ids: [("n9".to_owned(), "aws:///us-east-1e/i-0abc".to_owned())].into(),
+        }
+    }
+
+    fn name(event: &KubeEvent, cluster_name: &str) -> String {
+        host(event, cluster_name, &facts()).name
+    }
+
+    #[test]
+    fn ca_e7_an_event_on_a_node_has_that_node_as_its_host() {
+        assert_eq!(name(&about("Node", "", "n9", ""), ""), "n9");
+        assert_eq!(name(&about("Node", "", "n9", ""), "prod"), "n9-prod");
+    }
+
+    #[test]
+    fn ca_e8_an_event_on_another_kind_has_no_host() {
+        assert_eq!(host(&about("Deployment", "default", "web", "node-a"), "prod", &facts()), EventHost::default());
+    }
+
+    #[test]
+    fn ca_e9_the_last_piece_of_the_provider_id_counts() {
+        assert_eq!(host(&about("Node", "", "n9", ""), "", &facts()).provider_id, "i-0abc");
+        assert_eq!(host(&about("Node", "", "n8", ""), "", &facts()).provider_id, "");
+    }
+
+    #[test]
+    fn a_pod_is_on_the_host_that_the_event_tells_else_on_its_node() {
+        assert_eq!(name(&about("Pod", "default", "web-1", "node-a"), ""), "node-a");
+        assert_eq!(name(&about("Pod", "default", "web-1", ""), "prod"), "node-b-prod");
+        assert_eq!(name(&about("Pod", "other", "web-1", ""), "prod"), "");
+    }
+
+    #[test]
+    fn only_what_is_not_known_is_asked_for() {
+        let events = [
+            about("Pod", "default", "web-1", ""),
+            about("Pod", "default", "web-1", ""),
+            about("Pod", "default", "web-2", "node-a"),
+            about("Node", "", "n9", ""),
+            about("Deployment", "default", "web", ""),
+        ];
+        assert_eq!(pods_to_ask(&events), [("default".to_owned(), "web-1".to_owned())].into());
+        assert_eq!(nodes_to_ask(&events, &facts()), ["node-a".to_owned(), "node-b".to_owned()].into());
+    }
+}

@@ -136,3 +136,6 @@ impl Transformed {
         *self.emitted.entry(labels).or_default() += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,3 +56,46 @@ pub fn source(event: &KubeEvent, detection: bool) -> &'static str {
     let detected = || integration(&event.controller).or_else(|| integration(&event.component));
     detection.then(detected).flatten().unwrap_or(KUBERNETES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(controller: &str, component: &str) -> &'static str {
+        let event = KubeEvent { controller: controller.to_owned(), component: component.to_owned(), ..KubeEvent::default() };
+        assert_eq!(source(&event, false), KUBERNETES);
+        source(&event, true)
+    }
+
+    #[test]
+    fn the_controller_counts_before_the_component() {
+        assert_eq!(found("karpenter", "default-scheduler"), "karpenter");
+        assert_eq!(found("unheard-of", "default-scheduler"), "kube_scheduler");
+        assert_eq!(found("", "vaultd"), "vault");
+        assert_eq!(found("kubelet", "vaultd"), "kubernetes");
+        assert_eq!(found("", "unheard-of"), "kubernetes");
+        assert_eq!(found("", ""), "kubernetes");
+    }
+
+    #[test]
+    fn every_name_of_the_table_is_found() {
+        for (name, source) in [
+            ("targetgroupbinding", "amazon elb"),
+            ("cilium-sidekick", "cilium"),
+            ("datadogagent", "datadog operator"),
+            ("ExtendedDaemonSet", "datadog operator"),
+            ("datadog-operator-manager", "datadog operator"),
+            ("source-controller", "fluxcd"),
+            ("kustomize-controller", "fluxcd"),
+            ("cluster-autoscaler", "kubernetes cluster autoscaler"),
+            ("endpoint-controller", "kubernetes controller manager"),
+            ("endpoint-slice-controller", "kubernetes controller manager"),
+            ("replicaset-controller", "kubernetes controller manager"),
+            ("kube-controller-manager", "kubernetes controller manager"),
+            ("default-scheduler", "kube_scheduler"),
+            ("spark-operator", "spark"),
+        ] {
+            assert_eq!((found(name, ""), found("", name)), (source, source), "{name}");
+        }
+    }
+}
