@@ -8,8 +8,8 @@ use muster_actors::testing::event_source::event;
 
 use crate::rig::{Rig, START, one_by_one};
 
-fn forbidden(text: &str) -> Option<ClusterReadError> {
-    Some(ClusterReadError::Forbidden(text.to_owned()))
+fn forbidden(text: &str) -> ClusterReadError {
+    ClusterReadError::Forbidden(text.to_owned())
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn a_missing_right_is_shown_until_it_is_there_and_then_nothing_is_missing() {
         let rig = Rig::new(&universe, one_by_one());
         rig.tokens.put("1", START - 301);
         rig.make(2..=3);
-        rig.source.fail_lists(forbidden("events list"));
-        rig.source.fail_watches(forbidden("events watch"));
+        rig.source.fail_lists(Some(forbidden("events list")));
+        rig.source.fail_watches(Some(forbidden("events watch")));
         rig.source.compact(2);
         rig.replica.lead(1);
         rig.advance(40).await;
@@ -266,7 +266,7 @@ fn events_without_a_host_get_that_of_the_agent_and_a_missing_right_costs_only_ho
         let all = ApiserverCheckOptions { collect_events: true, ..ApiserverCheckOptions::default() };
         let rig = Rig::new(&universe, all);
         rig.tokens.put("1", START);
-        rig.source.fail_nodes(forbidden("pods get"));
+        rig.source.fail_nodes(Some(forbidden("pods get")));
         let involved = InvolvedObject { kind: "Deployment".to_owned(), ..event("d", "").involved };
         rig.source.make(2, KubeEvent { involved, ..event("d", "scaled") });
         rig.source.make(3, KubeEvent { host: String::new(), ..event("a", "pending") });

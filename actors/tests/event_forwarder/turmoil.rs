@@ -1,9 +1,9 @@
 //! Everything that may go wrong, at random: every event is safe with every output in the end, and the token passes none before.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_actors::domain::kube::apiserver_check::ApiserverCheckOptions;
-use muster_actors::kernel::rng::Random;
 use muster_actors::kernel::universe::{self, Universe};
 use muster_actors::messages::dispatcher::DiscoverySynced;
 use muster_actors::messages::output::Fate;
@@ -27,6 +27,10 @@ struct Turmoil {
     epoch: u64,
     /// Versions of the events that were made.
     made: Vec<u64>,
+    /// What a stock replica forwarded in a term of its own.
+    by_stock: BTreeSet<u64>,
+    stock_leads: bool,
+    last_stored: u64,
     last_crash: Duration,
     crashes: u64,
 }
@@ -37,7 +41,20 @@ impl Turmoil {
         tokens.put("1", START);
         let replicas = NAMES.map(|name| Replica::start(universe, name, &source, &tokens, options.clone()));
         let universe = universe.clone();
-        Self { universe, source, tokens, replicas, leader: 0, epoch: 0, made: Vec::new(), last_crash: Duration::ZERO, crashes: 0 }
+        Self {
+            universe,
+            source,
+            tokens,
+            replicas,
+            leader: 0,
+            epoch: 0,
+            made: Vec::new(),
+            by_stock: BTreeSet::new(),
+            stock_leads: false,
+            last_stored: 0,
+            last_crash: Duration::ZERO,
+            crashes: 0,
+        }
     }
 
     fn chance(&self, percent: u64) -> bool {
@@ -60,7 +77,8 @@ impl Turmoil {
     fn elect(&mut self) {
         self.replicas.iter().for_each(|replica| replica.follow(self.epoch));
         self.epoch += 1;
-        if self.chance(70) {
+        self.stock_leads = self.chance(10);
+        if !self.stock_leads && self.chance(70) {
             self.leader = self.below(2) as usize;
             self.replicas[self.leader].lead(self.epoch);
         }
@@ -103,7 +121,18 @@ impl Turmoil {
         }
     }
 
+    /// A stock replica forwards what is newer than the token, and moves it.
+    fn stock(&mut self) {
+        let stored: u64 = self.tokens.stored().unwrap().version.parse().unwrap();
+        self.by_stock.extend(self.made.iter().filter(|version| **version > stored));
+        self.tokens.put(&self.source.version().max(stored).to_string(), self.universe.clock().unix_seconds());
+        self.stock_leads = false;
+        self.epoch += 1;
+        self.replicas[self.leader].lead(self.epoch);
+    }
+
     fn heal(&mut self) {
+        self.stock_leads = false;
         self.source.fail_lists(None);
         self.source.fail_watches(None);
         self.source.end_watches_after(None);
@@ -122,11 +151,14 @@ impl Turmoil {
     /// An event is safe when both outputs of one replica have it: every replica has the same destinations.
     fn is_safe(&self, version: u64) -> bool {
         let text = version.to_string();
-        [0, 1].iter().all(|output| self.replicas.iter().any(|replica| replica.outputs[*output].is_safe(&text)))
+        self.by_stock.contains(&version)
+            || [0, 1].iter().all(|output| self.replicas.iter().any(|replica| replica.outputs[*output].is_safe(&text)))
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let stored: u64 = self.tokens.stored().unwrap().version.parse().unwrap();
+        assert!(stored >= self.last_stored, "the token goes back from {} to {stored}", self.last_stored);
+        self.last_stored = stored;
         let passed = self.made.iter().filter(|version| **version <= stored);
         let unsafe_ones: Vec<&u64> = passed.filter(|version| !self.is_safe(**version)).collect();
         assert!(unsafe_ones.is_empty(), "the token {stored} passes {unsafe_ones:?}");
@@ -138,8 +170,7 @@ impl Turmoil {
     }
 }
 
-/// Returns how often events were sent, in proportion to how many there were.
-async fn run(universe: Universe, options: ApiserverCheckOptions) -> f64 {
+async fn run(universe: Universe, options: ApiserverCheckOptions) {
     let mut turmoil = Turmoil::new(&universe, &options);
     turmoil.replicas.iter().for_each(|replica| replica.forwarder.tell(DiscoverySynced::default()).unwrap());
     for _ in 0..TURNS {
@@ -149,6 +180,9 @@ async fn run(universe: Universe, options: ApiserverCheckOptions) -> f64 {
             turmoil.disturb();
         }
         turmoil.pass(turmoil.below(5_000)).await;
+        if turmoil.stock_leads {
+            turmoil.stock();
+        }
         turmoil.check();
     }
     turmoil.heal();
@@ -158,16 +192,13 @@ async fn run(universe: Universe, options: ApiserverCheckOptions) -> f64 {
     assert!(missing.is_empty(), "never delivered: {missing:?}");
     assert_eq!(turmoil.tokens.stored().unwrap().version, turmoil.source.version().to_string());
     assert!(turmoil.made.len() > 500 && turmoil.crashes > 0 && turmoil.epoch > 5);
-    let sent: u64 = turmoil.replicas.iter().map(|replica| replica.outputs[0].times()).sum();
-    sent as f64 / turmoil.made.len() as f64
 }
 
 #[test]
 fn whatever_goes_wrong_every_event_goes_out_and_the_token_passes_none_before() {
     for seed in 0..12 {
         let options = ApiserverCheckOptions { max_events_per_run: 20, ..one_by_one() };
-        let often = universe::run(seed, |universe| run(universe, options));
-        assert!(often >= 1.0 && often < 10.0, "seed {seed}: each event {often} times");
+        universe::run(seed, |universe| run(universe, options));
     }
 }
 
@@ -175,7 +206,6 @@ fn whatever_goes_wrong_every_event_goes_out_and_the_token_passes_none_before() {
 fn the_same_with_a_watch_that_stays_open() {
     for seed in 100..112 {
         let options = ApiserverCheckOptions { max_events_per_run: 20, ..watching() };
-        let often = universe::run(seed, |universe| run(universe, options));
-        assert!(often >= 1.0 && often < 10.0, "seed {seed}: each event {often} times");
+        universe::run(seed, |universe| run(universe, options));
     }
 }
