@@ -90,6 +90,7 @@ fn submitted() -> Batch {
                 ..plain
             },
         ],
+        metadata: vec![],
     }
 }
 
