@@ -12,7 +12,7 @@ use futures_util::stream::BoxStream;
 
 use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::config::CheckConfig;
-use crate::domain::delivery::{Encoded, KeyState, Payload, SendResult};
+use crate::domain::delivery::{Encoded, KeyState, Payload, Route, SendResult};
 use crate::domain::figures::CheckFigures;
 use crate::domain::ids::CheckId;
 use crate::domain::kube::objects::Kind;
@@ -24,7 +24,7 @@ use crate::messages::informer::WatchEvent;
 use crate::messages::replica::{FetchDeltas, OfferTable};
 
 pub use cluster_reads::{ClusterReadError, ControlPlane, EventChange, EventPage, EventQuery, EventSource, EventTokens};
-pub use spool::{Spool, SpoolId, SpoolListing, Spooled};
+pub use spool::{DiskSpace, Spool, SpoolId, SpoolListing, Spooled, StoredGroup};
 
 /// One instance of a config that is to run here.
 #[derive(Debug, Clone)]
@@ -148,6 +148,13 @@ pub trait OutputTransport: Send + Sync {
 
     /// Sends one payload. The future ends in bounded time; dropping it abandons the attempt.
     fn send(&self, payload: &Payload) -> BoxFuture<'static, SendResult>;
+
+    /// The route of this name, which may come from an earlier version of this program; `None` if there is none any more.
+    ///
+    /// A transport without routes to tell has no spool.
+    fn route(&self, _name: &str) -> Option<Route> {
+        None
+    }
 
     /// Asks the destination whether it accepts the key; `None` where there is nothing to ask.
     fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {

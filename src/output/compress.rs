@@ -7,18 +7,20 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 
 use crate::config::settings::Compressor;
 
-impl Compressor {
-    /// Value of `Content-Encoding`; `None` = no header.
-    #[must_use]
-    pub fn content_encoding(self) -> Option<&'static str> {
-        match self {
-            Self::Zstd { .. } => Some("zstd"),
-            Self::Zlib => Some("deflate"),
-            Self::Gzip => Some("gzip"),
-            Self::Identity => None,
-        }
+/// Value of `Content-Encoding` for a body; `None` = no header.
+///
+/// Told from how it begins: neither JSON nor our protobuf messages (first byte 0x0a) begin as compressed bodies do.
+#[must_use]
+pub fn encoding_of(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0x78, ..] => Some("deflate"),
+        _ => None,
     }
+}
 
+impl Compressor {
     /// Compresses a body.
     ///
     /// Errors: those of the compressor, for example no memory.
@@ -69,8 +71,9 @@ mod tests {
 
     #[test]
     fn the_header_says_what_was_done() {
-        let encodings =
-            [Compressor::Zstd { level: 1 }, Compressor::Zlib, Compressor::Gzip, Compressor::Identity].map(Compressor::content_encoding);
+        let encodings = [Compressor::Zstd { level: 1 }, Compressor::Zlib, Compressor::Gzip, Compressor::Identity]
+            .map(|compressor| encoding_of(&compressor.compress(TEXT.to_vec()).unwrap()));
         assert_eq!(encodings, [Some("zstd"), Some("deflate"), Some("gzip"), None]);
+        assert_eq!([b"{\"a\":1}".as_slice(), b"[]", b"\x0a\x01", b""].map(encoding_of), [None; 4]);
     }
 }

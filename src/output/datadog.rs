@@ -20,7 +20,7 @@ use crate::output::connections::Connections;
 use crate::output::error::OutputError;
 use crate::output::prepare::{PreparedSeries, PreparedSketch};
 use crate::output::split::Recipe;
-use crate::output::{address, check_run, events, http, prepare, series_v1, series_v2, sketches};
+use crate::output::{address, check_run, compress, events, http, prepare, series_v1, series_v2, sketches};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
@@ -191,7 +191,8 @@ impl OutputTransport for DatadogTransport {
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, route.content_type)
             .header(ACCEPT, "*/*");
-        if let Some(encoding) = self.compressor.content_encoding() {
+        // A body from the disk was made with the settings of its time.
+        if let Some(encoding) = compress::encoding_of(&payload.body) {
             request = request.header(CONTENT_ENCODING, encoding);
         }
         if route.content_type == PROTOBUF {
@@ -212,6 +213,10 @@ impl OutputTransport for DatadogTransport {
         Box::pin(attempt.map(|ended| {
             ended.unwrap_or_else(|error| SendResult::Failed { kind: SendErrorKind::CantSend, text: format!("attempt not ended: {error}") })
         }))
+    }
+
+    fn route(&self, name: &str) -> Option<Route> {
+        [SERIES_V2, SERIES_V1, SKETCHES, CHECK_RUN, INTAKE].into_iter().find(|route| route.name == name)
     }
 
     fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {

@@ -16,4 +16,5 @@ pub mod series_v2;
 pub mod settings;
 pub mod sketches;
 pub mod split;
+pub mod spool;
 pub mod stdout;

@@ -1,13 +1,13 @@
 //! Which outputs there are: from settings to transports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::published::Publisher;
 use muster_actors::kernel::rng::Random;
 use muster_actors::messages::output::OutputStats;
-use muster_actors::ports::OutputTransport;
+use muster_actors::ports::{OutputTransport, Spool};
 use muster_actors::shared::output::{OutputParts, OutputPolicy};
 use tokio::runtime::Handle;
 
@@ -16,6 +16,7 @@ use crate::config::settings::{IntakeSettings, OutputKind};
 use crate::output::datadog::DatadogTransport;
 use crate::output::error::OutputError;
 use crate::output::settings::OutputSettings;
+use crate::output::spool::FileSpool;
 use crate::output::stdout::LineTransport;
 
 /// One output to start: one actor.
@@ -29,6 +30,10 @@ pub struct OutputPlan {
     pub key_ending: Option<String>,
     /// How to send.
     pub transport: Arc<dyn OutputTransport>,
+    /// The disk, where there is one.
+    pub spool: Option<Arc<dyn Spool>>,
+    /// Whether it is the first one, for which sources of events wait.
+    pub primary: bool,
     /// Numbers.
     pub policy: OutputPolicy,
 }
@@ -40,6 +45,8 @@ impl OutputPlan {
         let stats = OutputStats { destination: self.destination.clone(), key_ending: self.key_ending.clone(), ..OutputStats::default() };
         OutputParts {
             transport: Arc::clone(&self.transport),
+            spool: self.spool.clone(),
+            primary: self.primary,
             policy: self.policy,
             publisher: Arc::new(Publisher::new(stats)),
             clock,
@@ -61,31 +68,48 @@ pub fn build(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPl
                 destination: "stdout".to_owned(),
                 key_ending: None,
                 transport: Arc::new(LineTransport::stdout()?),
-                policy: OutputPolicy { key_check_interval: None, ..settings.policy },
+                // Whoever reads the lines keeps what is to be kept.
+                spool: None,
+                primary: false,
+                // There is one writer.
+                policy: OutputPolicy { key_check_interval: None, max_in_flight: 1, ..settings.policy },
             }),
         }
+    }
+    if let Some(first) = plans.first_mut() {
+        first.primary = true;
     }
     Ok(plans)
 }
 
 /// One plan per intake and key: each has its own queue and backoff.
 fn datadog(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPlan>, OutputError> {
-    let mut plans = Vec::new();
+    let mut transports = Vec::new();
     let mut seen = BTreeSet::new();
+    let mut keys_of = BTreeMap::<String, usize>::new();
     for (url, key) in endpoints(&settings.intake)? {
         let transport = DatadogTransport::try_new(&settings.intake, url, key.clone(), carrier.clone())?;
         let destination = transport.destination().to_owned();
         if seen.insert((destination.clone(), key.clone())) {
-            plans.push(OutputPlan {
-                name: "Output(datadog)",
-                destination,
-                key_ending: Some(key.ending()),
-                transport: Arc::new(transport),
-                policy: settings.policy,
-            });
+            *keys_of.entry(destination).or_default() += 1;
+            transports.push((transport, key));
         }
     }
-    Ok(plans)
+    let plan = |(transport, key): (DatadogTransport, &ApiKey)| {
+        let destination = transport.destination().to_owned();
+        let only_key = keys_of.get(&destination) == Some(&1);
+        let spool = settings.intake.spool.as_ref().map(|spool| FileSpool::new(&spool.folder, &destination, key.expose(), only_key));
+        OutputPlan {
+            name: "Output(datadog)",
+            destination,
+            key_ending: Some(key.ending()),
+            transport: Arc::new(transport),
+            spool: spool.map(|spool| Arc::new(spool) as _),
+            primary: false,
+            policy: settings.policy,
+        }
+    };
+    Ok(transports.into_iter().map(plan).collect())
 }
 
 fn endpoints(intake: &IntakeSettings) -> Result<Vec<(Option<&str>, &ApiKey)>, OutputError> {
@@ -102,6 +126,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::config::settings::SpoolSettings;
 
     fn settings(outputs: &[OutputKind], key: Option<&str>) -> OutputSettings {
         rustls::crypto::ring::default_provider().install_default().ok();
@@ -150,6 +175,24 @@ mod tests {
             ["http://intake.invalid n-key", "http://other.invalid key-1", "http://other.invalid key-2"],
             "the main intake with the same key counts once"
         );
+    }
+
+    #[test]
+    fn intakes_have_a_disk_if_one_is_named_and_the_first_output_is_the_one_to_wait_for() {
+        let mut settings = settings(&[OutputKind::Stdout, OutputKind::Datadog], Some("main-key"));
+        let shown = |settings: &OutputSettings| {
+            plans(settings).unwrap().iter().map(|plan| (plan.spool.is_some(), plan.primary, plan.policy.max_in_flight)).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&settings), [(false, true, 1), (false, false, 10)]);
+        settings.intake.spool = Some(SpoolSettings {
+            folder: "/spool".into(),
+            max_bytes: 1,
+            max_disk_ratio: 1.0,
+            flush_ratio: 1.0,
+            max_age: std::time::Duration::ZERO,
+            samples: true,
+        });
+        assert_eq!(shown(&settings), [(false, true, 1), (true, false, 10)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use muster_actors::domain::backoff::BackoffPolicy;
+use muster_actors::domain::spool_policy::SpoolPolicy;
 use muster_actors::shared::output::OutputPolicy;
 
 use crate::config::settings::{ClusterSettings, IntakeSettings, NodeSettings, OutputKind};
@@ -39,6 +40,7 @@ impl OutputSettings {
             intake: intake.clone(),
             policy: OutputPolicy {
                 max_queue_bytes: forwarder.queue_max_bytes as u64,
+                max_in_flight: forwarder.max_in_flight,
                 backoff: BackoffPolicy {
                     base: Duration::try_from_secs_f64(forwarder.backoff_base).unwrap_or_default(),
                     factor: forwarder.backoff_factor,
@@ -46,6 +48,13 @@ impl OutputSettings {
                     recovery_interval: forwarder.recovery_interval,
                     recovery_reset: forwarder.recovery_reset,
                 },
+                spool: intake.spool.as_ref().map_or_else(SpoolPolicy::default, |spool| SpoolPolicy {
+                    max_bytes: spool.max_bytes,
+                    max_disk_ratio: spool.max_disk_ratio,
+                    flush_ratio: spool.flush_ratio,
+                    max_age: spool.max_age,
+                    samples: spool.samples,
+                }),
                 key_check_interval,
             },
         }
@@ -72,6 +81,18 @@ mod tests {
         assert_eq!(configured.outputs, [OutputKind::Datadog]);
         assert_eq!(configured.policy, OutputPolicy::default());
         assert_eq!(configured.intake.hostname, "node-1");
+        let spool = configured.intake.spool.unwrap();
+        assert_eq!(spool.folder.to_str(), Some("/opt/datadog-agent/run/transactions_to_retry"));
+    }
+
+    #[test]
+    fn the_disk_is_used_unless_that_is_forbidden() {
+        let spool = |text: &str| settings(&format!("hostname: node-1\napi_key: k\n{text}")).intake.spool;
+        assert_eq!(spool("").unwrap().max_bytes, 256 * 1024 * 1024, "stock has 0 here, and so no disk");
+        assert_eq!(spool("muster: {spool: {max_bytes: 5000}}").unwrap().max_bytes, 5000);
+        assert_eq!(spool("run_path: /r").unwrap().folder.to_str(), Some("/r/transactions_to_retry"));
+        assert_eq!(spool("muster: {spool: {enabled: false}}"), None);
+        assert_eq!(spool("muster: {spool: {max_bytes: 0}}"), None);
     }
 
     #[test]
@@ -95,7 +116,14 @@ forwarder_backoff_max: 30
 forwarder_recovery_interval: 1
 forwarder_recovery_reset: true
 forwarder_retry_queue_payloads_max_size: 1000
-muster: {outputs: [stdout, datadog]}
+forwarder_num_workers: 2
+forwarder_max_concurrent_requests: 3
+forwarder_storage_path: /spool
+forwarder_storage_max_size_in_bytes: 1000000
+forwarder_storage_max_disk_ratio: 0.5
+forwarder_flush_to_disk_mem_ratio: 0.25
+forwarder_outdated_file_in_days: 2
+muster: {outputs: [stdout, datadog], spool: {samples: false, max_bytes: 7}}
 ";
         let OutputSettings { outputs, intake, policy } = settings(text);
         assert_eq!(outputs, [OutputKind::Stdout, OutputKind::Datadog]);
@@ -113,6 +141,15 @@ muster: {outputs: [stdout, datadog]}
             recovery_interval: 1,
             recovery_reset: true,
         };
-        assert_eq!((policy.backoff, policy.max_queue_bytes), (backoff, 1000));
+        assert_eq!((policy.backoff, policy.max_queue_bytes, policy.max_in_flight), (backoff, 1000, 6));
+        assert_eq!(intake.spool.unwrap().folder.to_str(), Some("/spool"));
+        let spool = SpoolPolicy {
+            max_bytes: 1_000_000,
+            max_disk_ratio: 0.5,
+            flush_ratio: 0.25,
+            max_age: Duration::from_secs(2 * 24 * 3600),
+            samples: false,
+        };
+        assert_eq!(policy.spool, spool);
     }
 }

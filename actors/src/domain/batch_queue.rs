@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::domain::delivery::Contents;
+use crate::domain::receipts::Ticket;
 use crate::domain::samples::Batch;
 
 /// What a series, sketch, service check or event takes in memory, roughly: texts, tags, allocations.
@@ -14,9 +15,15 @@ const BYTES_PER_ITEM: u64 = 256;
 /// What a point takes in memory, in bytes.
 const BYTES_PER_POINT: u64 = 16;
 
-struct Waiting {
-    batch: Arc<Batch>,
-    contents: Contents,
+/// A batch that waits.
+#[derive(Debug, Clone)]
+pub struct WaitingBatch {
+    /// What it is.
+    pub batch: Arc<Batch>,
+    /// What is in it; no payloads and no bytes, because it is not encoded yet.
+    pub contents: Contents,
+    /// Where to tell what becomes of it.
+    pub ticket: Option<Ticket>,
     bytes: u64,
 }
 
@@ -24,7 +31,7 @@ struct Waiting {
 pub struct BatchQueue {
     max_bytes: u64,
     bytes: u64,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<WaitingBatch>,
 }
 
 impl BatchQueue {
@@ -34,29 +41,29 @@ impl BatchQueue {
         Self { max_bytes, bytes: 0, waiting: VecDeque::new() }
     }
 
-    /// Adds a batch and returns what had to go for it.
+    /// Adds a batch and returns those that had to go for it.
     ///
     /// The newest batch stays whatever its size: it is in memory anyway, and encoded it may be a tenth of it.
-    pub fn push(&mut self, batch: Arc<Batch>) -> Contents {
+    pub fn push(&mut self, batch: Arc<Batch>, ticket: Option<Ticket>) -> Vec<WaitingBatch> {
         let contents = Contents::of_batch(&batch);
         let items = batch.series.len() + batch.sketches.len() + batch.check_runs.len() + batch.events.len();
         let bytes = items as u64 * BYTES_PER_ITEM + contents.points * BYTES_PER_POINT;
         self.bytes += bytes;
-        self.waiting.push_back(Waiting { batch, contents, bytes });
-        let mut dropped = Contents::default();
+        self.waiting.push_back(WaitingBatch { batch, contents, ticket, bytes });
+        let mut dropped = Vec::new();
         while self.bytes > self.max_bytes && self.waiting.len() > 1 {
             let Some(oldest) = self.waiting.pop_front() else { break };
             self.bytes -= oldest.bytes;
-            dropped += oldest.contents;
+            dropped.push(oldest);
         }
         dropped
     }
 
     /// Takes the oldest.
-    pub fn pop(&mut self) -> Option<(Arc<Batch>, Contents)> {
+    pub fn pop(&mut self) -> Option<WaitingBatch> {
         let oldest = self.waiting.pop_front()?;
         self.bytes -= oldest.bytes;
-        Some((oldest.batch, oldest.contents))
+        Some(oldest)
     }
 
     /// Whether nothing waits.
@@ -86,15 +93,18 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_batches_go_and_are_counted() {
+    fn the_oldest_batches_go_and_are_handed_back() {
         let mut queue = BatchQueue::new(BYTES_PER_ITEM * 5);
-        assert!(queue.push(batch(2)).is_empty());
-        assert!(queue.push(batch(3)).is_empty());
-        assert_eq!(queue.push(batch(1)).events, 2);
+        let push = |queue: &mut BatchQueue, events| -> Vec<u64> {
+            queue.push(batch(events), None).iter().map(|dropped| dropped.contents.events).collect()
+        };
+        assert!(push(&mut queue, 2).is_empty());
+        assert!(push(&mut queue, 3).is_empty());
+        assert_eq!(push(&mut queue, 1), [2]);
         assert_eq!(queue.contents().events, 4);
-        assert_eq!(queue.pop().map(|(_, contents)| contents.events), Some(3));
-        assert_eq!(queue.push(batch(9)).events, 1, "a batch larger than the bound pushes all others out and stays");
-        assert_eq!(queue.pop().map(|(_, contents)| contents.events), Some(9));
+        assert_eq!(queue.pop().map(|waiting| waiting.contents.events), Some(3));
+        assert_eq!(push(&mut queue, 9), [1], "a batch larger than the bound pushes all others out and stays");
+        assert_eq!(queue.pop().map(|waiting| waiting.contents.events), Some(9));
         assert!(queue.is_empty() && queue.bytes == 0);
     }
 }

@@ -167,6 +167,43 @@ impl DropReason {
     }
 }
 
+impl DropReason {
+    /// What whoever gave it has to know.
+    ///
+    /// Why a refused key is a loss: with another key the same would be accepted.
+    #[must_use]
+    pub fn fate(self) -> Fate {
+        match self {
+            Self::BadRequest | Self::TooLarge | Self::Oversize | Self::Invalid | Self::Encoding | Self::Closed => Fate::Refused(self),
+            Self::QueueFull | Self::InvalidKey | Self::Restart | Self::Shutdown | Self::SpoolFull | Self::TooOld | Self::Damaged => {
+                Fate::Lost(self)
+            }
+        }
+    }
+}
+
+/// What became of a batch, as far as whoever gave it has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// All of it is with the destination, or on the disk of this process, synced: the source may forget it.
+    Safe,
+    /// The destination will never take it, or it cannot be expressed: to send it again would not help.
+    Refused(DropReason),
+    /// It is lost, although sending it again may help: queue full, restart, shutdown.
+    Lost(DropReason),
+}
+
+impl Fate {
+    /// What is to be told of two parts of which this is the one: a loss before a refusal before safety.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Lost(_), _) | (Self::Refused(_), Self::Safe | Self::Refused(_)) => self,
+            (Self::Safe | Self::Refused(_), _) => other,
+        }
+    }
+}
+
 /// Class of an error. Source: cluster-agent-kubernetes 6.7, label `error_type` of `transactions__errors`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -293,6 +330,16 @@ mod tests {
         }
         let timeout = SendResult::Failed { kind: SendErrorKind::CantSend, text: String::new() };
         assert_eq!(timeout.verdict(), Verdict::Retry);
+    }
+
+    #[test]
+    fn the_worst_part_decides_what_is_told_of_the_whole() {
+        let (refused, lost) = (DropReason::BadRequest.fate(), DropReason::QueueFull.fate());
+        assert_eq!((refused, lost), (Fate::Refused(DropReason::BadRequest), Fate::Lost(DropReason::QueueFull)));
+        assert_eq!(Fate::Safe.with(Fate::Safe), Fate::Safe);
+        assert_eq!((Fate::Safe.with(refused), refused.with(Fate::Safe)), (refused, refused));
+        assert_eq!((refused.with(lost), lost.with(refused), lost.with(Fate::Safe)), (lost, lost, lost));
+        assert_eq!(DropReason::InvalidKey.fate(), Fate::Lost(DropReason::InvalidKey), "another key would help");
     }
 
     #[test]

@@ -1,215 +1,377 @@
-//! The waiting line of one output: bounded by bytes, the oldest goes first when it is full.
+//! The waiting line of one output: payloads in memory, on the disk, or both; memory is bounded by bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::delivery::{Contents, Payload, Route};
+use crate::domain::receipts::Ticket;
+use crate::domain::spool_policy::{SpoolId, bytes_on_disk};
 
-/// A payload taken out for an attempt; it still counts as waiting until it is settled.
+/// A payload taken out, to be sent or stored; it still counts as waiting until it is settled or put back.
 #[derive(Debug)]
-pub struct Leased {
-    /// What to send.
+pub struct Held {
+    /// What it is; the body is empty while it is only on the disk, see [`Self::in_memory`].
     pub payload: Payload,
+    /// Its number on the disk, if it is there.
+    pub stored: Option<SpoolId>,
+    /// When it was stored. Units: seconds since the Unix epoch.
+    pub since: i64,
+    /// Where to tell what becomes of it, as long as that is not told.
+    pub ticket: Option<Ticket>,
+    in_memory: bool,
     order: u64,
     attempts: u32,
 }
 
-struct Entry {
-    payload: Payload,
-    attempts: u32,
+impl Held {
+    /// Whether the body is here.
+    #[must_use]
+    pub fn in_memory(&self) -> bool {
+        self.in_memory
+    }
+
+    /// Identifies it among all payloads of the queue; earlier ones have lower numbers.
+    #[must_use]
+    pub fn order(&self) -> u64 {
+        self.order
+    }
 }
+
+/// Where a waiting payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In memory, and not to be sent before it is stored.
+    Unstored,
+    Memory,
+    /// In memory and on the disk.
+    Both,
+    Disk,
+}
+
+fn place(held: &Held) -> Place {
+    match (held.in_memory, held.stored) {
+        (true, None) => Place::Memory,
+        (true, Some(_)) => Place::Both,
+        (false, _) => Place::Disk,
+    }
+}
+
+/// Payloads that may be sent, by number of attempts, then age.
+type Ready = BTreeMap<Route, BTreeSet<(u32, u64)>>;
 
 /// Payloads that wait, in order of arrival.
 ///
-/// Dropping follows age. Sending follows the number of attempts, then age: a payload that a destination never accepts
-/// does not stand in the way of the others.
+/// Dropping follows age. Sending follows the number of attempts, then age: a payload that a destination never accepts does not stand
+/// in the way of the others. What is only on the disk and what is in memory take turns, so that neither an old backlog nor new data
+/// waits for the end of the other.
 pub struct PayloadQueue {
     max_bytes: u64,
     next_order: u64,
-    entries: BTreeMap<u64, Entry>,
+    next_restored: u64,
+    entries: BTreeMap<u64, Held>,
+    // One set for each `Place`.
+    places: [BTreeSet<u64>; 4],
     // Per route, because one route of a destination may be broken while the others work.
-    ready: BTreeMap<Route, BTreeSet<(u32, u64)>>,
-    waiting: Contents,
-    leased: Contents,
+    ready: Ready,
+    ready_on_disk: Ready,
+    disk_is_next: bool,
+    ids: BTreeSet<SpoolId>,
+    contents: Contents,
+    stored: Contents,
+    memory_bytes: u64,
+    unstored_bytes: u64,
+    disk_bytes: u64,
 }
 
+/// First number for what arrives; lower ones are for what a spool held before.
+const FIRST_ARRIVAL: u64 = 1 << 40;
+
 impl PayloadQueue {
-    /// An empty queue that holds at most `max_bytes` of bodies.
+    /// An empty queue that holds at most `max_bytes` of bodies in memory.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
         Self {
             max_bytes,
-            next_order: 0,
+            next_order: FIRST_ARRIVAL,
+            next_restored: 0,
             entries: BTreeMap::new(),
-            ready: BTreeMap::new(),
-            waiting: Contents::default(),
-            leased: Contents::default(),
+            places: [const { BTreeSet::new() }; 4],
+            ready: Ready::new(),
+            ready_on_disk: Ready::new(),
+            disk_is_next: false,
+            ids: BTreeSet::new(),
+            contents: Contents::default(),
+            stored: Contents::default(),
+            memory_bytes: 0,
+            unstored_bytes: 0,
+            disk_bytes: 0,
         }
     }
 
     /// Adds a payload and returns what had to go for it; that may be the payload itself.
-    pub fn push(&mut self, payload: Payload) -> Contents {
+    ///
+    /// With `store_first` it is not sent before it was taken by [`Self::take_unstored`] and put back.
+    pub fn push(&mut self, payload: Payload, ticket: Option<Ticket>, store_first: bool) -> Vec<Held> {
         let order = self.next_order;
         self.next_order += 1;
-        self.insert(order, Entry { payload, attempts: 0 });
+        self.contents += payload.contents;
+        self.memory_bytes += payload.contents.bytes;
+        let held = Held { payload, stored: None, since: 0, ticket, in_memory: true, order, attempts: 0 };
+        self.insert(held, if store_first { Place::Unstored } else { Place::Memory });
         self.trim()
     }
 
-    /// Takes the next payload whose route is open.
-    pub fn lease(&mut self, mut open: impl FnMut(&Route) -> bool) -> Option<Leased> {
-        let candidates = self.ready.iter().filter(|(route, _)| open(route)).filter_map(|(_, orders)| orders.first().copied());
-        let (_, order) = candidates.min()?;
-        let entry = self.remove(order)?;
-        self.leased = entry.payload.contents;
-        Some(Leased { payload: entry.payload, order, attempts: entry.attempts })
+    /// Adds what a spool held when it was opened, oldest first; it is older than everything that arrives.
+    pub fn restore(&mut self, id: SpoolId, route: Route, contents: Contents, since: i64) {
+        let order = self.next_restored;
+        self.next_restored += 1;
+        self.contents += contents;
+        self.note_stored(id, &contents);
+        let payload = Payload { route, body: Vec::new(), contents };
+        self.insert(Held { payload, stored: Some(id), since, ticket: None, in_memory: false, order, attempts: 0 }, Place::Disk);
     }
 
-    /// Ends a lease for good: the payload was sent or dropped.
-    pub fn settle(&mut self, leased: Leased) -> Contents {
-        self.leased = Contents::default();
-        leased.payload.contents
+    /// Takes the next payload whose route is open; from the disk only if `disk` says so.
+    pub fn lease(&mut self, disk: bool, mut open: impl FnMut(&Route) -> bool) -> Option<Held> {
+        let mut first = |ready: &Ready| {
+            let candidates = ready.iter().filter(|(route, _)| open(route)).filter_map(|(_, orders)| orders.first().copied());
+            candidates.min().map(|(_, order)| order)
+        };
+        let in_memory = first(&self.ready);
+        let on_disk = if disk { first(&self.ready_on_disk) } else { None };
+        let order = match (in_memory, on_disk) {
+            (Some(in_memory), Some(on_disk)) => {
+                self.disk_is_next = !self.disk_is_next;
+                if self.disk_is_next { on_disk } else { in_memory }
+            }
+            (one, other) => one.or(other)?,
+        };
+        let held = self.remove(order)?;
+        if !held.in_memory {
+            // Its body is about to be read.
+            self.memory_bytes += held.payload.contents.bytes;
+        }
+        Some(held)
     }
 
-    /// Puts a leased payload back, at its old age, and returns what had to go for it.
-    pub fn put_back(&mut self, leased: Leased) -> Contents {
-        self.leased = Contents::default();
-        self.insert(leased.order, Entry { payload: leased.payload, attempts: leased.attempts.saturating_add(1) });
+    /// Ends a payload that was taken out: it was sent or dropped.
+    pub fn settle(&mut self, held: &Held) {
+        self.memory_bytes -= held.payload.contents.bytes;
+        self.forget(held);
+    }
+
+    /// Puts a payload back, at its old age, and returns what had to go for it. `tried` counts an attempt.
+    pub fn put_back(&mut self, mut held: Held, tried: bool) -> Vec<Held> {
+        held.attempts = held.attempts.saturating_add(u32::from(tried));
+        if !held.in_memory {
+            self.memory_bytes -= held.payload.contents.bytes;
+        }
+        let place = place(&held);
+        self.insert(held, place);
         self.trim()
     }
 
-    /// What waits, the leased payload included.
+    /// Puts a payload back that is on the disk now.
+    pub fn put_back_stored(&mut self, mut held: Held, id: SpoolId, since: i64) -> Vec<Held> {
+        self.note_stored(id, &held.payload.contents);
+        held.stored = Some(id);
+        held.since = since;
+        self.put_back(held, false)
+    }
+
+    /// What the files of the next group take, see [`Self::take_unstored`]. Units: bytes; 0 = there is none.
     #[must_use]
-    pub fn contents(&self) -> Contents {
-        let mut all = self.waiting;
-        all += self.leased;
-        all
+    pub fn group_bytes(&self, at_most: u64) -> u64 {
+        self.group(at_most).map(|(_, bytes)| bytes).sum()
     }
 
-    /// Routes of the payloads that wait.
-    pub fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.ready.keys()
+    /// Takes what is to be stored, oldest first: one payload, and more while their files take `at_most` bytes.
+    pub fn take_unstored(&mut self, at_most: u64) -> Vec<Held> {
+        let group: Vec<u64> = self.group(at_most).map(|(order, _)| order).collect();
+        group.into_iter().filter_map(|order| self.remove(order)).collect()
     }
 
-    fn insert(&mut self, order: u64, entry: Entry) {
-        self.waiting += entry.payload.contents;
-        self.ready.entry(entry.payload.route).or_default().insert((entry.attempts, order));
-        self.entries.insert(order, entry);
+    fn group(&self, at_most: u64) -> impl Iterator<Item = (u64, u64)> {
+        let sizes = self.places[Place::Unstored as usize].iter().filter_map(|order| {
+            let held = self.entries.get(order)?;
+            Some((*order, bytes_on_disk(held.payload.contents.bytes)))
+        });
+        sizes.scan(0_u64, move |total, (order, bytes)| {
+            let first = *total == 0;
+            *total = total.saturating_add(bytes);
+            (first || *total <= at_most).then_some((order, bytes))
+        })
     }
 
-    fn remove(&mut self, order: u64) -> Option<Entry> {
-        let entry = self.entries.remove(&order)?;
-        self.waiting = self.waiting - entry.payload.contents;
-        if let Some(orders) = self.ready.get_mut(&entry.payload.route) {
-            orders.remove(&(entry.attempts, order));
-            if orders.is_empty() {
-                self.ready.remove(&entry.payload.route);
+    /// Whether something is to be stored.
+    #[must_use]
+    pub fn has_unstored(&self) -> bool {
+        !self.places[Place::Unstored as usize].is_empty()
+    }
+
+    /// Chooses what is to be stored of what is only in memory.
+    pub fn store(&mut self, mut which: impl FnMut(&Contents) -> bool) {
+        for order in self.places[Place::Memory as usize].clone() {
+            if self.entries.get(&order).is_some_and(|held| which(&held.payload.contents)) {
+                self.change_place(order, Place::Unstored);
             }
         }
-        Some(entry)
     }
 
-    fn trim(&mut self) -> Contents {
-        let mut dropped = Contents::default();
-        while self.waiting.bytes + self.leased.bytes > self.max_bytes {
-            let Some(oldest) = self.entries.keys().next().copied() else { break };
-            let Some(entry) = self.remove(oldest) else { break };
-            dropped += entry.payload.contents;
+    /// Lets what was to be stored be sent without.
+    pub fn give_up_storing(&mut self) {
+        for order in self.places[Place::Unstored as usize].clone() {
+            self.change_place(order, Place::Memory);
+        }
+    }
+
+    /// Makes room in memory until it holds `goal` bytes: forgets bodies that are on the disk too, oldest first, then chooses the
+    /// oldest others to be stored.
+    pub fn spill(&mut self, goal: u64) {
+        while self.memory_bytes > goal && self.forget_a_body() {}
+        while self.memory_bytes - self.unstored_bytes > goal {
+            let Some(oldest) = self.places[Place::Memory as usize].first().copied() else { break };
+            self.change_place(oldest, Place::Unstored);
+        }
+    }
+
+    /// Takes the oldest payload off the disk, and out of memory if it is there too.
+    pub fn evict(&mut self) -> Option<Held> {
+        let on_disk = [Place::Both, Place::Disk].map(|place| self.places[place as usize].first().copied());
+        let oldest = on_disk.into_iter().flatten().min()?;
+        self.drop_entry(oldest)
+    }
+
+    /// Takes out what is on the disk for longer than `too_old` allows, given the time since when.
+    pub fn expire(&mut self, too_old: impl Fn(i64) -> bool) -> Vec<Held> {
+        let on_disk = [Place::Both, Place::Disk].into_iter().flat_map(|place| self.places[place as usize].iter().copied());
+        let old: Vec<u64> = on_disk.filter(|order| self.entries.get(order).is_some_and(|held| too_old(held.since))).collect();
+        old.into_iter().filter_map(|order| self.drop_entry(order)).collect()
+    }
+
+    /// Takes all tickets off: nobody is to hear any more what becomes of these payloads.
+    pub fn take_tickets(&mut self) -> Vec<Ticket> {
+        self.entries.values_mut().filter_map(|held| held.ticket.take()).collect()
+    }
+
+    /// What waits, what is taken out included.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        self.contents
+    }
+
+    /// The part of it that is on the disk.
+    #[must_use]
+    pub fn stored(&self) -> Contents {
+        self.stored
+    }
+
+    /// What its files take on the disk, roughly. Units: bytes.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk_bytes
+    }
+
+    /// Whether this payload of the disk waits here or is taken out.
+    #[must_use]
+    pub fn knows(&self, id: SpoolId) -> bool {
+        self.ids.contains(&id)
+    }
+
+    /// Routes of the payloads that may be sent; of those on the disk only if `disk` says so.
+    pub fn routes(&self, disk: bool) -> impl Iterator<Item = &Route> {
+        self.ready.keys().chain(self.ready_on_disk.keys().filter(move |_| disk))
+    }
+
+    fn insert(&mut self, held: Held, place: Place) {
+        let (order, attempts, route) = (held.order, held.attempts, held.payload.route);
+        self.places[place as usize].insert(order);
+        match place {
+            Place::Unstored => self.unstored_bytes += held.payload.contents.bytes,
+            Place::Memory | Place::Both => {
+                self.ready.entry(route).or_default().insert((attempts, order));
+            }
+            Place::Disk => {
+                self.ready_on_disk.entry(route).or_default().insert((attempts, order));
+            }
+        }
+        self.entries.insert(order, held);
+    }
+
+    fn remove(&mut self, order: u64) -> Option<Held> {
+        let held = self.entries.remove(&order)?;
+        for place in [Place::Memory, Place::Both, Place::Disk] {
+            self.places[place as usize].remove(&order);
+        }
+        if self.places[Place::Unstored as usize].remove(&order) {
+            self.unstored_bytes -= held.payload.contents.bytes;
+        }
+        for ready in [&mut self.ready, &mut self.ready_on_disk] {
+            if let Some(orders) = ready.get_mut(&held.payload.route) {
+                orders.remove(&(held.attempts, order));
+                if orders.is_empty() {
+                    ready.remove(&held.payload.route);
+                }
+            }
+        }
+        Some(held)
+    }
+
+    fn change_place(&mut self, order: u64, place: Place) {
+        if let Some(held) = self.remove(order) {
+            self.insert(held, place);
+        }
+    }
+
+    /// Removes a waiting payload for good.
+    fn drop_entry(&mut self, order: u64) -> Option<Held> {
+        let held = self.remove(order)?;
+        if held.in_memory {
+            self.memory_bytes -= held.payload.contents.bytes;
+        }
+        self.forget(&held);
+        Some(held)
+    }
+
+    fn note_stored(&mut self, id: SpoolId, contents: &Contents) {
+        self.ids.insert(id);
+        self.stored += *contents;
+        self.disk_bytes += bytes_on_disk(contents.bytes);
+    }
+
+    fn forget(&mut self, held: &Held) {
+        let contents = held.payload.contents;
+        self.contents = self.contents - contents;
+        if let Some(id) = held.stored {
+            self.ids.remove(&id);
+            self.stored = self.stored - contents;
+            self.disk_bytes -= bytes_on_disk(contents.bytes);
+        }
+    }
+
+    /// Forgets the oldest body that is on the disk too.
+    fn forget_a_body(&mut self) -> bool {
+        let oldest = self.places[Place::Both as usize].first().copied();
+        let Some(mut held) = oldest.and_then(|oldest| self.remove(oldest)) else { return false };
+        held.payload.body = Vec::new();
+        held.in_memory = false;
+        self.memory_bytes -= held.payload.contents.bytes;
+        self.insert(held, Place::Disk);
+        true
+    }
+
+    fn trim(&mut self) -> Vec<Held> {
+        let mut dropped = Vec::new();
+        while self.memory_bytes > self.max_bytes {
+            if self.forget_a_body() {
+                continue;
+            }
+            let only_here = [Place::Unstored, Place::Memory].map(|place| self.places[place as usize].first().copied());
+            let Some(gone) = only_here.into_iter().flatten().min().and_then(|oldest| self.drop_entry(oldest)) else { break };
+            dropped.push(gone);
         }
         dropped
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SERIES: Route = Route { name: "series_v2", path: "/s", content_type: "" };
-    const EVENTS: Route = Route { name: "intake", path: "/e", content_type: "" };
-
-    fn payload(route: Route, mark: u8, size: usize) -> Payload {
-        Payload::new(route, vec![mark; size], Contents { points: 1, ..Contents::default() })
-    }
-
-    fn lease(queue: &mut PayloadQueue) -> Leased {
-        queue.lease(|_| true).expect("something waits")
-    }
-
-    #[test]
-    fn a_full_queue_drops_the_oldest_and_counts_it() {
-        let mut queue = PayloadQueue::new(10);
-        assert!(queue.push(payload(SERIES, 1, 4)).is_empty());
-        assert!(queue.push(payload(SERIES, 2, 4)).is_empty());
-        let dropped = queue.push(payload(SERIES, 3, 4));
-        assert_eq!(dropped, Contents { payloads: 1, bytes: 4, points: 1, ..Contents::default() });
-        assert_eq!(lease(&mut queue).payload.body[0], 2);
-    }
-
-    #[test]
-    fn a_payload_larger_than_the_queue_is_dropped_itself() {
-        let mut queue = PayloadQueue::new(3);
-        assert_eq!(queue.push(payload(SERIES, 1, 4)).payloads, 1);
-        assert!(queue.contents().is_empty());
-    }
-
-    #[test]
-    fn a_leased_payload_counts_until_it_is_settled() {
-        let mut queue = PayloadQueue::new(10);
-        queue.push(payload(SERIES, 1, 6));
-        let leased = lease(&mut queue);
-        assert_eq!(queue.contents().bytes, 6);
-        assert_eq!(queue.push(payload(SERIES, 2, 6)).payloads, 1, "6 in flight and 6 waiting exceed 10");
-        assert_eq!(queue.settle(leased).bytes, 6);
-        assert!(queue.contents().is_empty());
-    }
-
-    #[test]
-    fn a_payload_put_back_keeps_its_age_but_lets_others_go_first() {
-        let mut queue = PayloadQueue::new(8);
-        queue.push(payload(SERIES, 1, 4));
-        queue.push(payload(SERIES, 2, 4));
-        let first = lease(&mut queue);
-        queue.put_back(first);
-        let second = lease(&mut queue);
-        assert_eq!(second.payload.body[0], 2, "fewer attempts go first");
-        queue.put_back(second);
-        queue.push(payload(SERIES, 3, 4));
-        let next = lease(&mut queue);
-        assert_eq!(next.payload.body[0], 3);
-        queue.settle(next);
-        assert_eq!(lease(&mut queue).payload.body[0], 2, "the oldest, number 1, was the one to go");
-    }
-
-    #[test]
-    fn a_closed_route_does_not_hold_up_the_others() {
-        let mut queue = PayloadQueue::new(100);
-        queue.push(payload(SERIES, 1, 4));
-        queue.push(payload(EVENTS, 2, 4));
-        let leased = queue.lease(|route| route.name != "series_v2").expect("events are open");
-        assert_eq!(leased.payload.route, EVENTS);
-        assert!(queue.lease(|route| route.name != "series_v2").is_none());
-    }
-
-    proptest! {
-        #[test]
-        fn the_bound_holds_and_nothing_is_lost_uncounted(steps in proptest::collection::vec((0_u8..4, 1_usize..8), 1..60)) {
-            let mut queue = PayloadQueue::new(20);
-            let mut leased: Option<Leased> = None;
-            let (mut pushed, mut gone) = (0, 0);
-            for (step, size) in steps {
-                match (step, leased.take()) {
-                    (0, None) => leased = queue.lease(|_| true),
-                    (0, Some(held)) => { queue.settle(held); gone += 1; }
-                    (1, Some(held)) => gone += queue.put_back(held).payloads,
-                    (_, held) => {
-                        leased = held;
-                        pushed += 1;
-                        gone += queue.push(payload(if size % 2 == 0 { SERIES } else { EVENTS }, 0, size)).payloads;
-                    }
-                }
-                prop_assert!(queue.contents().bytes <= 20);
-                prop_assert_eq!(queue.contents().payloads + gone, pushed);
-            }
-        }
-    }
-}
+mod tests;

@@ -12,6 +12,8 @@ use crate::domain::delivery::{Contents, DropReason, KeyState, SendErrorKind, Sen
 use crate::domain::samples::Batch;
 use crate::kernel::mailbox::Outlet;
 
+pub use crate::domain::delivery::Fate;
+
 /// Samples of one flush, for one destination. The queue is bounded by bytes: the oldest goes first, counted.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
@@ -28,17 +30,6 @@ impl Enqueue {
     pub fn new(batch: Arc<Batch>) -> Self {
         Self { batch, receipt: None }
     }
-}
-
-/// What became of a batch, as far as whoever gave it has to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// All of it is with the destination, or on the disk of this process, synced: the source may forget it.
-    Safe,
-    /// The destination will never take it, or it cannot be expressed: to send it again would not help.
-    Refused(DropReason),
-    /// It is lost, although sending it again may help: queue full, restart, shutdown.
-    Lost(DropReason),
 }
 
 /// Tells once what became of a batch; if it is dropped untold, that is [`Fate::Lost`] by [`DropReason::Restart`].

@@ -5,9 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::delivery::{Contents, Payload};
 use crate::ports::StoreError;
 
-/// Number of a payload in a spool; later ones have higher numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SpoolId(pub u64);
+pub use crate::domain::spool_policy::{DiskSpace, SpoolId};
 
 /// A payload in a spool, without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +16,7 @@ pub struct Spooled {
     pub route: String,
     /// What is in it.
     pub contents: Contents,
-    /// When it was made. Units: seconds since the Unix epoch.
+    /// When it was stored. Units: seconds since the Unix epoch.
     pub since: i64,
 }
 
@@ -29,25 +27,39 @@ pub struct SpoolListing {
     pub payloads: Vec<Spooled>,
     /// Files that were cut off or damaged, and are gone now.
     pub damaged: u64,
+    /// Files whose writing was never finished, and are gone now; nobody was told that they are stored.
+    pub unfinished: u64,
+    /// The disk; `None` if it does not tell.
+    pub disk: Option<DiskSpace>,
 }
 
-/// Payloads of one destination on a disk that survives the process.
+/// What was stored at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredGroup {
+    /// Numbers of the payloads, in order.
+    pub ids: Vec<SpoolId>,
+    /// The disk after that; `None` if it does not tell.
+    pub disk: Option<DiskSpace>,
+}
+
+/// Payloads of one destination on a disk that survives the process. Every call ends in bounded time.
 pub trait Spool: Send + Sync {
-    /// Reads which payloads there are; what is damaged is removed.
+    /// Reads which payloads there are; what is damaged is removed. May be called again, for example after a failure.
     ///
     /// Errors: [`StoreError`] if the folder cannot be used.
     fn open(&self) -> BoxFuture<'static, Result<SpoolListing, StoreError>>;
 
-    /// Stores payloads, in order. When it is done, they survive the loss of power. All or none.
+    /// Stores payloads, in order. When it is done, they survive the loss of power. All or none; after an error a later [`Self::open`]
+    /// may find some of them all the same.
     ///
     /// Errors: [`StoreError`], for example a full or read-only disk.
-    fn store(&self, payloads: Vec<Payload>, since_unix_seconds: i64) -> BoxFuture<'static, Result<Vec<SpoolId>, StoreError>>;
+    fn store(&self, payloads: Vec<Payload>, since_unix_seconds: i64) -> BoxFuture<'static, Result<StoredGroup, StoreError>>;
 
-    /// Reads the body of a payload.
+    /// Reads the body of a payload; `None` if it is gone or damaged, and so lost.
     ///
-    /// Errors: [`StoreError`] if it cannot be read or is damaged.
-    fn body(&self, id: SpoolId) -> BoxFuture<'static, Result<Vec<u8>, StoreError>>;
+    /// Errors: [`StoreError`] if nothing can be read now.
+    fn body(&self, id: SpoolId) -> BoxFuture<'static, Result<Option<Vec<u8>>, StoreError>>;
 
-    /// Removes payloads that were sent or given up. What cannot be removed is found again by the next [`Self::open`].
-    fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, ()>;
+    /// Removes payloads that were sent or given up, and tells which of them could not be removed.
+    fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, Vec<SpoolId>>;
 }

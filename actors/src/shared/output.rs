@@ -1,4 +1,9 @@
-//! `Output`: carries what checks submitted to one destination.
+//! `Output`: carries what checks submitted, and events, to one destination, and keeps on the disk what must not be lost.
+
+mod draining;
+mod sending;
+mod spooling;
+mod stages;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,27 +11,35 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
-use tracing::{debug, error, info, warn};
+use tracing::{error, warn};
 
-use crate::domain::backoff::{Backoff, BackoffPolicy};
-use crate::domain::batch_queue::BatchQueue;
-use crate::domain::delivery::{Contents, DropReason, Encoded, KeyState, Route, SendResult, Verdict};
-use crate::domain::payload_queue::{Leased, PayloadQueue};
+use self::stages::{Attempt, Draining, SpoolState, Stage};
+use crate::domain::backoff::BackoffPolicy;
+use crate::domain::batch_queue::{BatchQueue, WaitingBatch};
+use crate::domain::breakers::Breakers;
+use crate::domain::delivery::{Contents, DropReason, Encoded, Fate};
+use crate::domain::payload_queue::{Held, PayloadQueue};
+use crate::domain::receipts::{Receipts, Ticket};
+use crate::domain::spool_policy::SpoolPolicy;
 use crate::kernel::clock::Clock;
 use crate::kernel::published::Publisher;
 use crate::kernel::rng::Random;
 use crate::kernel::supervised::Observed;
-use crate::messages::output::{Drain, DrainReport, Enqueue, OutputStats};
-use crate::ports::OutputTransport;
+use crate::messages::output::{Drain, DrainReport, Enqueue, OutputStats, Receipt};
+use crate::ports::{OutputTransport, Spool};
 use crate::supervised;
 
 /// Numbers of one output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputPolicy {
-    /// Bytes of bodies that may wait. Source: `forwarder_retry_queue_payloads_max_size`.
+    /// Bytes of bodies that may wait in memory. Source: `forwarder_retry_queue_payloads_max_size`.
     pub max_queue_bytes: u64,
+    /// Requests that may be under way. Source: `forwarder_max_concurrent_requests` times `forwarder_num_workers`.
+    pub max_in_flight: usize,
     /// How errors slow us down.
     pub backoff: BackoffPolicy,
+    /// What goes to the disk, where there is a spool.
+    pub spool: SpoolPolicy,
     /// Time between two questions whether the key is accepted; `None` = never ask.
     ///
     /// Source: `forwarder_apikey_validation_interval`; the cluster role never asks (cluster-agent-kubernetes 6.4).
@@ -35,7 +48,13 @@ pub struct OutputPolicy {
 
 impl Default for OutputPolicy {
     fn default() -> Self {
-        Self { max_queue_bytes: 15 * 1024 * 1024, backoff: BackoffPolicy::default(), key_check_interval: Some(Duration::from_secs(3600)) }
+        Self {
+            max_queue_bytes: 15 * 1024 * 1024,
+            max_in_flight: 10,
+            backoff: BackoffPolicy::default(),
+            spool: SpoolPolicy::default(),
+            key_check_interval: Some(Duration::from_secs(3600)),
+        }
     }
 }
 
@@ -44,6 +63,11 @@ impl Default for OutputPolicy {
 pub struct OutputParts {
     /// The destination.
     pub transport: Arc<dyn OutputTransport>,
+    /// The disk; `None` = memory only.
+    pub spool: Option<Arc<dyn Spool>>,
+    /// Whether sources wait until what they gave is safe here. For another destination without a usable disk it is told to be safe as
+    /// soon as it waits: a second intake that is dead must not stop a source.
+    pub primary: bool,
     /// Numbers.
     pub policy: OutputPolicy,
     /// Where the counts go. They go on from what is published, so that a restart loses none.
@@ -54,40 +78,21 @@ pub struct OutputParts {
     pub random: Arc<dyn Random>,
 }
 
-/// State of one route.
-#[derive(Default)]
-struct Breaker {
-    backoff: Backoff,
-    /// Monotonic time until which nothing is sent.
-    blocked_until: Duration,
-}
-
-/// A drain that is under way.
-struct Draining {
-    sent_before: Contents,
-    dropped_before: Contents,
-    waiters: Vec<oneshot::Sender<DrainReport>>,
-}
-
-/// What stage of its life the output is in.
-enum Stage {
-    Open,
-    Draining(Draining),
-    Closed(DrainReport),
-}
-
-/// Owns the queue of one destination and sends from it, one request at a time.
+/// Owns the queue of one destination and sends from it.
 ///
-/// Source of truth for nothing persistent: after a restart the queue is empty, and what it held is counted as dropped.
-/// A slow or broken destination costs its own oldest data and never makes anyone wait.
+/// Events are stored before they are sent, other payloads when memory gets full and at the end. After a restart it knows what is on
+/// the disk, and counts the rest as dropped. A slow or broken destination costs its own oldest data and never makes anyone wait.
 pub struct Output {
     parts: OutputParts,
     batches: BatchQueue,
-    /// Contents of the batch that is being encoded.
-    encoding: Option<Contents>,
+    /// The batch that is being encoded.
+    encoding: Option<(Contents, Option<Ticket>)>,
     queue: PayloadQueue,
-    in_flight: Option<Leased>,
-    breakers: BTreeMap<Route, Breaker>,
+    /// Requests under way, by the order of their payloads.
+    in_flight: BTreeMap<u64, Attempt>,
+    receipts: Receipts<Receipt>,
+    breakers: Breakers,
+    spool: SpoolState,
     wake_up: Option<SpawnHandle>,
     stage: Stage,
     stats: OutputStats,
@@ -98,19 +103,30 @@ impl Output {
     #[must_use]
     pub fn new(parts: OutputParts) -> Self {
         let mut stats = OutputStats::clone(&parts.publisher.reader().current());
-        let max_bytes = parts.policy.max_queue_bytes;
-        let lost = std::mem::take(&mut stats.queued);
+        let lost = stats.queued - stats.spooled;
+        // What is on the disk is found there.
+        let spool = SpoolState::new(parts.spool.is_some(), stats.spooled);
+        stats.queued = stats.spooled;
         if !lost.is_empty() {
-            *stats.dropped.entry(DropReason::Restart).or_default() += lost;
-            error!(destination = stats.destination, points = lost.points, bytes = lost.bytes, "queue lost in a restart");
+            stats.count_dropped(DropReason::Restart, lost);
+            error!(
+                destination = stats.destination,
+                points = lost.points,
+                events = lost.events,
+                bytes = lost.bytes,
+                "queue lost in a restart"
+            );
         }
+        let policy = parts.policy;
         Self {
             parts,
-            batches: BatchQueue::new(max_bytes),
+            batches: BatchQueue::new(policy.max_queue_bytes),
             encoding: None,
-            queue: PayloadQueue::new(max_bytes),
-            in_flight: None,
-            breakers: BTreeMap::new(),
+            queue: PayloadQueue::new(policy.max_queue_bytes),
+            in_flight: BTreeMap::new(),
+            receipts: Receipts::default(),
+            breakers: Breakers::new(policy.backoff),
+            spool,
             wake_up: None,
             stage: Stage::Open,
             stats,
@@ -120,6 +136,8 @@ impl Output {
     /// Starts whatever can be started now; called after every change.
     fn go_on(&mut self, context: &mut Context<Self>) {
         self.encode_next(context);
+        self.remove_next(context);
+        self.store_next(context);
         self.send_next(context);
         self.finish_drain_when_idle();
         self.publish();
@@ -129,220 +147,99 @@ impl Output {
         if self.encoding.is_some() {
             return;
         }
-        let Some((batch, contents)) = self.batches.pop() else { return };
-        self.encoding = Some(contents);
+        let Some(WaitingBatch { batch, contents, ticket, .. }) = self.batches.pop() else { return };
+        self.encoding = Some((contents, ticket));
         let transport = Arc::clone(&self.parts.transport);
         let work = actix_rt::task::spawn_blocking(move || transport.encode(&batch));
         context.spawn(work.into_actor(self).map(|encoded, output, context| {
-            let contents = output.encoding.take().unwrap_or_default();
+            // After a drain this batch is counted already.
+            let Some((contents, ticket)) = output.encoding.take() else { return };
             match encoded {
-                Ok(encoded) => output.take_over(encoded),
+                Ok(encoded) => output.take_over(encoded, ticket),
                 Err(failure) => {
                     error!(destination = output.stats.destination, error = %failure, "encoding failed");
                     output.stats.count_dropped(DropReason::Encoding, contents);
+                    output.tell(ticket, DropReason::Encoding.fate());
                 }
             }
             output.go_on(context);
         }));
     }
 
-    fn take_over(&mut self, encoded: Encoded) {
-        if matches!(self.stage, Stage::Closed(_)) {
-            // The drain counted this batch when its time was over.
-            return;
-        }
+    fn take_over(&mut self, encoded: Encoded, ticket: Option<Ticket>) {
         if !encoded.oversize.is_empty() {
             warn!(destination = self.stats.destination, contents = ?encoded.oversize, "single items too large to send");
         }
         self.stats.count_dropped(DropReason::Oversize, encoded.oversize);
         self.stats.count_dropped(DropReason::Invalid, encoded.invalid);
+        if let Some(ticket) = ticket {
+            self.receipts.expect(ticket, encoded.payloads.len() as u64);
+        }
+        let ending = !matches!(self.stage, Stage::Open);
         for payload in encoded.payloads {
-            let dropped = self.queue.push(payload);
+            let store_first = self.spool.usable() && self.parts.policy.spool.stores_first(&payload.contents, ending);
+            let dropped = self.queue.push(payload, ticket, store_first);
             self.count_overflow(dropped);
         }
+        let refused = [(encoded.oversize, DropReason::Oversize), (encoded.invalid, DropReason::Invalid)];
+        let fate = refused.into_iter().find(|(contents, _)| !contents.is_empty()).map_or(Fate::Safe, |(_, reason)| reason.fate());
+        self.tell(ticket, fate);
     }
 
-    fn send_next(&mut self, context: &mut Context<Self>) {
-        if self.in_flight.is_some() || matches!(self.stage, Stage::Closed(_)) {
+    /// Notes what became of one part of a batch; tells its source with the last part.
+    fn tell(&mut self, ticket: Option<Ticket>, fate: Fate) {
+        if let Some((receipt, fate)) = ticket.and_then(|ticket| self.receipts.settle(ticket, fate)) {
+            receipt.settle(fate);
+        }
+    }
+
+    /// Counts payloads that were dropped from the queue, tells their sources, and removes them from the disk.
+    fn count_gone(&mut self, gone: Vec<Held>, reason: DropReason) -> Contents {
+        let mut dropped = Contents::default();
+        for held in gone {
+            dropped += held.payload.contents;
+            self.stats.route(held.payload.route.name).dropped += 1;
+            self.tell(held.ticket, reason.fate());
+            self.spool.discard(&held);
+        }
+        self.stats.count_dropped(reason, dropped);
+        dropped
+    }
+
+    fn count_overflow(&mut self, gone: Vec<Held>) {
+        if gone.is_empty() {
             return;
         }
-        let now = self.parts.clock.monotonic();
-        let breakers = &self.breakers;
-        let open = |route: &Route| breakers.get(route).is_none_or(|breaker| breaker.blocked_until <= now);
-        let Some(leased) = self.queue.lease(open) else {
-            self.wake_up_when_a_route_opens(now, context);
-            return;
-        };
-        let attempt = self.parts.transport.send(&leased.payload);
-        self.in_flight = Some(leased);
-        context.spawn(attempt.into_actor(self).map(|result, output, context| {
-            output.settle(&result);
-            output.go_on(context);
-        }));
+        self.count_gone(gone, DropReason::QueueFull);
+        self.say_overflow();
     }
 
-    fn wake_up_when_a_route_opens(&mut self, now: Duration, context: &mut Context<Self>) {
-        if let Some(timer) = self.wake_up.take() {
-            context.cancel_future(timer);
-        }
-        let opens_at = self.queue.routes().filter_map(|route| self.breakers.get(route)).map(|breaker| breaker.blocked_until).min();
-        if let Some(opens_at) = opens_at {
-            self.wake_up = Some(context.run_later(opens_at.saturating_sub(now), |output, context| {
-                output.wake_up = None;
-                output.go_on(context);
-            }));
-        }
-    }
-
-    /// Draws the consequences of an attempt.
-    fn settle(&mut self, result: &SendResult) {
-        let Some(leased) = self.in_flight.take() else { return };
-        let route = leased.payload.route;
-        let policy = self.parts.policy.backoff;
-        self.stats.note_error(route.name, result);
-        match result.verdict() {
-            Verdict::Delivered => {
-                let contents = self.queue.settle(leased);
-                self.breakers.entry(route).or_default().backoff.succeeded(&policy);
-                self.stats.sent += contents;
-                let counts = self.stats.route(route.name);
-                counts.success += 1;
-                counts.success_bytes += contents.bytes;
-                self.notice_key(KeyState::Valid);
-                debug!(destination = self.stats.destination, route = route.name, bytes = contents.bytes, "payload sent");
-            }
-            Verdict::Drop(reason) => {
-                let contents = self.queue.settle(leased);
-                if reason != DropReason::Closed {
-                    // The destination works, it only does not want this payload.
-                    self.breakers.entry(route).or_default().backoff.succeeded(&policy);
-                }
-                self.stats.route(route.name).dropped += 1;
-                self.stats.count_dropped(reason, contents);
-                if reason == DropReason::InvalidKey {
-                    self.notice_key(KeyState::Invalid);
-                } else if is_loud(self.stats.dropped.get(&reason).map_or(0, |dropped| dropped.payloads)) {
-                    error!(destination = self.stats.destination, route = route.name, reason = reason.as_str(), "payload dropped");
-                }
-            }
-            Verdict::Retry => {
-                let dropped = self.queue.put_back(leased);
-                let breaker = self.breakers.entry(route).or_default();
-                let delay = breaker.backoff.failed(&policy, self.parts.random.unit());
-                breaker.blocked_until = self.parts.clock.monotonic() + delay;
-                let errors = breaker.backoff.errors();
-                self.stats.retries += 1;
-                if is_loud(self.stats.retries) {
-                    let (destination, error) = (&self.stats.destination, self.stats.last_error.as_deref().unwrap_or_default());
-                    warn!(%destination, route = route.name, error, errors, retries = self.stats.retries, ?delay, "sending failed");
-                }
-                self.count_overflow(dropped);
-            }
-        }
-        let errors = self.breakers.get(&route).map_or(0, |breaker| breaker.backoff.errors());
-        self.stats.route(route.name).backoff_errors = errors;
-    }
-
-    /// Takes note of what an answer says about the key.
-    fn notice_key(&mut self, seen: KeyState) {
-        let before = self.stats.key_state;
-        match seen {
-            // An accepted payload only takes a suspicion back; it is no answer to a question nobody asked.
-            KeyState::Valid if before == KeyState::Invalid => {
-                info!(destination = self.stats.destination, "API key accepted again");
-                self.stats.key_state = KeyState::Valid;
-            }
-            KeyState::Invalid => {
-                if before != KeyState::Invalid {
-                    let (destination, key_ending) = (&self.stats.destination, self.stats.key_ending.as_deref().unwrap_or_default());
-                    error!(%destination, key_ending, "API key invalid, dropping what it would have carried");
-                }
-                self.stats.key_state = KeyState::Invalid;
-            }
-            KeyState::Valid | KeyState::Unknown | KeyState::NotChecked => {}
-        }
-    }
-
-    fn check_key(&mut self, context: &mut Context<Self>) {
-        let Some(question) = self.parts.transport.check_key() else { return };
-        context.spawn(question.into_actor(self).map(|answer, output, _| {
-            if answer == KeyState::Invalid {
-                output.notice_key(answer);
-            }
-            output.stats.key_state = answer;
-            output.publish();
-        }));
-    }
-
-    fn count_overflow(&mut self, dropped: Contents) {
-        if dropped.is_empty() {
-            return;
-        }
-        self.stats.count_dropped(DropReason::QueueFull, dropped);
+    fn say_overflow(&self) {
         let total = self.stats.dropped.get(&DropReason::QueueFull).copied().unwrap_or_default();
         if is_loud(total.payloads) {
             error!(destination = self.stats.destination, dropped = ?total, "queue full, oldest data dropped");
         }
     }
 
-    /// What waits in any form, the payload in flight included.
+    /// What waits in any form, payloads in flight included.
     fn waiting(&self) -> Contents {
         let mut waiting = self.queue.contents();
+        waiting += self.spool.not_read;
         waiting += self.batches.contents();
-        waiting += self.encoding.unwrap_or_default();
+        waiting += self.encoding.map(|(contents, _)| contents).unwrap_or_default();
         waiting
     }
 
-    fn finish_drain_when_idle(&mut self) {
-        // A route that is blocked now failed during the drain: waiting for it would take longer than an orderly end may.
-        let busy = self.encoding.is_some() || self.in_flight.is_some() || !self.batches.is_empty();
-        if matches!(self.stage, Stage::Draining(_)) && !busy {
-            self.close();
-        }
-    }
-
-    /// Ends a drain: the rest is lost.
-    fn close(&mut self) {
-        self.give_up_the_rest();
-        let Stage::Draining(draining) = std::mem::replace(&mut self.stage, Stage::Open) else { return };
-        let report = DrainReport {
-            sent: self.stats.sent - draining.sent_before,
-            lost: self.stats.total_dropped() - draining.dropped_before,
-            ..DrainReport::default()
-        };
-        let DrainReport { sent, lost, .. } = report;
-        info!(
-            destination = self.stats.destination,
-            payloads = sent.payloads,
-            points = sent.points,
-            sketches = sent.sketches,
-            check_runs = sent.check_runs,
-            events = sent.events,
-            lost_payloads = lost.payloads,
-            lost_points = lost.points,
-            lost_sketches = lost.sketches,
-            lost_check_runs = lost.check_runs,
-            lost_events = lost.events,
-            "output drained"
-        );
-        for waiter in draining.waiters {
-            // Whoever asked may have stopped waiting.
-            let _ = waiter.send(report);
-        }
-        self.stage = Stage::Closed(report);
-    }
-
-    fn give_up_the_rest(&mut self) {
-        let lost = self.waiting();
-        self.stats.count_dropped(DropReason::Shutdown, lost);
-        self.encoding = None;
-        self.in_flight = None;
-        self.queue = PayloadQueue::new(self.parts.policy.max_queue_bytes);
-        self.batches = BatchQueue::new(self.parts.policy.max_queue_bytes);
+    /// The part of it that is on the disk.
+    fn spooled(&self) -> Contents {
+        let mut spooled = self.queue.stored();
+        spooled += self.spool.not_read;
+        spooled
     }
 
     fn publish(&mut self) {
         self.stats.queued = self.waiting();
+        self.stats.spooled = self.spooled();
         self.parts.publisher.publish(self.stats.clone());
     }
 }
@@ -356,6 +253,7 @@ impl Actor for Output {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
+        self.open_spool(context);
         self.publish();
         if let Some(interval) = self.parts.policy.key_check_interval {
             self.check_key(context);
@@ -385,14 +283,32 @@ impl Handler<Enqueue> for Output {
     type Result = ();
 
     fn handle(&mut self, enqueue: Enqueue, context: &mut Context<Self>) {
-        if enqueue.batch.is_empty() {
+        let Enqueue { batch, receipt } = enqueue;
+        if batch.is_empty() {
+            receipt.iter().for_each(|receipt| receipt.settle(Fate::Safe));
             return;
         }
-        if matches!(self.stage, Stage::Open) {
-            let dropped = self.batches.push(enqueue.batch);
-            self.count_overflow(dropped);
-        } else {
-            self.stats.count_dropped(DropReason::Shutdown, Contents::of_batch(&enqueue.batch));
+        if !matches!(self.stage, Stage::Open) {
+            self.stats.count_dropped(DropReason::Shutdown, Contents::of_batch(&batch));
+            receipt.iter().for_each(|receipt| receipt.settle(DropReason::Shutdown.fate()));
+            self.publish();
+            return;
+        }
+        let nobody_waits = !self.parts.primary && !self.spool.usable();
+        let ticket = match receipt {
+            Some(receipt) if nobody_waits => {
+                receipt.settle(Fate::Safe);
+                None
+            }
+            receipt => receipt.map(|receipt| self.receipts.open(receipt)),
+        };
+        let dropped = self.batches.push(batch, ticket);
+        if !dropped.is_empty() {
+            for WaitingBatch { contents, ticket, .. } in dropped {
+                self.stats.count_dropped(DropReason::QueueFull, contents);
+                self.tell(ticket, DropReason::QueueFull.fate());
+            }
+            self.say_overflow();
         }
         self.go_on(context);
     }
@@ -411,8 +327,7 @@ impl Handler<Drain> for Output {
             Stage::Draining(draining) => draining.waiters.push(waiter),
             Stage::Open => {
                 let (sent_before, dropped_before) = (self.stats.sent, self.stats.total_dropped());
-                self.stage = Stage::Draining(Draining { sent_before, dropped_before, waiters: vec![waiter] });
-                self.breakers.values_mut().for_each(|breaker| breaker.blocked_until = Duration::ZERO);
+                self.begin_drain(Draining { sent_before, dropped_before, waiters: vec![waiter] });
                 context.run_later(drain.deadline, |output, _| {
                     output.close();
                     output.publish();

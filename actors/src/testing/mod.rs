@@ -11,5 +11,6 @@ pub mod replica_network;
 pub mod runner_stats;
 pub mod secret_backend;
 pub mod snapshot_store;
+pub mod spool;
 pub mod watch_source;
 pub mod worlds;

@@ -2,7 +2,7 @@
 //!
 //! They are listed so that a configuration that works with stock does not fill the log with warnings.
 
-use crate::config::option::{KeySpec, Unit, duration, flag, integer, list, map, number, port, port_or_off, text, tree};
+use crate::config::option::{KeySpec, Unit, duration, flag, integer, list, map, port, port_or_off, text, tree};
 
 const fn yes_no(key: &'static str, default: &'static str, help: &'static str) -> KeySpec {
     flag(key, default, help).accepted()
@@ -26,9 +26,6 @@ pub(super) const KEYS: &[KeySpec] = &[
     yes_no("cluster_checks.ksm_sharding_enabled", "false", "Split kubernetes_state_core").cluster(),
     yes_no("cluster_checks.crd_collection", "false", "Collect custom resources").cluster(),
     yes_no("clc_runner_remote_tagger_enabled", "true", "Take tags from the cluster agent").node(),
-    // Sending.
-    integer("forwarder_num_workers", "1", 1, 100, "Workers per intake").accepted().node(),
-    integer("forwarder_max_concurrent_requests", "10", 1, 1000, "Requests in flight per worker").accepted().node(),
     // Running checks.
     duration("check_cancel_timeout", Unit::GoStyle, "500ms", "How long cancelling a check may take").accepted().node(),
     duration("check_watchdog_warning_timeout", Unit::GoStyle, "0s", "Warn about runs that take longer; 0 = never").accepted().node(),
@@ -95,11 +92,6 @@ pub(super) const KEYS: &[KeySpec] = &[
     yes_no("inventories_configuration_enabled", "true", "Send the configuration with it"),
     string("forwarder_http_protocol", "auto", "HTTP version for the intake; it is always HTTP/1.1, which every intake and proxy takes"),
     integer("forwarder_retry_queue_capacity_time_interval_sec", "900", 0, i64::MAX, "Time base of the retry queue").accepted(),
-    integer("forwarder_storage_max_size_in_bytes", "0", 0, i64::MAX, "Size of the queue on disk").accepted(),
-    string("forwarder_storage_path", "", "Directory of the queue on disk"),
-    number("forwarder_storage_max_disk_ratio", "0.8", 0.0, 1.0, "Part of the disk for the queue").accepted(),
-    number("forwarder_flush_to_disk_mem_ratio", "0.5", 0.0, 1.0, "Part of the queue written at a time").accepted(),
-    integer("forwarder_outdated_file_in_days", "10", 0, i64::MAX, "Age at which queue files are deleted").accepted(),
     integer("forwarder_high_prio_buffer_size", "100", 0, i64::MAX, "Queue of new payloads").accepted(),
     integer("forwarder_low_prio_buffer_size", "100", 0, i64::MAX, "Queue of retried payloads").accepted(),
     integer("forwarder_requeue_buffer_size", "100", 0, i64::MAX, "Queue of returned payloads").accepted(),

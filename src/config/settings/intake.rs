@@ -1,6 +1,7 @@
 //! Settings of sending to the intake. Source: cluster-agent-kubernetes 6.1 to 6.5 and 7.6, node-runner 14.1.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_actors::domain::secret::Secret;
@@ -89,10 +90,47 @@ pub struct ForwarderSettings {
     pub recovery_interval: u32,
     /// A success forgets all errors.
     pub recovery_reset: bool,
-    /// Bytes of payloads that may wait.
+    /// Bytes of payloads that may wait in memory.
     pub queue_max_bytes: usize,
+    /// Requests that may be under way to one intake.
+    pub max_in_flight: usize,
     /// Time between two checks of the API key.
     pub api_key_validation_interval: Duration,
+}
+
+/// Payloads on the disk. Source: cluster-agent-kubernetes 7.6 (`forwarder_storage_*`), and keys of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpoolSettings {
+    /// Directory with a folder for each intake and key.
+    pub folder: PathBuf,
+    /// Bytes for each intake and key.
+    pub max_bytes: u64,
+    /// Part of the disk that may be full afterwards.
+    pub max_disk_ratio: f64,
+    /// Part of the queue that stays in memory.
+    pub flush_ratio: f64,
+    /// Age at which a payload is given up.
+    pub max_age: Duration,
+    /// Not only events.
+    pub samples: bool,
+}
+
+impl SpoolSettings {
+    fn from_config(config: &Config) -> Option<Self> {
+        let max_bytes = match read::<u64>(config, "forwarder_storage_max_size_in_bytes") {
+            0 => read(config, "muster.spool.max_bytes"),
+            set => set,
+        };
+        let folder = || PathBuf::from(read::<String>(config, "run_path")).join("transactions_to_retry");
+        (read::<bool>(config, "muster.spool.enabled") && max_bytes > 0).then(|| Self {
+            folder: text(config, "forwarder_storage_path").map_or_else(folder, PathBuf::from),
+            max_bytes,
+            max_disk_ratio: read(config, "forwarder_storage_max_disk_ratio"),
+            flush_ratio: read(config, "forwarder_flush_to_disk_mem_ratio"),
+            max_age: Duration::from_secs(read::<u64>(config, "forwarder_outdated_file_in_days").saturating_mul(24 * 3600)),
+            samples: read(config, "muster.spool.samples"),
+        })
+    }
 }
 
 /// Settings of the `datadog` output. Source: cluster-agent-kubernetes 6 and 7.6, node-runner 14.1.
@@ -134,12 +172,14 @@ pub struct IntakeSettings {
     pub series_v2: bool,
     /// What is sent.
     pub enabled: EnabledPayloads,
+    /// Payloads on the disk; `None` = never.
+    pub spool: Option<SpoolSettings>,
 }
 
-/// As the table of keys says, for a host without name.
+/// As the table of keys says, for a host without name, and without a disk: the place of files is for a configuration to name.
 impl Default for IntakeSettings {
     fn default() -> Self {
-        Self::from_config(&Config::defaults(Role::Node), "")
+        Self { spool: None, ..Self::from_config(&Config::defaults(Role::Node), "") }
     }
 }
 
@@ -166,6 +206,8 @@ impl IntakeSettings {
                 recovery_interval: read(config, "forwarder_recovery_interval"),
                 recovery_reset: read(config, "forwarder_recovery_reset"),
                 queue_max_bytes: read(config, "forwarder_retry_queue_payloads_max_size"),
+                max_in_flight: read::<usize>(config, "forwarder_num_workers")
+                    .saturating_mul(read(config, "forwarder_max_concurrent_requests")),
                 api_key_validation_interval: read(config, "forwarder_apikey_validation_interval"),
             },
             compressor: match read::<String>(config, "serializer_compressor_kind").as_str() {
@@ -191,6 +233,7 @@ impl IntakeSettings {
                 service_checks: read(config, "enable_payloads.service_checks"),
                 events: read(config, "enable_payloads.events"),
             },
+            spool: SpoolSettings::from_config(config),
         }
     }
 }

@@ -18,7 +18,7 @@ pub use common::{CommonSettings, HostnameProvider, LogSettings, Paths, TlsSettin
 pub use endpoint::{EndpointError, cluster_agent_url};
 pub use error::SettingsError;
 pub use events::EventSettings;
-pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, OutputKind, ProxySettings};
+pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, OutputKind, ProxySettings, SpoolSettings};
 pub use kubernetes::{ApiServerSettings, ElectionSettings, KubernetesSettings, LockKind, WatchPods};
 pub use node::{CheckSettings, ClusterAgentSettings, IncludePending, NodeSettings, ProviderSettings, RunnerApiSettings};
 pub use secrets::SecretBackendSettings;

@@ -29,6 +29,9 @@ pub enum OptionsError {
     Option(#[from] OptionError),
 }
 
+/// Name of the check. The cluster role does its work itself, on the leader.
+pub const CHECK_NAME: &str = "kubernetes_apiserver";
+
 /// How events are collected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EventMode {
@@ -71,7 +74,10 @@ pub struct ApiserverCheckOptions {
     pub filtered_types: Vec<String>,
     /// What is forwarded one by one.
     pub collected: Vec<EventSelector>,
-    /// How events are collected.
+    /// Name of the check. The cluster role does its work itself, on the leader.
+pub const CHECK_NAME: &str = "kubernetes_apiserver";
+
+/// How events are collected.
     pub mode: EventMode,
     /// Events that a watch may hold between two runs.
     pub buffer_size: usize,

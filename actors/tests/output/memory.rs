@@ -1,150 +1,15 @@
-//! `Output` on paused time, with a destination that follows a script.
+//! An output without a disk.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
-
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use muster_actors::domain::delivery::{Contents, DropReason, Encoded, KeyState, Payload, Route, SendErrorKind, SendResult};
+use muster_actors::domain::delivery::{Contents, DropReason, KeyState, SendErrorKind};
 use muster_actors::domain::samples::{Batch, Event};
-use muster_actors::kernel::clock::Clock;
-use muster_actors::kernel::mailbox::Handle;
-use muster_actors::kernel::published::{Publisher, Reader};
-use muster_actors::kernel::universe::{self, Universe};
-use muster_actors::messages::output::{Drain, DrainReport, Enqueue, OutputStats};
-use muster_actors::ports::OutputTransport;
-use muster_actors::shared::output::{Output, OutputParts, OutputPolicy};
+use muster_actors::kernel::universe;
+use muster_actors::messages::output::{DrainReport, Enqueue};
 
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// What the destination does with an attempt.
-#[derive(Clone)]
-enum Act {
-    Answer(u16),
-    Fail,
-    Close,
-    Hang,
-    /// Answer 202 after this time.
-    Late(Duration),
-}
-
-/// Payloads have one event each; its title names the route, its text is the body.
-struct Scripted {
-    clock: Arc<dyn Clock>,
-    acts: Mutex<BTreeMap<&'static str, VecDeque<Act>>>,
-    attempts: Mutex<Vec<(Duration, String)>>,
-    keys: Mutex<VecDeque<KeyState>>,
-}
-
-const ROUTES: [Route; 2] =
-    [Route { name: "series_v2", path: "/series", content_type: "" }, Route { name: "intake", path: "/intake/", content_type: "" }];
-
-impl OutputTransport for Scripted {
-    fn encode(&self, batch: &Batch) -> Encoded {
-        let mut encoded = Encoded::default();
-        for event in &batch.events {
-            assert_ne!(event.text, "poison", "a bug in encoding");
-            let contents = Contents { events: 1, ..Contents::default() };
-            if event.text == "oversize" {
-                encoded.oversize += contents;
-                continue;
-            }
-            let route = ROUTES.into_iter().find(|route| route.name == event.title).unwrap();
-            encoded.payloads.push(Payload::new(route, event.text.clone().into_bytes(), contents));
-        }
-        encoded
-    }
-
-    fn send(&self, payload: &Payload) -> BoxFuture<'static, SendResult> {
-        let body = String::from_utf8(payload.body.clone()).unwrap();
-        self.attempts.lock().unwrap().push((self.clock.monotonic(), body));
-        let act = self.acts.lock().unwrap().get_mut(payload.route.name).and_then(VecDeque::pop_front).unwrap_or(Act::Answer(202));
-        Box::pin(async move {
-            match act {
-                Act::Answer(status) => SendResult::Answered(status),
-                Act::Fail => SendResult::Failed { kind: SendErrorKind::ConnectionFailure, text: "refused".to_owned() },
-                Act::Close => SendResult::Closed { text: "broken pipe".to_owned() },
-                Act::Hang => std::future::pending().await,
-                Act::Late(after) => {
-                    tokio::time::sleep(after).await;
-                    SendResult::Answered(202)
-                }
-            }
-        })
-    }
-
-    fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {
-        let answer = self.keys.lock().unwrap().pop_front()?;
-        Some(Box::pin(async move { answer }))
-    }
-}
-
-struct Stage {
-    universe: Universe,
-    transport: Arc<Scripted>,
-    output: Handle<Output>,
-    stats: Reader<OutputStats>,
-}
-
-impl Stage {
-    fn new(universe: Universe, max_queue_bytes: u64, acts: &[(&'static str, &[Act])]) -> Self {
-        Self::with_keys(universe, max_queue_bytes, acts, &[])
-    }
-
-    fn with_keys(universe: Universe, max_queue_bytes: u64, acts: &[(&'static str, &[Act])], keys: &[KeyState]) -> Self {
-        let transport = Arc::new(Scripted {
-            clock: universe.clock(),
-            acts: Mutex::new(acts.iter().map(|(route, acts)| (*route, acts.iter().cloned().collect())).collect()),
-            attempts: Mutex::default(),
-            keys: Mutex::new(keys.iter().copied().collect()),
-        });
-        let publisher = Arc::new(Publisher::new(OutputStats { destination: "test".to_owned(), ..OutputStats::default() }));
-        let stats = publisher.reader();
-        let parts = OutputParts {
-            transport: transport.clone(),
-            policy: OutputPolicy { max_queue_bytes, ..OutputPolicy::default() },
-            publisher,
-            clock: universe.clock(),
-            random: universe.random(),
-        };
-        let output = universe.start("output_test", move || Output::new(parts.clone()));
-        Self { universe, transport, output, stats }
-    }
-
-    /// Hands over one batch with one event per body, and lets it be encoded.
-    async fn enqueue(&self, route: &str, bodies: &[&str]) {
-        let event = |body: &&str| Event { title: route.to_owned(), text: (*body).to_owned(), ..Event::default() };
-        let batch = Batch { events: bodies.iter().map(event).collect(), ..Batch::default() };
-        self.output.tell(Enqueue::new(Arc::new(batch))).unwrap();
-        self.universe.settle().await;
-    }
-
-    fn attempts(&self) -> Vec<String> {
-        self.transport.attempts.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
-    }
-
-    fn attempt_times(&self) -> Vec<Duration> {
-        self.transport.attempts.lock().unwrap().iter().map(|(at, _)| *at).collect()
-    }
-
-    fn stats(&self) -> Arc<OutputStats> {
-        self.stats.current()
-    }
-
-    fn dropped(&self, reason: DropReason) -> Contents {
-        self.stats().dropped.get(&reason).copied().unwrap_or_default()
-    }
-
-    async fn drain(&self, deadline: Duration) -> DrainReport {
-        self.output.ask(Drain { deadline }, DEADLINE).await.unwrap()
-    }
-}
-
-fn one_event(bytes: u64) -> Contents {
-    Contents { payloads: 1, bytes, events: 1, ..Contents::default() }
-}
+use crate::stage::{Act, DEADLINE, Stage, one_event};
 
 #[test]
 fn what_is_accepted_is_counted_and_leaves_the_queue() {

@@ -1,0 +1,243 @@
+//! The disk of an output: what goes there, what comes back, what is given up.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use tracing::{error, info, warn};
+
+use super::Output;
+use super::stages::{Disk, Stage};
+use crate::domain::delivery::{Contents, DropReason, Fate};
+use crate::ports::{SpoolListing, StoreError, StoredGroup};
+
+/// Time between two looks at a disk that failed, and at the age of what lies there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Bytes of files that are written at once, unless a single one is larger. Why: the bodies exist twice while they are written.
+const GROUP_BYTES: u64 = 4 * 1024 * 1024;
+
+impl Output {
+    /// Reads the spool for the first time, and looks after it from then on.
+    pub(super) fn open_spool(&mut self, context: &mut Context<Self>) {
+        if self.spool.disk == Disk::Absent {
+            return;
+        }
+        self.read_spool(context);
+        context.run_interval(LOOK_INTERVAL, |output, context| {
+            if matches!(output.stage, Stage::Closed(_)) {
+                return;
+            }
+            output.spool.to_remove.append(&mut output.spool.left);
+            match output.spool.disk {
+                Disk::Failing => output.read_spool(context),
+                Disk::Working => {
+                    output.expire();
+                    // There may have been no room for them.
+                    output.queue.store(|contents| contents.events > 0);
+                }
+                Disk::Absent | Disk::Opening => {}
+            }
+            output.go_on(context);
+        });
+    }
+
+    fn read_spool(&mut self, context: &mut Context<Self>) {
+        let Some(spool) = self.parts.spool.clone() else { return };
+        self.spool.disk = Disk::Opening;
+        context.spawn(spool.open().into_actor(self).map(|opened, output, context| {
+            match opened {
+                Ok(listing) => output.take_listing(listing),
+                Err(error) => output.lose_disk(&error),
+            }
+            output.go_on(context);
+        }));
+    }
+
+    fn take_listing(&mut self, listing: SpoolListing) {
+        if matches!(self.stage, Stage::Closed(_)) {
+            // All of it is for the next life.
+            return;
+        }
+        self.spool.disk = Disk::Working;
+        self.spool.space = listing.disk;
+        let destination = &self.stats.destination;
+        if self.spool.warned {
+            info!(%destination, "spool can be used again");
+            self.spool.warned = false;
+        }
+        if listing.unfinished > 0 {
+            info!(%destination, files = listing.unfinished, "files that nobody was told of were left unfinished, and are removed");
+        }
+        if listing.damaged > 0 {
+            error!(%destination, files = listing.damaged, "damaged files of the spool removed");
+            self.stats.count_dropped(DropReason::Damaged, Contents { payloads: listing.damaged, ..Contents::default() });
+        }
+        if self.spool.read {
+            // What this incarnation does not know was sent or given up, and could not be removed then.
+            let strange = listing.payloads.iter().map(|payload| payload.id).filter(|id| !self.queue.knows(*id));
+            self.spool.to_remove.extend(strange);
+        } else {
+            self.spool.read = true;
+            self.spool.not_read = Contents::default();
+            self.restore(listing);
+        }
+        self.expire();
+        self.queue.store(|contents| contents.events > 0);
+    }
+
+    fn restore(&mut self, listing: SpoolListing) {
+        let mut restored = Contents::default();
+        for payload in listing.payloads {
+            if let Some(route) = self.parts.transport.route(&payload.route) {
+                restored += payload.contents;
+                self.queue.restore(payload.id, route, payload.contents, payload.since);
+            } else {
+                error!(destination = self.stats.destination, route = payload.route, "payload of an unknown route dropped");
+                self.stats.count_dropped(DropReason::Damaged, payload.contents);
+                self.spool.to_remove.push(payload.id);
+            }
+        }
+        if !restored.is_empty() {
+            let (destination, payloads, events) = (&self.stats.destination, restored.payloads, restored.events);
+            info!(%destination, payloads, events, bytes = restored.bytes, "sending again what is on the disk");
+        }
+    }
+
+    /// Goes on in memory.
+    pub(super) fn lose_disk(&mut self, error: &StoreError) {
+        self.spool.disk = Disk::Failing;
+        self.say_memory_only(&format!("{error}: {}", error.source));
+        self.go_on_in_memory();
+    }
+
+    fn say_memory_only(&mut self, reason: &str) {
+        if !self.spool.warned {
+            self.spool.warned = true;
+            let destination = &self.stats.destination;
+            warn!(%destination, reason, "spool cannot be used, keeping payloads in memory until it can");
+        }
+    }
+
+    fn go_on_in_memory(&mut self) {
+        for held in std::mem::take(&mut self.spool.storing) {
+            let dropped = self.queue.put_back(held, false);
+            self.count_overflow(dropped);
+        }
+        self.queue.give_up_storing();
+        if !self.parts.primary {
+            for ticket in self.queue.take_tickets() {
+                self.tell(Some(ticket), Fate::Safe);
+            }
+        }
+    }
+
+    /// Stores what has to be stored, one group at a time.
+    pub(super) fn store_next(&mut self, context: &mut Context<Self>) {
+        let busy = self.spool.removing || !self.spool.storing.is_empty();
+        if self.spool.disk != Disk::Working || busy || matches!(self.stage, Stage::Closed(_)) {
+            return;
+        }
+        let Some(spool) = self.parts.spool.clone() else { return };
+        let policy = self.parts.policy;
+        if policy.spool.samples {
+            self.queue.spill(policy.spool.memory_goal(policy.max_queue_bytes));
+        }
+        let needed = self.queue.group_bytes(GROUP_BYTES);
+        if needed == 0 {
+            return;
+        }
+        if !self.make_room(needed) {
+            self.say_memory_only("no room within the limits of the spool");
+            self.go_on_in_memory();
+            return;
+        }
+        if !self.spool.to_remove.is_empty() {
+            // There is room when that is done, and not before.
+            self.remove_next(context);
+            return;
+        }
+        self.spool.storing = self.queue.take_unstored(GROUP_BYTES);
+        self.spool.group += 1;
+        let payloads = self.spool.storing.iter().map(|held| held.payload.clone()).collect();
+        let (group, since) = (self.spool.group, self.parts.clock.unix_seconds());
+        context.spawn(spool.store(payloads, since).into_actor(self).map(move |stored, output, context| {
+            let current = output.spool.group == group && !output.spool.storing.is_empty();
+            match stored {
+                Ok(stored) if current => output.note_stored(stored, since),
+                // They went on in memory, or a drain ended. In the second case the next life sends them.
+                Ok(stored) if matches!(output.stage, Stage::Open) => output.spool.to_remove.extend(stored.ids),
+                Ok(_) => {}
+                Err(error) => output.lose_disk(&error),
+            }
+            output.go_on(context);
+        }));
+    }
+
+    /// Gives up what is oldest on the disk until the files of `needed` bytes have room.
+    fn make_room(&mut self, needed: u64) -> bool {
+        let policy = self.parts.policy.spool;
+        let used = self.queue.disk_bytes();
+        let limit = policy.limit(used, self.spool.space);
+        if needed > limit {
+            return false;
+        }
+        let mut evicted = Vec::new();
+        while self.queue.disk_bytes() + needed > limit {
+            let Some(oldest) = self.queue.evict() else { break };
+            evicted.push(oldest);
+        }
+        if !evicted.is_empty() {
+            let contents = self.count_gone(evicted, DropReason::SpoolFull);
+            self.say_given_up(contents, DropReason::SpoolFull);
+        }
+        self.queue.disk_bytes() + needed <= limit
+    }
+
+    fn expire(&mut self) {
+        let (policy, now) = (self.parts.policy.spool, self.parts.clock.unix_seconds());
+        let old = self.queue.expire(|since| policy.is_too_old(since, now));
+        if !old.is_empty() {
+            let contents = self.count_gone(old, DropReason::TooOld);
+            self.say_given_up(contents, DropReason::TooOld);
+        }
+    }
+
+    fn say_given_up(&self, contents: Contents, reason: DropReason) {
+        let (destination, reason) = (&self.stats.destination, reason.as_str());
+        let Contents { payloads, bytes, points, sketches, check_runs, events } = contents;
+        error!(%destination, reason, payloads, bytes, points, sketches, check_runs, events, "payloads on the disk given up");
+    }
+
+    fn note_stored(&mut self, stored: StoredGroup, since: i64) {
+        self.spool.space = stored.disk;
+        if self.spool.warned {
+            info!(destination = self.stats.destination, "spool can be used again");
+            self.spool.warned = false;
+        }
+        let group = std::mem::take(&mut self.spool.storing);
+        for (mut held, id) in group.into_iter().zip(stored.ids) {
+            let ticket = held.ticket.take();
+            let dropped = self.queue.put_back_stored(held, id, since);
+            self.count_overflow(dropped);
+            self.tell(ticket, Fate::Safe);
+        }
+    }
+
+    /// Removes from the disk what is not needed any more.
+    pub(super) fn remove_next(&mut self, context: &mut Context<Self>) {
+        if self.spool.removing || self.spool.to_remove.is_empty() {
+            return;
+        }
+        let Some(spool) = self.parts.spool.clone() else { return };
+        let (ids, freed) = (std::mem::take(&mut self.spool.to_remove), std::mem::take(&mut self.spool.to_free));
+        self.spool.removing = true;
+        context.spawn(spool.remove(ids).into_actor(self).map(move |left, output, context| {
+            output.spool.removing = false;
+            output.spool.left.extend(left);
+            if let Some(space) = &mut output.spool.space {
+                space.available = space.available.saturating_add(freed);
+            }
+            output.go_on(context);
+        }));
+    }
+}
