@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct ApiserverConfigs {
     defaults: ApiserverCheckOptions,
     configs: Vec<(ConfigKey, Arc<CheckConfig>)>,
+    /// Discovery told everything at least once.
     synced: bool,
     options: Arc<ApiserverCheckOptions>,
     remarks: Vec<String>,
@@ -52,7 +53,6 @@ impl ApiserverConfigs {
     pub(super) fn restart(&mut self) {
         // The options stay as they are until something else is told: nothing stops because a listing is not finished.
         self.configs.clear();
-        self.synced = false;
     }
 
     /// Discovery found configs or lost some. Returns whether the options are others now.

@@ -126,7 +126,9 @@ impl ControlPlaneProbe {
     fn end(&mut self, learned: Learned, _: &mut Context<Self>) {
         self.run = None;
         let Learned { mut batch, openshift, reports } = learned;
-        reports.into_iter().for_each(|report| self.complaints.note(report));
+        for report in reports {
+            self.complaints.note(report);
+        }
         self.stats.runs += 1;
         self.stats.ended_at = Some(self.parts.clock.unix_seconds());
         self.stats.openshift = openshift.or(self.stats.openshift);

@@ -6,6 +6,7 @@ pub mod parts;
 mod round;
 mod watching;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -94,7 +95,7 @@ impl EventForwarder {
             duty: Duty::Standby,
             watching: false,
             in_flight: false,
-            complaints: std::collections::BTreeMap::new(),
+            complaints: BTreeMap::new(),
             ..EventForwarderStats::clone(&before)
         };
         let memory = Memory { safe: stats.remembered(), ..Memory::default() };
@@ -211,12 +212,18 @@ impl EventForwarder {
     fn hear(&mut self, told: Vec<Told>) {
         for told in told {
             match told {
-                Told::Begins(token) => self.memory.safe = Some(token),
+                Told::Begins(token) => {
+                    self.memory.safe = Some(token);
+                    // Without a stored token it is known nowhere else.
+                    self.publish();
+                }
                 Told::Report(report) => self.complaints.note(report),
                 Told::Seen(events) => {
                     let buffer = self.watch.as_mut().map(|watch| &mut watch.buffer);
                     if let Some(buffer) = buffer {
-                        events.into_iter().for_each(|event| buffer.push(event));
+                        for event in events {
+                            buffer.push(event);
+                        }
                     }
                 }
             }
@@ -262,15 +269,21 @@ impl EventForwarder {
         let Ended { outcome, memory, providers, reports, more } = ended;
         self.round = None;
         (self.memory, self.providers) = (memory, providers);
-        reports.into_iter().for_each(|report| self.complaints.note(report));
+        for report in reports {
+            self.complaints.note(report);
+        }
         self.stats.ended_at = Some(self.parts.clock.unix_seconds());
         match outcome {
             Outcome::Nothing | Outcome::NotLeading => {}
             Outcome::Delivered { counts, events, lag_seconds } => {
                 self.stats.forwarded += events as u64;
                 self.stats.lag_seconds = lag_seconds.or(self.stats.lag_seconds);
-                counts.received.into_iter().for_each(|(labels, count)| *self.stats.received.entry(labels).or_default() += count);
-                counts.emitted.into_iter().for_each(|(labels, count)| *self.stats.emitted.entry(labels).or_default() += count);
+                for (labels, count) in counts.received {
+                    *self.stats.received.entry(labels).or_default() += count;
+                }
+                for (labels, count) in counts.emitted {
+                    *self.stats.emitted.entry(labels).or_default() += count;
+                }
             }
             Outcome::Lost(events) => {
                 self.stats.repeated += 1;

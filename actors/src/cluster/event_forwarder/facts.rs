@@ -16,6 +16,9 @@ use crate::ports::{ClusterReadError, EventSource};
 /// How long a provider id is taken from memory. Source: cluster-agent-kubernetes 3.5.
 const KEPT: Duration = Duration::from_secs(3600);
 
+/// How long it is taken from memory that a node has none. Why shorter: a new node gets its id a little later.
+const NONE_KEPT: Duration = Duration::from_secs(300);
+
 /// Questions that are under way at the same time.
 const AT_A_TIME: usize = 8;
 
@@ -26,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const NODES: &str = "ask for the nodes of pods";
 const PROVIDERS: &str = "ask for the provider ids of nodes";
 
-/// Provider ids by node, each with the monotonic time of its answer. Only of nodes that have one: others may get one soon.
+/// Provider ids by node, each with the monotonic time of its answer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProviderIds(BTreeMap<String, (String, Duration)>);
 
@@ -43,12 +46,11 @@ pub(super) async fn look_up(
     facts.nodes_of_pods = ask(NODES, pods, reports).await;
 
     let now = clock.monotonic();
-    known.0.retain(|_, (_, learned_at)| now.saturating_sub(*learned_at) < KEPT);
+    known.0.retain(|_, (id, learned_at)| now.saturating_sub(*learned_at) < if id.is_empty() { NONE_KEPT } else { KEPT });
     facts.provider_ids = known.0.iter().map(|(node, (id, _))| (node.clone(), id.clone())).collect();
     let nodes = nodes_to_ask(events, &facts).into_iter().map(|node| (source.provider_id(&node), node)).collect();
     let told = ask(PROVIDERS, nodes, reports).await;
-    let new = told.iter().filter(|(_, id)| !id.is_empty()).map(|(node, id)| (node.clone(), (id.clone(), now)));
-    known.0.extend(new);
+    known.0.extend(told.iter().map(|(node, id)| (node.clone(), (id.clone(), now))));
     facts.provider_ids.extend(told);
     facts
 }

@@ -1,5 +1,7 @@
 //! Reading the list of events, as far as it is new.
 
+use tracing::error;
+
 use crate::domain::event_token::newer;
 use crate::domain::kube::event::KubeEvent;
 use crate::ports::{ClusterReadError, EventQuery, EventSource};
@@ -43,9 +45,11 @@ pub(super) async fn list_newer(
     let mut listing = Listing::default();
     let mut next = None;
     for _ in 0..pages {
-        let page = source.list(query, next).await?;
-        // The later pages are of the same version as the first one, unless the server says otherwise.
-        listing.version = page.version;
+        let page = source.list(query, next.clone()).await?;
+        if next.is_none() {
+            // That of the first page: what changed since is not in it.
+            listing.version = page.version;
+        }
         listing.events.extend(newer(page.events, known));
         next = page.next;
         if next.is_none() {
@@ -54,4 +58,15 @@ pub(super) async fn list_newer(
     }
     listing.complete = next.is_none() || known.is_empty();
     Ok(listing)
+}
+
+/// Tells that events are lost, if a list had more than is read of one.
+pub(super) fn tell_cut(listing: &Listing, query: &EventQuery) {
+    if !listing.complete {
+        error!(
+            pages = MANY_PAGES,
+            limit = query.limit,
+            "the list of events is too long, its end is not forwarded; raise max_events_per_run"
+        );
+    }
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::cluster::complaints::Report;
 use crate::cluster::event_forwarder::facts::{ProviderIds, look_up};
-use crate::cluster::event_forwarder::listing::list_newer;
+use crate::cluster::event_forwarder::listing::{list_newer, tell_cut};
 use crate::cluster::event_forwarder::parts::EventForwarderParts;
 use crate::domain::delivery::DropReason;
 use crate::domain::event_token::{EventToken, Step};
@@ -152,6 +152,9 @@ impl Round {
         let Some(Read { events, next, more }) = read else {
             return self.end(Outcome::Nothing, reports, false);
         };
+        if !(self.leads)() {
+            return self.end(Outcome::NotLeading, reports, false);
+        }
         let facts = look_up(&events, &*self.parts.source, &*self.parts.clock, &mut self.providers, &mut reports).await;
         let newest = newest(&events);
         let (events, mut transformed) = self.transform(events, facts).await;
@@ -194,10 +197,13 @@ impl Round {
         reports.push((LOAD, stored.as_ref().err().map(describe)));
         let mut from = self.memory.resume(stored.ok()?);
         let query = query(&self.options);
-        if from.step(now, self.options.resync_period) == Step::List {
-            match list_newer(&*self.parts.source, &query, &from.version, false).await {
-                Ok(listing) if listing.complete => {
+        // Stock watches from version 0 on. Such a watch begins with everything there is in no order, so that a part of it is no progress.
+        let replay = from.version == "0";
+        if replay || from.step(now, self.options.resync_period) == Step::List {
+            match list_newer(&*self.parts.source, &query, &from.version, replay).await {
+                Ok(listing) if listing.complete || replay => {
                     reports.push((LIST, None));
+                    tell_cut(&listing, &query);
                     return Some(Read { events: listing.events, next: from.listed(&listing.version, now), more: false });
                 }
                 Ok(_) => {
@@ -207,7 +213,7 @@ impl Round {
                 }
                 Err(error) => {
                     reports.push((LIST, Some(error.to_string())));
-                    if from.version.is_empty() {
+                    if replay || from.version.is_empty() {
                         return None;
                     }
                     // The list is only to make sure of what the watch brings.
@@ -255,9 +261,7 @@ impl Round {
         match list_newer(&*self.parts.source, &query, &read.next.version, true).await {
             Ok(listing) => {
                 reports.extend([(WATCH, None), (LIST, None)]);
-                if !listing.complete {
-                    warn!(limit = query.limit, "the list of events is too long, its end is not forwarded");
-                }
+                tell_cut(&listing, &query);
                 let next = read.next.listed(&listing.version, self.parts.clock.unix_seconds());
                 let events = read.events.into_iter().chain(listing.events).collect();
                 Some(Read { events, next, more: false })

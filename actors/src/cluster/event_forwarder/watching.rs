@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, ReadyChunks, Stream, StreamExt as _};
 use tokio::time::sleep;
-use tracing::warn;
 
 use crate::cluster::complaints::Report;
-use crate::cluster::event_forwarder::listing::list_newer;
+use crate::cluster::event_forwarder::listing::{list_newer, tell_cut};
 use crate::cluster::event_forwarder::round::{LIST, LOAD, WATCH, describe};
 use crate::domain::event_token::EventToken;
 use crate::domain::kube::event::KubeEvent;
@@ -149,9 +148,7 @@ impl State {
                     // The watch from the checkpoint on brings the same events.
                     return vec![listed];
                 }
-                if !listing.complete {
-                    warn!(limit = self.watching.query.limit, "the list of events is too long, its end is not forwarded");
-                }
+                tell_cut(&listing, &self.watching.query);
                 self.seen = self.seen.listed(&listing.version, self.watching.clock.unix_seconds());
                 // Why nothing of a first list: without a checkpoint nobody knows what was forwarded already.
                 let told = if fresh { Told::Begins(self.seen.clone()) } else { Told::Seen(listing.events) };
