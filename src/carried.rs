@@ -1,25 +1,31 @@
 //! Work that runs on other threads than that of whoever waits for it.
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 
-/// Runs `work` on `carrier`, beginning at once. Dropping the future ends the work.
+/// Runs `work` on `carrier`, beginning at once.
 ///
 /// Why: requests that are answered slowly, or by many at once, must not take the time of the thread that all actors share.
-///
-/// Errors: the work panicked, or the carrier ended before it.
-pub fn carried<T: Send + 'static>(
-    carrier: &Handle,
-    work: impl Future<Output = T> + Send + 'static,
-) -> BoxFuture<'static, Result<T, JoinError>> {
-    let mut task = Carried(carrier.spawn(work));
-    async move { (&mut task.0).await }.boxed()
+pub fn carried<T: Send + 'static>(carrier: &Handle, work: impl Future<Output = T> + Send + 'static) -> Carried<T> {
+    Carried(carrier.spawn(work))
 }
 
-/// A task that ends when nobody waits for it any more.
-struct Carried<T>(JoinHandle<T>);
+/// Waits for the work. Dropping this ends it.
+///
+/// Errors: the work panicked, or the carrier ended before it.
+#[derive(Debug)]
+pub struct Carried<T>(JoinHandle<T>);
+
+impl<T> Future for Carried<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
 
 impl<T> Drop for Carried<T> {
     fn drop(&mut self) {

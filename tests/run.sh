@@ -15,8 +15,9 @@ if ! command -v cc >/dev/null; then
   apt-get update && apt-get install -y --no-install-recommends build-essential
 fi
 # The control plane of the Kubernetes tests: built from Go sources, once (tests/devcluster/build.sh says where and how long).
-if ! tests/devcluster/build.sh --check; then
-  say "installing Python, which fetches Go"
+# The official API client of the tests of payloads: Python, once (tests/python/environment.sh says where).
+if ! tests/devcluster/build.sh --check || ! tests/python/environment.sh --check; then
+  say "installing Python, which fetches Go and reads payloads"
   apt-get update && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates
 fi
 
@@ -25,6 +26,9 @@ if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
   MUSTER_DEVCLUSTER=$(tests/devcluster/build.sh | tail -n 1)
   export MUSTER_DEVCLUSTER
 fi
+
+say "official API client"
+tests/python/environment.sh
 
 say "format";  cargo fmt --all --check
 say "lints";   cargo clippy --workspace --all-targets --locked -- -D warnings

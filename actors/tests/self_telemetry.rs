@@ -1,12 +1,13 @@
-//! What a replica reports about itself, in virtual time.
+//! What a replica reports about itself, and when, in virtual time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use muster_actors::cluster::metadata_reporter::{FIRST_REPORT, MetadataReporter, MetadataReporterParts, REPORT_PERIOD};
 use muster_actors::cluster::self_telemetry::{SelfTelemetry, SelfTelemetryParts};
 use muster_actors::domain::samples::{Batch, Event, SeriesKind, ServiceStatus};
-use muster_actors::kernel::universe::{self, Universe};
+use muster_actors::kernel::universe::{self, Recorded, Universe};
 use muster_actors::messages::output::Enqueue;
 use muster_actors::shared::aggregator::{Aggregator, AggregatorPolicy};
 
@@ -89,5 +90,23 @@ fn a_restart_of_the_actor_is_no_start_of_the_process() {
         assert!(!batches.is_empty());
         assert!(batches.iter().all(|batch| batch.events.is_empty() && !names(batch).contains(&"datadog.cluster_agent.started")));
         assert!(told.load(Ordering::Relaxed));
+    });
+}
+
+#[test]
+fn metadata_is_told_after_a_minute_and_then_every_ten() {
+    universe::run(1, |universe| async move {
+        let (outlets, posted): (Vec<_>, Vec<_>) = ["one", "other"].map(|name| universe.recorder::<Enqueue>(name)).into_iter().unzip();
+        let parts = MetadataReporterParts { outputs: outlets, describe: Arc::new(|| "{}".to_owned()) };
+        universe.start("metadata_reporter", move || MetadataReporter::new(parts.clone()));
+        let documents = |posted: &[Recorded<Enqueue>]| -> Vec<Vec<String>> {
+            posted.iter().map(|one| one.take().iter().flat_map(|enqueue| enqueue.batch.metadata.clone()).collect()).collect()
+        };
+        universe.advance(FIRST_REPORT - Duration::from_secs(1)).await;
+        assert_eq!(documents(&posted), [Vec::<String>::new(), Vec::new()]);
+        universe.advance(Duration::from_secs(2)).await;
+        assert_eq!(documents(&posted), [["{}"], ["{}"]]);
+        universe.advance(REPORT_PERIOD * 3).await;
+        assert_eq!(documents(&posted), [["{}"; 3], ["{}"; 3]]);
     });
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: cluster-agent-kubernetes 1.7 (`/config`, `/config/by-source`, `/config/list-runtime`, `/config/{setting}`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -13,7 +14,7 @@ use super::keys;
 use super::log_level::LogLevel;
 use super::option::{KeySpec, Kind};
 use super::scrub::scrub;
-use super::source::Sourced;
+use super::source::{Source, Sourced};
 use super::value::Value;
 
 /// Sources in the order in which stock lists them.
@@ -96,6 +97,23 @@ impl RuntimeConfig {
             }
         }
         Json::Object(sources)
+    }
+
+    /// The values of every source as nested YAML, scrubbed, by the name of the source; and those that are in force and no default, as
+    /// `provided`.
+    #[must_use]
+    pub fn yaml_by_source(&self) -> BTreeMap<String, String> {
+        let config = self.current();
+        let mut provided = json!({});
+        for spec in keys::all().filter(|spec| spec.kind != Kind::Tree) {
+            let effective = config.effective(spec);
+            if effective.source != Source::Default {
+                nest(&mut provided, spec.key, shown(spec, &effective.value));
+            }
+        }
+        let Json::Object(mut sources) = self.by_source() else { return BTreeMap::new() };
+        sources.insert("provided".to_owned(), provided);
+        sources.into_iter().map(|(source, values)| (source, yaml::write(&to_yaml(&values)))).collect()
     }
 
     /// What can be changed while running (`/config/list-runtime`).

@@ -36,6 +36,9 @@ pub const CHECK_RUN: Route = Route { name: "check_run_v1", path: "/api/v1/check_
 /// Events.
 pub const INTAKE: Route = Route { name: "intake", path: "/intake/", content_type: JSON };
 
+/// What the process tells about itself.
+pub const METADATA: Route = Route { name: "metadata_v1", path: "/api/v1/metadata", content_type: JSON };
+
 /// Version of the protobuf schema that series v2 and sketches follow, header `DD-Agent-Payload`.
 const PAYLOAD_SCHEMA_VERSION: &str = "v5.0.0";
 
@@ -162,6 +165,21 @@ impl DatadogTransport {
         };
         recipe.encode(&batch.events, encoded);
     }
+
+    fn encode_metadata(&self, batch: &Batch, encoded: &mut Encoded) {
+        let recipe = Recipe {
+            route: METADATA,
+            limits: self.other_limits,
+            compressor: self.compressor,
+            contents: &|_: &String| Contents::default(),
+            least_bytes: &|document: &String| document.len() as u64,
+            assemble: &|chunk: &[String]| chunk.concat().into_bytes(),
+        };
+        for document in &batch.metadata {
+            // One for each body.
+            recipe.encode(std::slice::from_ref(document), encoded);
+        }
+    }
 }
 
 impl OutputTransport for DatadogTransport {
@@ -179,6 +197,7 @@ impl OutputTransport for DatadogTransport {
         if self.enabled.events {
             self.encode_events(batch, &mut encoded);
         }
+        self.encode_metadata(batch, &mut encoded);
         encoded
     }
 
@@ -327,15 +346,21 @@ mod tests {
             }],
             check_runs: vec![run("")],
             events: vec![Event::default()],
+            metadata: vec!["{\"a\":1}".to_owned(), "{}".to_owned()],
         };
         let routes = |settings: &IntakeSettings| -> Vec<&str> {
             transport(settings).encode(&batch).payloads.iter().map(|payload| payload.route.path).collect()
         };
-        assert_eq!(routes(&plain()), ["/api/v2/series", "/api/beta/sketches", "/api/v1/check_run", "/intake/"]);
+        assert_eq!(
+            routes(&plain()),
+            ["/api/v2/series", "/api/beta/sketches", "/api/v1/check_run", "/intake/", "/api/v1/metadata", "/api/v1/metadata"]
+        );
         let v1 = IntakeSettings { series_v2: false, ..plain() };
         assert_eq!(routes(&v1)[0], "/api/v1/series");
         let none = EnabledPayloads { series: false, sketches: false, service_checks: false, events: true };
-        assert_eq!(routes(&IntakeSettings { enabled: none, ..plain() }), ["/intake/"]);
+        assert_eq!(routes(&IntakeSettings { enabled: none, ..plain() }), ["/intake/", "/api/v1/metadata", "/api/v1/metadata"]);
+        let bodies = transport(&plain()).encode(&batch).payloads.split_off(4);
+        assert_eq!(bodies.iter().map(|payload| payload.body.as_slice()).collect::<Vec<_>>(), [b"{\"a\":1}".as_slice(), b"{}"]);
     }
 
     #[test]

@@ -174,6 +174,7 @@ mod tests {
                 tags: vec!["a:b".to_owned()],
             }],
             events: vec![Event { title: "t".to_owned(), timestamp: 1_700_000_000, ..Event::default() }],
+            metadata: vec!["{}".to_owned()],
         }
     }
 

@@ -8,6 +8,7 @@ mod connections;
 mod faults;
 mod logs;
 mod proxies;
+mod python;
 mod server;
 mod wire;
 
@@ -58,6 +59,7 @@ pub(crate) fn batch() -> Batch {
             tags: vec!["a:b".to_owned()],
         }],
         events: vec![Event { title: "t".to_owned(), timestamp: 1_700_000_000, host: "node-1".to_owned(), ..Event::default() }],
+        metadata: vec![],
     }
 }
 

@@ -14,6 +14,7 @@ pub mod kube_discovery;
 pub mod leader_election;
 pub mod membership;
 pub mod metadata_mapper;
+pub mod metadata_reporter;
 pub mod persistence;
 pub mod rebalancer;
 pub mod replica;

@@ -138,7 +138,7 @@ impl Sampler {
         for event in events.iter_mut().filter(|event| event.timestamp == 0) {
             event.timestamp = at.unix_seconds;
         }
-        (Batch { series, sketches, check_runs, events }, refused)
+        (Batch { series, sketches, check_runs, events, ..Batch::default() }, refused)
     }
 
     /// Growth of a running total since it was last seen; 0 when there is nothing to count.

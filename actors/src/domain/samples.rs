@@ -215,12 +215,18 @@ pub struct Batch {
     pub check_runs: Vec<CheckRun>,
     /// Events.
     pub events: Vec<Event>,
+    /// What a process tells about itself: JSON documents, each a body of its own. Not counted as items: the next one replaces it.
+    pub metadata: Vec<String>,
 }
 
 impl Batch {
     /// Whether there is nothing to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.series.is_empty() && self.sketches.is_empty() && self.check_runs.is_empty() && self.events.is_empty()
+        self.series.is_empty()
+            && self.sketches.is_empty()
+            && self.check_runs.is_empty()
+            && self.events.is_empty()
+            && self.metadata.is_empty()
     }
 }

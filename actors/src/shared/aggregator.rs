@@ -96,11 +96,12 @@ impl Handler<Commit> for Aggregator {
     type Result = ();
 
     fn handle(&mut self, commit: Commit, _: &mut Context<Self>) {
-        let Batch { series, sketches, check_runs, events } = commit.batch;
+        let Batch { series, sketches, check_runs, events, metadata } = commit.batch;
         self.batch.series.extend(series);
         self.batch.sketches.extend(sketches);
         self.batch.check_runs.extend(check_runs);
         self.batch.events.extend(events);
+        self.batch.metadata.extend(metadata);
     }
 }
 

@@ -88,8 +88,6 @@ pub(super) const KEYS: &[KeySpec] = &[
     yes_no("hostname_force_config_as_canonical", "false", "Trust a configured host name"),
     yes_no("hostname_trust_uts_namespace", "false", "Trust the host name of a container"),
     yes_no("enable_metadata_collection", "true", "Send host metadata").node(),
-    yes_no("enable_cluster_agent_metadata_collection", "true", "Send metadata of the cluster agent").cluster(),
-    yes_no("inventories_configuration_enabled", "true", "Send the configuration with it"),
     string("forwarder_http_protocol", "auto", "HTTP version for the intake; it is always HTTP/1.1, which every intake and proxy takes"),
     integer("forwarder_retry_queue_capacity_time_interval_sec", "900", 0, i64::MAX, "Time base of the retry queue").accepted(),
     integer("forwarder_high_prio_buffer_size", "100", 0, i64::MAX, "Queue of new payloads").accepted(),

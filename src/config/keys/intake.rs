@@ -76,6 +76,8 @@ pub(super) const KEYS: &[KeySpec] = &[
     flag("enable_payloads.events", "true", "Send events"),
     flag("enable_payloads.service_checks", "true", "Send service checks"),
     flag("enable_payloads.sketches", "true", "Send sketches"),
+    flag("enable_cluster_agent_metadata_collection", "false", "Tell the intake which version runs, and how it is configured").cluster(),
+    flag("inventories_configuration_enabled", "true", "Tell the configuration, without secrets, with the metadata").cluster(),
     KeySpec::new(
         "muster.outputs",
         Kind::List { allowed: OUTPUTS },

@@ -51,6 +51,10 @@ pub struct ClusterSettings {
     pub outputs: Vec<OutputKind>,
     /// Sending to the intake. Its host name is only the one of the settings.
     pub intake: IntakeSettings,
+    /// Whether the intake is told which version runs and how it is configured.
+    pub metadata: bool,
+    /// Whether the configuration is told with it.
+    pub metadata_configuration: bool,
     /// Time between two flushes of what was gathered to the outputs.
     pub flush_interval: Duration,
     /// Dispatching.
@@ -92,6 +96,8 @@ impl ClusterSettings {
             lock_file: path(config, "muster.lock_file"),
             outputs: outputs(config, intake.api_key.is_some())?.unwrap_or_default(),
             intake,
+            metadata: read(config, "enable_cluster_agent_metadata_collection"),
+            metadata_configuration: read(config, "inventories_configuration_enabled"),
             flush_interval: flush_interval(config),
             cluster_checks: ClusterChecksSettings {
                 enabled: read(config, "cluster_checks.enabled"),
