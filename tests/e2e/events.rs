@@ -112,7 +112,8 @@ impl Watchman {
                     looks += 1;
                     let seen = intake.seen();
                     let created = created.lock().unwrap().clone();
-                    let ahead: Vec<_> = created.iter().filter(|(number, version)| **version <= token && !seen.contains_key(number)).collect();
+                    let ahead: Vec<_> =
+                        created.iter().filter(|(number, version)| **version <= token && !seen.contains_key(number)).collect();
                     assert!(!strict || ahead.is_empty(), "the token {token} is ahead of {} events: {:?}", ahead.len(), ahead.first());
                 }
                 sleep(Duration::from_millis(100)).await;
@@ -138,7 +139,9 @@ async fn holder(world: &World) -> Option<usize> {
 }
 
 async fn until_held(world: &World) -> usize {
-    world.until("a replica that runs holds the lock", async || holder(world).await.is_some_and(|leader| world.replicas[leader].runs())).await;
+    world
+        .until("a replica that runs holds the lock", async || holder(world).await.is_some_and(|leader| world.replicas[leader].runs()))
+        .await;
     holder(world).await.expect("seen above")
 }
 
@@ -160,7 +163,13 @@ async fn until_all_arrived(world: &World, intake: &Intake, source: &Source) {
     };
     let began = Instant::now();
     while !missing().is_empty() {
-        assert!(began.elapsed() < muster_rig::HANG, "{} events are lost, the first of them {:?}\n{}", missing().len(), missing().first(), world.words());
+        assert!(
+            began.elapsed() < muster_rig::HANG,
+            "{} events are lost, the first of them {:?}\n{}",
+            missing().len(),
+            missing().first(),
+            world.words()
+        );
         sleep(Duration::from_millis(200)).await;
     }
 }
@@ -274,7 +283,8 @@ async fn the_leader_tells(world: &World) {
     assert!(status["kubernetesEvents"]["forwarded"].as_u64().unwrap() > 0, "{status:#}");
     assert!(status["forwarderStats"]["Transactions"]["Success"].as_u64().unwrap() > 0, "{status:#}");
     let (_, words) = world.replicas[leader].ask(&["status"]).await;
-    for part in ["Kubernetes Events", "Last Token: ", "Lag: ", "Control Plane", "Aggregator", "Number Of Flushes: ", "API Key ending with:"] {
+    for part in ["Kubernetes Events", "Last Token: ", "Lag: ", "Control Plane", "Aggregator", "Number Of Flushes: ", "API Key ending with:"]
+    {
         assert!(words.contains(part), "{part}: {words}");
     }
 }

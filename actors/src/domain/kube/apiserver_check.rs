@@ -74,10 +74,7 @@ pub struct ApiserverCheckOptions {
     pub filtered_types: Vec<String>,
     /// What is forwarded one by one.
     pub collected: Vec<EventSelector>,
-    /// Name of the check. The cluster role does its work itself, on the leader.
-pub const CHECK_NAME: &str = "kubernetes_apiserver";
-
-/// How events are collected.
+    /// How events are collected.
     pub mode: EventMode,
     /// Events that a watch may hold between two runs.
     pub buffer_size: usize,
