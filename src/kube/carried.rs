@@ -35,10 +35,11 @@ pub(super) async fn answer_in<T>(
 /// Puts what the client says into its class. `what` was asked for, for example `list events`.
 pub(super) fn classify(what: &str, error: &kube::Error) -> ClusterReadError {
     let text = || format!("{what}: {}", describe(error));
+    // By the code, and not by the reason: what is no object of the API answers in plain text.
     match error {
         kube::Error::Api(status) if status.code == 410 || status.reason == "Expired" => ClusterReadError::Expired(status.message.clone()),
-        kube::Error::Api(status) if status.is_forbidden() => ClusterReadError::Forbidden(text()),
-        kube::Error::Api(status) if status.is_not_found() => ClusterReadError::NotFound(text()),
+        kube::Error::Api(status) if status.code == 403 => ClusterReadError::Forbidden(text()),
+        kube::Error::Api(status) if status.code == 404 => ClusterReadError::NotFound(text()),
         _ => ClusterReadError::Unavailable(text()),
     }
 }

@@ -9,6 +9,8 @@ mod balance;
 mod before;
 mod cold_start;
 mod discovery;
+mod events;
+mod intake;
 mod leader_changes;
 mod ledger;
 mod metadata;

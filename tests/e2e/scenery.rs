@@ -44,6 +44,8 @@ pub async fn replica_environment(admin: &Identity, lease_seconds: u64) -> BTreeM
         environment.insert(name, value);
     }
     environment.insert("DD_LEADER_LEASE_DURATION".to_owned(), lease_seconds.to_string());
+    // Nobody listens there: what a test does not look at must not leave this machine.
+    environment.insert("DD_DD_URL".to_owned(), "http://127.0.0.1:1".to_owned());
     environment
 }
 

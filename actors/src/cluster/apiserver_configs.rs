@@ -9,11 +9,8 @@ use tracing::warn;
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::config_key;
 use crate::domain::ids::ConfigKey;
-use crate::domain::kube::apiserver_check::{self, ApiserverCheckOptions};
+use crate::domain::kube::apiserver_check::{self, ApiserverCheckOptions, CHECK_NAME as CHECK};
 use crate::messages::dispatcher::ConfigsDiscovered;
-
-/// Name of the check.
-const CHECK: &str = "kubernetes_apiserver";
 
 /// Time for which the first run waits until discovery is synced.
 ///

@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_can_be_done_without_is_advice() {
         let lacking: Vec<Need> = needs().into_iter().filter(|need| need.feature == Feature::Snapshot).collect();
-        let finding = report(&needs(), &lacking, "me").pop().unwrap();
+        let finding = report(&needs(), &lacking, "me").into_iter().find(|finding| finding.subject == "snapshot").unwrap();
         assert_eq!((finding.state, finding.rules.len()), (State::Advice, 2));
         assert!(finding.mend.unwrap().ends_with("muster.snapshot: false does without"));
     }

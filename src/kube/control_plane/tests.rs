@@ -173,7 +173,7 @@ async fn quotas_of_openshift_are_read_and_what_is_no_openshift_is_not_asked_agai
     );
     script.finish();
 
-    let script = Script::new().on("GET", "/apis/quota.openshift.io", Reply::status(404, "NotFound", "no"));
+    let script = Script::new().on("GET", "/apis/quota.openshift.io", Reply::text(404, "404 page not found\n"));
     let plane = plane(&script);
     assert_eq!(plane.quotas().await, Ok(None));
     assert_eq!(plane.quotas().await, Ok(None));

@@ -10,6 +10,7 @@ use crate::domain::assignment::AssignmentTable;
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::config_key;
 use crate::domain::ids::ConfigKey;
+use crate::domain::kube::apiserver_check::CHECK_NAME;
 use crate::domain::patch::{Dispatchable, IgnoredBecause, PatchOptions, dispatched};
 use crate::domain::world::Rejected;
 
@@ -91,7 +92,7 @@ impl Harvester {
                 // Not named, however often it is told: if the table holds it from before the options changed, it goes with the end of
                 // the listing.
                 self.patched.remove(&key);
-                if because == IgnoredBecause::NotClusterCheck && self.unsupported.insert(config.name.clone()) {
+                if because == IgnoredBecause::NotClusterCheck && config.name != CHECK_NAME && self.unsupported.insert(config.name.clone()) {
                     // Stock cluster agents run these themselves; the official chart brings some (cluster-agent-kubernetes 9.3).
                     let source = &config.source;
                     warn!(

@@ -29,6 +29,9 @@ pub enum OptionsError {
     Option(#[from] OptionError),
 }
 
+/// Name of the check. The cluster role does its work itself, on the leader.
+pub const CHECK_NAME: &str = "kubernetes_apiserver";
+
 /// How events are collected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EventMode {
