@@ -42,7 +42,7 @@ impl Sender {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        writeln!(process.stdin.take().unwrap(), "{url} {} {life} {events}", folder.display()).unwrap();
+        writeln!(process.stdin.as_mut().unwrap(), "{url} {} {life} {events}", folder.display()).unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap());
         Self { process, lines }
     }

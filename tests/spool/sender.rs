@@ -12,6 +12,7 @@ use muster::output::plan::build;
 use muster::output::settings::OutputSettings;
 use muster_actors::domain::backoff::BackoffPolicy;
 use muster_actors::domain::samples::{Batch, Event};
+use muster_actors::domain::spool_policy::SpoolPolicy;
 use muster_actors::kernel::clock::SystemClock;
 use muster_actors::kernel::mailbox::{Handle, Outlet};
 use muster_actors::kernel::rng::SeededRandom;
@@ -88,13 +89,19 @@ fn the_sender() {
     std::io::stdin().read_line(&mut line).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
     let [url, folder, life, events] = words[..] else { return };
+    // Whoever started it holds the other end.
+    std::thread::spawn(|| {
+        std::io::stdin().read_line(&mut String::new()).ok();
+        std::process::exit(1);
+    });
     rustls::crypto::ring::default_provider().install_default().ok();
+    // The numbers of the policy below are used.
     let spool = SpoolSettings {
         folder: PathBuf::from(folder),
-        max_bytes: 256 * 1024 * 1024,
-        max_disk_ratio: 1.0,
-        flush_ratio: 0.5,
-        max_age: Duration::from_secs(3600),
+        max_bytes: 0,
+        max_disk_ratio: 0.0,
+        flush_ratio: 0.0,
+        max_age: Duration::ZERO,
         samples: true,
     };
     let intake = IntakeSettings {
@@ -105,7 +112,9 @@ fn the_sender() {
         ..IntakeSettings::default()
     };
     let backoff = BackoffPolicy { base: Duration::from_millis(1), max: Duration::from_millis(8), ..BackoffPolicy::default() };
-    let policy = OutputPolicy { backoff, key_check_interval: None, ..OutputPolicy::default() };
+    // However full the disk of this machine is.
+    let on_disk = SpoolPolicy { max_disk_ratio: 1.0, ..SpoolPolicy::default() };
+    let policy = OutputPolicy { backoff, spool: on_disk, key_check_interval: None, ..OutputPolicy::default() };
     System::new().block_on(async {
         let plan = build(&OutputSettings { outputs: vec![OutputKind::Datadog], intake, policy }, &tokio::runtime::Handle::current())
             .unwrap()

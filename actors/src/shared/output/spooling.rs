@@ -147,7 +147,7 @@ impl Output {
             return;
         }
         if !self.make_room(needed) {
-            self.say_memory_only("no room within the limits of the spool");
+            self.say_memory_only("no room: what it may take, or how full its disk may be (forwarder_storage_max_disk_ratio), leaves none");
             self.go_on_in_memory();
             return;
         }
