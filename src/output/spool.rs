@@ -17,10 +17,7 @@ use muster_actors::ports::{DiskSpace, Spool, SpoolId, SpoolListing, Spooled, Sto
 use ring::digest::{SHA256, digest};
 use tracing::info;
 
-use self::disk::{Disk, RealDisk};
-
-/// Ending of the name of a whole file.
-const WHOLE: &str = ".payload";
+use self::disk::{Disk, RealDisk, WHOLE};
 
 /// Ending of the name of a file that is being written.
 const UNFINISHED: &str = ".new";

@@ -8,6 +8,9 @@ use std::sync::{Mutex, PoisonError};
 
 use muster_actors::ports::DiskSpace;
 
+/// Ending of the name of a whole file.
+pub(super) const WHOLE: &str = ".payload";
+
 /// Payloads hold what an operator may not want everybody to read.
 pub(super) const FOLDER_MODE: u32 = 0o700;
 
@@ -129,7 +132,7 @@ impl Disk for RealDisk {
             // Somebody who still uses it keeps it.
             let Ok(_lock) = lock(&estate) else { continue };
             for (file, _) in list(&estate)? {
-                if file.ends_with(super::WHOLE) {
+                if file.ends_with(WHOLE) {
                     fs::rename(estate.join(file), self.path(&name()))?;
                     moved += 1;
                 } else {
