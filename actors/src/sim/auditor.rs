@@ -10,10 +10,11 @@ use crate::domain::world::{DanglingReason, ServedTable};
 use crate::ports::StoredTable;
 use crate::sim::trace::Trace;
 
-/// Completed polls of both agents after which a check may not run on both any more.
+/// Polls that two agents may make before a check must have stopped on one of them.
 ///
-/// Why three: one poll tells an agent what it lost; ownership may change once more in between.
-const POLLS_TO_SETTLE: u64 = 3;
+/// Why four: one to learn what was taken away, one more to confirm it where the order of a handover asks for it, and the owner may
+/// change once more in between.
+const POLLS_TO_SETTLE: u64 = 4;
 
 /// What an agent runs, by the digests with which agents tell configs apart.
 pub(super) type RunningSet = BTreeSet<Digest>;
