@@ -9,9 +9,8 @@ use muster_actors::cluster::event_forwarder::EventForwarder;
 use muster_actors::cluster::event_forwarder::parts::EventForwarderParts;
 use muster_actors::cluster::self_telemetry::{SelfTelemetry, SelfTelemetryParts};
 use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
-use muster_actors::kernel::published::Publisher;
-use muster_actors::messages::aggregator::{AggregatorStats, FlushNow};
-use muster_actors::messages::event_forwarder::{ControlPlaneProbeStats, EventForwarderStats, FinishRound};
+use muster_actors::messages::aggregator::FlushNow;
+use muster_actors::messages::event_forwarder::FinishRound;
 use muster_actors::shared::aggregator::{Aggregator, AggregatorPolicy};
 use muster_actors::shared::resolver::DiscoverySubscriber;
 use tracing::warn;
@@ -23,65 +22,12 @@ use crate::app::outputs::Outputs;
 use crate::config::ClusterSettings;
 use crate::kube::facts::ClusterFacts;
 use crate::output::settings::OutputSettings;
-use crate::telemetry::sources;
-use crate::telemetry::status::{AggregatorStatus, ControlPlaneStatus, EventsStatus, ForwarderStatus, StatusDocument};
 
 /// Time that the aggregator has to hand over what it has.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// Time for storing the token, after all that was sent is settled.
 const TOKEN_LIMIT: Duration = Duration::from_secs(3);
-
-/// What is published about all of this.
-pub(super) struct Sent {
-    /// Name of this host, as soon as it is known.
-    pub(super) hostname: Publisher<String>,
-    /// The outputs, as soon as they run.
-    outputs: Publisher<Option<FillForwarder>>,
-    aggregator: Arc<Publisher<AggregatorStats>>,
-    events: Arc<Publisher<EventForwarderStats>>,
-    control_plane: Arc<Publisher<ControlPlaneProbeStats>>,
-}
-
-/// Reads what the outputs publish.
-type FillForwarder = Box<dyn Fn() -> ForwarderStatus + Send + Sync>;
-
-impl Default for Sent {
-    fn default() -> Self {
-        Self {
-            hostname: Publisher::new(String::new()),
-            outputs: Publisher::new(None),
-            aggregator: Arc::new(Publisher::new(AggregatorStats::default())),
-            events: Arc::new(Publisher::new(EventForwarderStats::default())),
-            control_plane: Arc::new(Publisher::new(ControlPlaneProbeStats::default())),
-        }
-    }
-}
-
-impl Sent {
-    /// Fills the sections of the status.
-    pub(super) fn fill_status(&self, stand_alone: bool) -> impl Fn(&mut StatusDocument) + Send + Sync + use<> {
-        let (hostname, outputs, aggregator) = (self.hostname.reader(), self.outputs.reader(), self.aggregator.reader());
-        let (events, control_plane) = (self.events.reader(), self.control_plane.reader());
-        move |document| {
-            document.name_host(&hostname.peek());
-            if let Some(forwarder) = outputs.current().as_ref() {
-                let forwarder = forwarder();
-                document.endpoints = forwarder.endpoints();
-                document.forwarder = Some(forwarder);
-                document.aggregator = Some(AggregatorStatus::of(&aggregator.peek()));
-            }
-            document.events = (!stand_alone).then(|| EventsStatus((*events.current()).clone()));
-            document.control_plane = (!stand_alone).then(|| ControlPlaneStatus((*control_plane.current()).clone()));
-        }
-    }
-
-    /// Registers the source of the metrics.
-    pub(super) fn add_metrics(&self, host: &Host) {
-        let events = self.events.reader();
-        host.metrics.add_source(move |scrape| sources::forwarded_events(&events.peek(), scrape));
-    }
-}
 
 /// What sends, and whom to ask when it ends.
 pub(super) struct ClusterOutputs {
@@ -103,7 +49,7 @@ impl ClusterOutputs {
         cluster: Option<(&Kubernetes, &ClusterFacts)>,
     ) -> anyhow::Result<(Self, Vec<DiscoverySubscriber>)> {
         let outputs = Outputs::start(host, &OutputSettings::for_cluster(settings))?;
-        published.sent.outputs.publish(Some(Box::new(outputs.status()) as FillForwarder));
+        published.sent.show_outputs(outputs.status());
         let group = host.kernel.one_for_one("reporting", None);
         let (policy, outlets) = (AggregatorPolicy { flush_interval: settings.flush_interval }, outputs.outlets());
         let stats = Arc::clone(&published.sent.aggregator);

@@ -14,6 +14,7 @@ mod node;
 mod observer;
 mod outputs;
 mod runner_stats;
+mod sent;
 mod shutdown;
 
 use std::mem::ManuallyDrop;

@@ -107,7 +107,8 @@ fn the_sender() {
     let backoff = BackoffPolicy { base: Duration::from_millis(1), max: Duration::from_millis(8), ..BackoffPolicy::default() };
     let policy = OutputPolicy { backoff, key_check_interval: None, ..OutputPolicy::default() };
     System::new().block_on(async {
-        let plan = build(&OutputSettings { outputs: vec![OutputKind::Datadog], intake, policy }).unwrap().remove(0);
+        let settings = OutputSettings { outputs: vec![OutputKind::Datadog], intake, policy };
+        let plan = build(&settings, &tokio::runtime::Handle::current()).unwrap().remove(0);
         let parts = plan.parts(SystemClock::shared(), Arc::new(SeededRandom::new(1)));
         let kernel = Kernel::start(SystemClock::shared(), |reason| panic!("{reason}"));
         let (output, source) = (Handle::<Output>::new(plan.name), Handle::<Source>::new("source"));
