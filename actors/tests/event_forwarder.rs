@@ -4,6 +4,8 @@
 
 #[path = "event_forwarder/fates.rs"]
 mod fates;
+#[path = "event_forwarder/finishing.rs"]
+mod finishing;
 #[path = "event_forwarder/leaders.rs"]
 mod leaders;
 #[path = "event_forwarder/options.rs"]

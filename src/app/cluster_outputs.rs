@@ -19,7 +19,6 @@ use crate::app::cluster_api::{ClusterActors, Published};
 use crate::app::host::Host;
 use crate::app::kubernetes::Kubernetes;
 use crate::app::outputs::Outputs;
-use crate::app::sent::FillForwarder;
 use crate::config::ClusterSettings;
 use crate::kube::facts::ClusterFacts;
 use crate::output::settings::OutputSettings;
@@ -50,7 +49,7 @@ impl ClusterOutputs {
         cluster: Option<(&Kubernetes, &ClusterFacts)>,
     ) -> anyhow::Result<(Self, Vec<DiscoverySubscriber>)> {
         let outputs = Outputs::start(host, &OutputSettings::for_cluster(settings))?;
-        published.sent.outputs.publish(Some(Box::new(outputs.status()) as FillForwarder));
+        published.sent.show_outputs(outputs.status());
         let group = host.kernel.one_for_one("reporting", None);
         let (policy, outlets) = (AggregatorPolicy { flush_interval: settings.flush_interval }, outputs.outlets());
         let stats = Arc::clone(&published.sent.aggregator);

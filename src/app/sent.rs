@@ -1,4 +1,4 @@
-//! What the cluster role shows of what it sends.
+//! What the cluster role says about what it sends: sections of the status, metrics.
 
 use std::sync::Arc;
 
@@ -10,19 +10,22 @@ use crate::app::host::Host;
 use crate::telemetry::sources;
 use crate::telemetry::status::{AggregatorStatus, ControlPlaneStatus, EventsStatus, ForwarderStatus, StatusDocument};
 
-/// What is published about all of this.
+/// What is published about what this role sends. Made first, so that the port can answer before anything runs.
 pub(super) struct Sent {
     /// Name of this host, as soon as it is known.
     pub(super) hostname: Publisher<String>,
     /// The outputs, as soon as they run.
-    pub(super) outputs: Publisher<Option<FillForwarder>>,
+    outputs: Publisher<Option<FillForwarder>>,
+    /// What was gathered.
     pub(super) aggregator: Arc<Publisher<AggregatorStats>>,
+    /// How events are forwarded.
     pub(super) events: Arc<Publisher<EventForwarderStats>>,
+    /// How the control plane is.
     pub(super) control_plane: Arc<Publisher<ControlPlaneProbeStats>>,
 }
 
 /// Reads what the outputs publish.
-pub(super) type FillForwarder = Box<dyn Fn() -> ForwarderStatus + Send + Sync>;
+type FillForwarder = Box<dyn Fn() -> ForwarderStatus + Send + Sync>;
 
 impl Default for Sent {
     fn default() -> Self {
@@ -37,6 +40,11 @@ impl Default for Sent {
 }
 
 impl Sent {
+    /// From now on the status shows what these outputs publish.
+    pub(super) fn show_outputs(&self, status: impl Fn() -> ForwarderStatus + Send + Sync + 'static) {
+        self.outputs.publish(Some(Box::new(status) as FillForwarder));
+    }
+
     /// Fills the sections of the status.
     pub(super) fn fill_status(&self, stand_alone: bool) -> impl Fn(&mut StatusDocument) + Send + Sync + use<> {
         let (hostname, outputs, aggregator) = (self.hostname.reader(), self.outputs.reader(), self.aggregator.reader());

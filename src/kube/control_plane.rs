@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, StatusCode};
 use kube::Client;
 use kube::client::Body;
-use kube::discovery::Discovery;
+use kube::discovery::{ApiGroup, Discovery};
 use muster_actors::domain::kube::control_plane::{ApiResource, ComponentCondition, ComponentStatus, QuotaUse, StorageObjects};
 use muster_actors::ports::{ClusterReadError, ControlPlane};
 use serde::Deserialize;
@@ -82,7 +82,7 @@ impl ControlPlane for KubeControlPlane {
     fn api_resources(&self) -> BoxFuture<'static, Result<Vec<ApiResource>, ClusterReadError>> {
         self.carry(|asker| async move {
             let discovery = asker.discover().await?;
-            let resources = discovery.groups().flat_map(|group| group.resources_by_stability()).map(|(resource, _)| ApiResource {
+            let resources = discovery.groups().flat_map(ApiGroup::resources_by_stability).map(|(resource, _)| ApiResource {
                 name: resource.plural,
                 kind: resource.kind,
                 group: resource.group,

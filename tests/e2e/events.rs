@@ -19,7 +19,7 @@ use crate::world::{HOME, SHOP, Size, World, text};
 const OBJECTS: u32 = 40;
 
 /// Time between the creations of two events. Units: milliseconds.
-const STEP: u64 = 12;
+const STEP: u64 = 18;
 
 /// Runs come every second here, so that a round is under way whatever happens.
 const CHECK: &str = "instances:\n- collect_events: true\n  kubernetes_event_read_timeout_ms: 1000\n  min_collection_interval: 1\n";
@@ -253,7 +253,7 @@ async fn every_event_reaches_the_intake_and_the_token_never_runs_ahead() {
 
     let all = [Deed::Kill, Deed::Freeze, Deed::RestartApiServer, Deed::Stop, Deed::Compact, Deed::RefuseAtIntake];
     let deeds = if full { all.repeat(4) } else { all.to_vec() };
-    let events = if full { 20_000 } else { 4_000 };
+    let events = if full { 30_000 } else { 4_000 };
     rounds(&mut world, &intake, 0..events, &deeds, false).await;
     the_leader_tells(&world).await;
 
