@@ -41,7 +41,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("actors/src/testing", 3),
     ("actors/src/kernel", 4),
     ("actors/src/messages", 4),
-    ("actors/src/ports.rs", 4),
+    ("actors/src/ports", 4),
     ("actors/src/balance", 5),
     ("actors/src/domain", 6),
     // These two only declare modules.

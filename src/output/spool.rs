@@ -5,6 +5,7 @@
 
 mod disk;
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +18,7 @@ use muster_actors::ports::{DiskSpace, Spool, SpoolId, SpoolListing, Spooled, Sto
 use ring::digest::{SHA256, digest};
 use tracing::info;
 
-use self::disk::{Disk, RealDisk};
-
-/// Ending of the name of a whole file.
-const WHOLE: &str = ".payload";
+use self::disk::{Disk, RealDisk, WHOLE};
 
 /// Ending of the name of a file that is being written.
 const UNFINISHED: &str = ".new";
@@ -51,7 +49,12 @@ pub fn folder_name(url: &str, key: &str) -> String {
 }
 
 fn checksum(text: &str) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    let mut name = String::new();
+    for byte in digest(&SHA256, text.as_bytes()).as_ref().iter().take(NAME_BYTES) {
+        // Writing to a text cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }
 
 impl FileSpool {

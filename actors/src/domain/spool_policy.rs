@@ -75,7 +75,7 @@ impl SpoolPolicy {
     #[must_use]
     pub fn limit(&self, used: u64, disk: Option<DiskSpace>) -> u64 {
         let Some(disk) = disk else { return self.max_bytes };
-        let reserve = (disk.total as f64 * (1.0 - self.max_disk_ratio.clamp(0.0, 1.0))) as u64;
+        let reserve = (disk.total as f64 * (1.0 - self.max_disk_ratio.clamp(0.0, 1.0))).ceil() as u64;
         let by_disk = if disk.available >= reserve {
             used.saturating_add(disk.available - reserve)
         } else {

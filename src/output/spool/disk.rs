@@ -14,6 +14,9 @@ pub(super) const FOLDER_MODE: u32 = 0o700;
 /// See [`FOLDER_MODE`].
 pub(super) const FILE_MODE: u32 = 0o600;
 
+/// Ending of the name of a whole file.
+pub(super) const WHOLE: &str = ".payload";
+
 /// Name of the file whose lock says that the folder is used.
 const LOCK: &str = "lock";
 
@@ -22,7 +25,7 @@ pub(super) trait Disk: Send + Sync {
     /// Makes the folder if needed, and sees to it that no other process uses it.
     fn claim(&self) -> io::Result<()>;
 
-    /// Moves all files of folders that this one inherits here, under names that `name` gives. Returns how many.
+    /// Moves all whole files of folders that this one inherits here, under names that `name` gives. Returns how many.
     fn inherit(&self, name: &mut dyn FnMut() -> String) -> io::Result<u64>;
 
     /// Names and lengths of all files.
@@ -129,7 +132,7 @@ impl Disk for RealDisk {
             // Somebody who still uses it keeps it.
             let Ok(_lock) = lock(&estate) else { continue };
             for (file, _) in list(&estate)? {
-                if file.ends_with(super::WHOLE) {
+                if file.ends_with(WHOLE) {
                     fs::rename(estate.join(file), self.path(&name()))?;
                     moved += 1;
                 } else {
