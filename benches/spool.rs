@@ -107,7 +107,9 @@ fn plain_files(load: &Load) -> (Duration, Duration) {
     let began = clock.monotonic();
     for (index, group) in bodies.chunks(load.group).enumerate() {
         let files: Vec<File> = (index * load.group..).zip(group).map(|(number, body)| write(&path(number), body)).collect();
-        files.iter().for_each(|file| file.sync_all().unwrap());
+        for file in files {
+            file.sync_all().unwrap();
+        }
         File::open(folder.path()).unwrap().sync_all().unwrap();
     }
     let append = clock.monotonic().saturating_sub(began);

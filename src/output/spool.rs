@@ -5,6 +5,7 @@
 
 mod disk;
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +49,12 @@ pub fn folder_name(url: &str, key: &str) -> String {
 }
 
 fn checksum(text: &str) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    let mut name = String::new();
+    for byte in digest(&SHA256, text.as_bytes()).as_ref().iter().take(NAME_BYTES) {
+        // Writing to a text cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }
 
 impl FileSpool {

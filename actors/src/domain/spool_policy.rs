@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::domain::delivery::{Contents, DropReason};
 
+/// Bytes that files may take however full the disk is. Source: ours.
+const LEAST_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Number of a payload in a spool; later ones have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpoolId(pub u64);
@@ -75,13 +78,14 @@ impl SpoolPolicy {
     #[must_use]
     pub fn limit(&self, used: u64, disk: Option<DiskSpace>) -> u64 {
         let Some(disk) = disk else { return self.max_bytes };
-        let reserve = (disk.total as f64 * (1.0 - self.max_disk_ratio.clamp(0.0, 1.0))) as u64;
+        let reserve = (disk.total as f64 * (1.0 - self.max_disk_ratio.clamp(0.0, 1.0))).ceil() as u64;
         let by_disk = if disk.available >= reserve {
             used.saturating_add(disk.available - reserve)
         } else {
             used.saturating_sub(reserve - disk.available)
         };
-        self.max_bytes.min(by_disk)
+        // A little is allowed on any disk that takes it: a node whose disk is fuller than the ratio has events too.
+        self.max_bytes.min(by_disk.max(LEAST_BYTES))
     }
 
     /// Whether a payload has waited too long. Units: seconds since the Unix epoch.

@@ -1,6 +1,7 @@
 //! `Output`: carries what checks submitted, and events, to one destination, and keeps on the disk what must not be lost.
 
 mod draining;
+mod encoding;
 mod sending;
 mod spooling;
 mod stages;
@@ -11,13 +12,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
-use tracing::{error, warn};
+use tracing::error;
 
 use self::stages::{Attempt, Draining, SpoolState, Stage};
 use crate::domain::backoff::BackoffPolicy;
 use crate::domain::batch_queue::{BatchQueue, WaitingBatch};
 use crate::domain::breakers::Breakers;
-use crate::domain::delivery::{Contents, DropReason, Encoded, Fate};
+use crate::domain::delivery::{Contents, DropReason, Fate};
 use crate::domain::payload_queue::{Held, PayloadQueue};
 use crate::domain::receipts::{Receipts, Ticket};
 use crate::domain::spool_policy::SpoolPolicy;
@@ -143,49 +144,6 @@ impl Output {
         self.publish();
     }
 
-    fn encode_next(&mut self, context: &mut Context<Self>) {
-        if self.encoding.is_some() {
-            return;
-        }
-        let Some(WaitingBatch { batch, contents, ticket, .. }) = self.batches.pop() else { return };
-        self.encoding = Some((contents, ticket));
-        let transport = Arc::clone(&self.parts.transport);
-        let work = actix_rt::task::spawn_blocking(move || transport.encode(&batch));
-        context.spawn(work.into_actor(self).map(|encoded, output, context| {
-            // After a drain this batch is counted already.
-            let Some((contents, ticket)) = output.encoding.take() else { return };
-            match encoded {
-                Ok(encoded) => output.take_over(encoded, ticket),
-                Err(failure) => {
-                    error!(destination = output.stats.destination, error = %failure, "encoding failed");
-                    output.stats.count_dropped(DropReason::Encoding, contents);
-                    output.tell(ticket, DropReason::Encoding.fate());
-                }
-            }
-            output.go_on(context);
-        }));
-    }
-
-    fn take_over(&mut self, encoded: Encoded, ticket: Option<Ticket>) {
-        if !encoded.oversize.is_empty() {
-            warn!(destination = self.stats.destination, contents = ?encoded.oversize, "single items too large to send");
-        }
-        self.stats.count_dropped(DropReason::Oversize, encoded.oversize);
-        self.stats.count_dropped(DropReason::Invalid, encoded.invalid);
-        if let Some(ticket) = ticket {
-            self.receipts.expect(ticket, encoded.payloads.len() as u64);
-        }
-        let ending = !matches!(self.stage, Stage::Open);
-        for payload in encoded.payloads {
-            let store_first = self.spool.usable() && self.parts.policy.spool.stores_first(&payload.contents, ending);
-            let dropped = self.queue.push(payload, ticket, store_first);
-            self.count_overflow(dropped);
-        }
-        let refused = [(encoded.oversize, DropReason::Oversize), (encoded.invalid, DropReason::Invalid)];
-        let fate = refused.into_iter().find(|(contents, _)| !contents.is_empty()).map_or(Fate::Safe, |(_, reason)| reason.fate());
-        self.tell(ticket, fate);
-    }
-
     /// Notes what became of one part of a batch; tells its source with the last part.
     fn tell(&mut self, ticket: Option<Ticket>, fate: Fate) {
         if let Some((receipt, fate)) = ticket.and_then(|ticket| self.receipts.settle(ticket, fate)) {
@@ -285,12 +243,16 @@ impl Handler<Enqueue> for Output {
     fn handle(&mut self, enqueue: Enqueue, context: &mut Context<Self>) {
         let Enqueue { batch, receipt } = enqueue;
         if batch.is_empty() {
-            receipt.iter().for_each(|receipt| receipt.settle(Fate::Safe));
+            if let Some(receipt) = receipt {
+                receipt.settle(Fate::Safe);
+            }
             return;
         }
         if !matches!(self.stage, Stage::Open) {
             self.stats.count_dropped(DropReason::Shutdown, Contents::of_batch(&batch));
-            receipt.iter().for_each(|receipt| receipt.settle(DropReason::Shutdown.fate()));
+            if let Some(receipt) = receipt {
+                receipt.settle(DropReason::Shutdown.fate());
+            }
             self.publish();
             return;
         }

@@ -22,7 +22,7 @@ fn an_hour_of_outage_with_crashes_loses_nothing_that_was_told_to_be_safe() {
     universe::run(1, |universe| async move {
         let spool = FakeSpool::with_delay(Duration::from_millis(3));
         let stage = Stage::build(universe, setup(&spool, 10));
-        stage.from_now_on(Act::Answer(503));
+        stage.does(Act::Answer(503));
         let mut events = Vec::new();
         let mut runs = Vec::new();
         for second in (0..3600).step_by(5) {
@@ -52,7 +52,7 @@ fn an_hour_of_outage_with_crashes_loses_nothing_that_was_told_to_be_safe() {
         assert_eq!(stage.stats().total_dropped(), lost);
         assert!(stage.accepted().is_empty());
 
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE * 5).await;
         let accepted: BTreeSet<String> = stage.accepted().into_iter().collect();
         assert!(events.iter().all(|event| accepted.contains(event)));
@@ -69,12 +69,12 @@ fn a_backlog_goes_oldest_first_and_takes_turns_with_what_is_new() {
     universe::run(2, |universe| async move {
         let spool = FakeSpool::default();
         let first = Stage::build(universe, setup(&spool, 1));
-        first.from_now_on(Act::Answer(503));
+        first.does(Act::Answer(503));
         first.enqueue("intake", &["old-1", "old-2", "old-3"]).await;
         first.drain(Duration::from_secs(1)).await;
 
         let next = Stage::named("next_life", first.universe.clone(), setup(&spool, 1));
-        next.from_now_on(Act::Late(Duration::from_secs(1)));
+        next.does(Act::Late(Duration::from_secs(1)));
         next.universe.settle().await;
         next.enqueue("intake", &["new-1", "new-2", "new-3"]).await;
         next.universe.advance(MINUTE).await;
@@ -95,7 +95,7 @@ fn a_panic_counts_nothing_that_is_on_the_disk() {
     universe::run(3, |universe| async move {
         let spool = FakeSpool::default();
         let stage = Stage::build(universe, setup(&spool, 1));
-        stage.from_now_on(Act::Answer(503));
+        stage.does(Act::Answer(503));
         stage.enqueue("intake", &["a", "bb"]).await;
         stage.enqueue_runs(&["ccc"]).await;
         stage.crash().await;
@@ -107,7 +107,7 @@ fn a_panic_counts_nothing_that_is_on_the_disk() {
         stage.crash().await;
         assert_eq!((stage.stats().spooled.events, stage.stats().queued.events), (2, 2));
         spool.fail(false);
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE * 3).await;
         assert_eq!(stage.accepted(), ["a", "bb"]);
         assert_eq!(stage.stats().total_dropped().payloads, 1);
@@ -127,10 +127,10 @@ fn in_any_order_of_mishaps_what_was_told_to_be_safe_arrives() {
             let mut crashes = 0;
             for number in 0..80 {
                 match chance(12.0) {
-                    0 => stage.from_now_on(Act::Answer(503)),
-                    1 => stage.from_now_on(Act::Fail),
-                    2 => stage.from_now_on(Act::Answer(403)),
-                    3 => stage.from_now_on(Act::Answer(202)),
+                    0 => stage.does(Act::Answer(503)),
+                    1 => stage.does(Act::Fail),
+                    2 => stage.does(Act::Answer(403)),
+                    3 => stage.does(Act::Answer(202)),
                     4 => spool.fail(true),
                     5 => spool.fail(false),
                     6 if crashes < 4 => {
@@ -147,7 +147,7 @@ fn in_any_order_of_mishaps_what_was_told_to_be_safe_arrives() {
                 stage.universe.advance(Duration::from_secs(chance(90.0))).await;
             }
             spool.fail(false);
-            stage.from_now_on(Act::Answer(202));
+            stage.does(Act::Answer(202));
             stage.universe.advance(MINUTE * 10).await;
             let accepted: BTreeSet<String> = stage.accepted().into_iter().collect();
             let told: BTreeMap<u64, Fate> = stage.told().into_iter().collect();

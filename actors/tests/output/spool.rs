@@ -24,7 +24,7 @@ fn with_policy(spool: &FakeSpool, policy: SpoolPolicy) -> Setup<'static> {
 /// With a destination that is down.
 async fn in_outage(universe: Universe, setup: Setup<'_>) -> Stage {
     let stage = Stage::build(universe, setup);
-    stage.from_now_on(Act::Answer(503));
+    stage.does(Act::Answer(503));
     stage.universe.settle().await;
     stage
 }
@@ -59,7 +59,7 @@ fn what_the_intake_does_not_take_stays_on_the_disk_and_its_source_is_told_that_i
         assert_eq!(spool.bodies(), ["a", "bb"], "service checks stay in memory while there is room");
         let stats = stage.stats();
         assert_eq!((stats.queued.payloads, stats.spooled), (3, Contents { payloads: 2, bytes: 3, events: 2, ..Contents::default() }));
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE * 5).await;
         assert_eq!(stage.stats().sent.payloads, 3);
         assert!(spool.bodies().is_empty() && stage.stats().queued.is_empty());
@@ -92,7 +92,7 @@ fn memory_that_gets_full_goes_to_the_disk_oldest_first() {
         assert!(spooled.len() >= 15, "at most half of the memory is used: {}", spooled.len());
         // The one that is retried may be stored later than its age says.
         assert!(spooled.iter().filter(|body| **body != bodies[0]).is_sorted());
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE * 5).await;
         let mut accepted = stage.accepted();
         accepted.sort();
@@ -165,7 +165,7 @@ fn an_end_does_not_wait_for_a_backlog() {
             stage.enqueue_runs(&[&format!("{mark:0100}")]).await;
         }
         let on_disk = spool.bodies().len();
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         let report = stage.drain(Duration::from_secs(2)).await;
         assert_eq!(report.sent.check_runs + report.kept.check_runs, 20);
         assert!(report.kept.check_runs as usize >= on_disk - 1 && report.sent.check_runs > 0, "{report:?}");
@@ -196,7 +196,7 @@ fn a_full_spool_gives_up_its_oldest_and_counts_it() {
         }
         assert_eq!(spool.bodies(), ["c", "d", "e"]);
         assert_eq!(stage.dropped(DropReason::SpoolFull), Contents { payloads: 2, bytes: 2, events: 2, ..Contents::default() });
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE * 5).await;
         assert_eq!(stage.stats().sent.events, 3);
     });
@@ -226,11 +226,11 @@ fn damage_is_counted_whenever_it_is_found() {
         stage.drain(Duration::from_secs(1)).await;
         spool.tear(&["a"]);
         let next = Stage::named("next_life", stage.universe.clone(), with(&spool));
-        next.from_now_on(Act::Answer(503));
+        next.does(Act::Answer(503));
         next.universe.settle().await;
         assert_eq!((next.dropped(DropReason::Damaged).payloads, next.stats().spooled.payloads), (1, 2), "found at the start");
         spool.tear(&["b", "c"]);
-        next.from_now_on(Act::Answer(202));
+        next.does(Act::Answer(202));
         next.universe.advance(MINUTE * 5).await;
         assert_eq!(next.dropped(DropReason::Damaged).payloads, 3, "found when it was to be sent");
         assert!(next.accepted().is_empty() && next.stats().queued.is_empty() && spool.bodies().is_empty());
@@ -257,7 +257,7 @@ fn a_disk_that_fails_is_done_without_and_used_again_when_it_works() {
         stage.universe.advance(MINUTE).await;
         assert_eq!(stage.told(), [(2, Fate::Safe), (3, Fate::Safe)], "the disk works again");
         assert_eq!(spool.bodies(), ["a", "b", "c"]);
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE * 5).await;
         assert_eq!(stage.stats().sent.events, 3);
         assert!(spool.bodies().is_empty());
@@ -272,15 +272,15 @@ fn without_a_disk_that_works_receipts_wait_for_the_intake() {
         let stage = in_outage(universe, with(&spool)).await;
         stage.enqueue_with_receipt(1, &["a", "b"]).await;
         assert!(stage.told().is_empty());
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE).await;
         assert_eq!(stage.told(), [(1, Fate::Safe)]);
-        stage.from_now_on(Act::Answer(400));
+        stage.does(Act::Answer(400));
         stage.enqueue_with_receipt(2, &["c"]).await;
-        stage.from_now_on(Act::Answer(403));
+        stage.does(Act::Answer(403));
         stage.enqueue_with_receipt(3, &["d"]).await;
         assert_eq!(stage.told(), [(2, Fate::Refused(DropReason::BadRequest)), (3, Fate::Lost(DropReason::InvalidKey))]);
-        stage.from_now_on(Act::Answer(503));
+        stage.does(Act::Answer(503));
         stage.enqueue_with_receipt(4, &["e"]).await;
         stage.crash().await;
         assert_eq!(stage.told(), [(4, Fate::Lost(DropReason::Restart))]);
@@ -325,7 +325,7 @@ fn a_disk_that_others_filled_is_left_alone() {
         stage.enqueue_with_receipt(1, &["f"]).await;
         assert!(stage.told().is_empty(), "no room at all");
         spool.set_space(DiskSpace { total: 100 * 4096, available: 100 * 4096 });
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE * 3).await;
         assert_eq!(stage.told(), [(1, Fate::Safe)]);
     });
@@ -336,13 +336,13 @@ fn stored_events_wait_for_the_right_key_and_nothing_else_does() {
     universe::run(16, |universe| async move {
         let spool = FakeSpool::default();
         let stage = Stage::build(universe, with(&spool));
-        stage.from_now_on(Act::Answer(403));
+        stage.does(Act::Answer(403));
         stage.enqueue_with_receipt(1, &["event"]).await;
         stage.enqueue_runs(&["run"]).await;
         assert_eq!((stage.told(), stage.stats().key_state), (vec![(1, Fate::Safe)], KeyState::Invalid));
         assert_eq!(stage.dropped(DropReason::InvalidKey).check_runs, 1);
         assert_eq!((spool.bodies(), stage.dropped(DropReason::InvalidKey).events), (vec!["event".to_owned()], 0));
-        stage.from_now_on(Act::Answer(202));
+        stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE).await;
         assert_eq!((stage.stats().sent.events, stage.stats().key_state), (1, KeyState::Valid));
     });
@@ -355,7 +355,7 @@ fn several_requests_are_in_flight_and_fail_as_one() {
         let setup = Setup::default();
         let policy = OutputPolicy { max_in_flight: 3, ..setup.policy };
         let stage = Stage::build(universe, Setup { policy, ..setup });
-        stage.from_now_on(late);
+        stage.does(late);
         stage.enqueue("intake", &["a", "b", "c", "d", "e"]).await;
         assert_eq!(stage.attempts(), ["a", "b", "c"], "in order");
         stage.universe.advance(Duration::from_secs(1)).await;
@@ -363,10 +363,10 @@ fn several_requests_are_in_flight_and_fail_as_one() {
         stage.universe.advance(Duration::from_secs(1)).await;
         assert_eq!(stage.stats().sent.events, 5);
 
-        stage.from_now_on(Act::Fail);
+        stage.does(Act::Fail);
         stage.enqueue("intake", &["f", "g", "h"]).await;
         assert_eq!((stage.attempts().len(), stage.stats().routes["intake"].backoff_errors), (8, 1), "three failures, one error");
-        stage.from_now_on(Act::Late(Duration::from_secs(1)));
+        stage.does(Act::Late(Duration::from_secs(1)));
         stage.universe.advance(Duration::from_millis(4100)).await;
         assert_eq!(stage.attempts().len(), 9, "one at a time while it has errors");
         stage.universe.advance(Duration::from_secs(2)).await;

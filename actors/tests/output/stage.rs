@@ -200,7 +200,7 @@ impl Stage {
     }
 
     /// What the destination does from now on.
-    pub fn from_now_on(&self, act: Act) {
+    pub fn does(&self, act: Act) {
         *self.transport.then.lock().unwrap() = act;
     }
 

@@ -17,6 +17,9 @@ pub(super) const FOLDER_MODE: u32 = 0o700;
 /// See [`FOLDER_MODE`].
 pub(super) const FILE_MODE: u32 = 0o600;
 
+/// Ending of the name of a whole file.
+pub(super) const WHOLE: &str = ".payload";
+
 /// Name of the file whose lock says that the folder is used.
 const LOCK: &str = "lock";
 
@@ -25,7 +28,7 @@ pub(super) trait Disk: Send + Sync {
     /// Makes the folder if needed, and sees to it that no other process uses it.
     fn claim(&self) -> io::Result<()>;
 
-    /// Moves all files of folders that this one inherits here, under names that `name` gives. Returns how many.
+    /// Moves all whole files of folders that this one inherits here, under names that `name` gives. Returns how many.
     fn inherit(&self, name: &mut dyn FnMut() -> String) -> io::Result<u64>;
 
     /// Names and lengths of all files.
