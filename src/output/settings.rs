@@ -54,6 +54,7 @@ impl OutputSettings {
                     flush_ratio: spool.flush_ratio,
                     max_age: spool.max_age,
                     samples: spool.samples,
+                    ..SpoolPolicy::default()
                 }),
                 key_check_interval,
             },
@@ -149,6 +150,7 @@ muster: {outputs: [stdout, datadog], spool: {samples: false, max_bytes: 7}}
             flush_ratio: 0.25,
             max_age: Duration::from_secs(2 * 24 * 3600),
             samples: false,
+            ..SpoolPolicy::default()
         };
         assert_eq!(policy.spool, spool);
     }

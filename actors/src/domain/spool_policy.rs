@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use crate::domain::delivery::{Contents, DropReason};
 
-/// Bytes that files may take however full the disk is. Source: ours.
-const LEAST_BYTES: u64 = 16 * 1024 * 1024;
-
 /// Number of a payload in a spool; later ones have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpoolId(pub u64);
@@ -39,6 +36,8 @@ pub struct SpoolPolicy {
     pub max_bytes: u64,
     /// Part of the disk that may be in use, by whomever, after we wrote. Source: `forwarder_storage_max_disk_ratio`.
     pub max_disk_ratio: f64,
+    /// Bytes that files may take on a disk that is fuller than that, as long as it takes them. Source: ours.
+    pub least_bytes: u64,
     /// Part of the memory that payloads may take before they go to the disk. Source: `forwarder_flush_to_disk_mem_ratio`.
     pub flush_ratio: f64,
     /// Age at which a payload is given up. Source: `forwarder_outdated_file_in_days`.
@@ -52,6 +51,7 @@ impl Default for SpoolPolicy {
         Self {
             max_bytes: 256 * 1024 * 1024,
             max_disk_ratio: 0.8,
+            least_bytes: 16 * 1024 * 1024,
             flush_ratio: 0.5,
             max_age: Duration::from_secs(10 * 24 * 3600),
             samples: true,
@@ -85,7 +85,7 @@ impl SpoolPolicy {
             used.saturating_sub(reserve - disk.available)
         };
         // A little is allowed on any disk that takes it: a node whose disk is fuller than the ratio has events too.
-        self.max_bytes.min(by_disk.max(LEAST_BYTES))
+        self.max_bytes.min(by_disk.max(self.least_bytes.min(used.saturating_add(disk.available))))
     }
 
     /// Whether a payload has waited too long. Units: seconds since the Unix epoch.
@@ -129,13 +129,16 @@ mod tests {
 
     #[test]
     fn the_limit_follows_the_disk_down_and_up() {
-        let policy = SpoolPolicy { max_bytes: GIB, ..SpoolPolicy::default() };
+        let policy = SpoolPolicy { max_bytes: GIB, least_bytes: 0, ..SpoolPolicy::default() };
         let disk = |available| Some(DiskSpace { total: 10 * GIB, available });
         assert_eq!(policy.limit(0, None), GIB);
         assert_eq!(policy.limit(0, disk(10 * GIB)), GIB, "our own bound");
         assert_eq!(policy.limit(5, disk(2 * GIB + 7)), 12, "7 bytes until four fifths of the disk are full");
         assert_eq!(policy.limit(100, disk(2 * GIB - 40)), 60, "others fill the disk, so ours shrinks");
         assert_eq!(policy.limit(100, disk(0)), 0);
+        let with_least = SpoolPolicy { least_bytes: 50, ..policy };
+        assert_eq!(with_least.limit(10, disk(GIB)), 50, "a little is allowed on a disk that takes it");
+        assert_eq!(with_least.limit(10, disk(0)), 10, "which a full one does not");
     }
 
     #[test]

@@ -313,7 +313,7 @@ fn a_disk_that_others_filled_is_left_alone() {
     universe::run(15, |universe| async move {
         let spool = FakeSpool::default();
         spool.set_space(DiskSpace { total: 100 * 4096, available: 22 * 4096 });
-        let stage = in_outage(universe, with(&spool)).await;
+        let stage = in_outage(universe, with_policy(&spool, SpoolPolicy { least_bytes: 0, ..SpoolPolicy::default() })).await;
         for body in ["a", "b", "c", "d"] {
             stage.enqueue("intake", &[body]).await;
         }
