@@ -8,9 +8,6 @@ use std::sync::{Mutex, PoisonError};
 
 use muster_actors::ports::DiskSpace;
 
-/// Ending of the name of a whole file.
-pub(super) const WHOLE: &str = ".payload";
-
 /// Payloads hold what an operator may not want everybody to read.
 pub(super) const FOLDER_MODE: u32 = 0o700;
 

@@ -155,7 +155,9 @@ impl Disk for Model {
         if !there {
             return Err(missing());
         }
-        self.change(|state, _| drop(state.names.remove(name)))
+        self.change(|state, _| {
+            state.names.remove(name);
+        })
     }
 
     fn space(&self) -> io::Result<DiskSpace> {
