@@ -46,6 +46,7 @@ impl Pod {
             ("DD_LEADER_ELECTION_DEFAULT_RESOURCE", "lease"),
             ("DD_LEADER_LEASE_NAME", "muster-leader-election"),
             ("DD_KUBERNETES_USE_ENDPOINT_SLICES", "true"),
+            ("DD_COLLECT_KUBERNETES_EVENTS", "true"),
             ("DD_CLUSTER_AGENT_CMD_PORT", "1"),
             ("DD_METRICS_PORT", "0"),
         ];
