@@ -102,7 +102,7 @@ fn metadata_is_told_after_a_minute_and_then_every_ten() {
         let documents = |posted: &[Recorded<Enqueue>]| -> Vec<Vec<String>> {
             posted.iter().map(|one| one.take().iter().flat_map(|enqueue| enqueue.batch.metadata.clone()).collect()).collect()
         };
-        universe.advance(FIRST_REPORT - Duration::from_secs(1)).await;
+        universe.advance(FIRST_REPORT.saturating_sub(Duration::from_secs(1))).await;
         assert_eq!(documents(&posted), [Vec::<String>::new(), Vec::new()]);
         universe.advance(Duration::from_secs(2)).await;
         assert_eq!(documents(&posted), [["{}"], ["{}"]]);

@@ -129,9 +129,8 @@ async fn a_missing_right_is_named_and_its_rule_mends_it() {
         let head = "apiVersion: rbac.authorization.k8s.io/v1";
         let subject = format!("{{kind: ServiceAccount, name: default, namespace: {namespace}}}");
         format!(
-            "{head}\nkind: {kind}\nmetadata: {{name: {namespace}{place}}}\nrules:\n{}---\n{head}\nkind: {kind}Binding\nmetadata: {{name: \
-             {namespace}{place}}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {kind}, name: {namespace}}}\nsubjects: [{subject}]\n",
-            rules
+            "{head}\nkind: {kind}\nmetadata: {{name: {namespace}{place}}}\nrules:\n{rules}---\n{head}\nkind: {kind}Binding\nmetadata: {{name: \
+             {namespace}{place}}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {kind}, name: {namespace}}}\nsubjects: [{subject}]\n"
         )
     };
     let in_namespace = format!(", namespace: {namespace}");

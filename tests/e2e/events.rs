@@ -68,7 +68,7 @@ async fn create(admin: &Identity, number: u32) -> u64 {
     let event = json!({
         "metadata": {"name": name},
         "involvedObject": {"kind": "Pod", "namespace": SHOP, "name": object, "uid": format!("uid-of-{object}"), "apiVersion": "v1"},
-        "reason": "Numbered", "message": format!("{MARK}{number}."), "type": if number % 3 == 0 { "Warning" } else { "Normal" },
+        "reason": "Numbered", "message": format!("{MARK}{number}."), "type": if number.is_multiple_of(3) { "Warning" } else { "Normal" },
         "count": 1, "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z",
         "source": {"component": "numberer", "host": "node-0"}, "reportingComponent": "numberer",
     });

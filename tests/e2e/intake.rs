@@ -89,7 +89,9 @@ async fn accept(request: HttpRequest, body: web::Bytes, book: web::Data<Book>) -
         match marks(encoding, &body) {
             Ok(numbers) => {
                 let mut seen = book.seen.lock().unwrap();
-                numbers.into_iter().for_each(|number| *seen.entry(number).or_default() += 1);
+                for number in numbers {
+                    *seen.entry(number).or_default() += 1;
+                }
             }
             Err(error) => book.unreadable.lock().unwrap().push(error),
         }

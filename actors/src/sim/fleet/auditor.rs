@@ -93,7 +93,7 @@ impl Auditor {
     /// Balancing keeps to what it may move in ten minutes of the clock by which it counts.
     fn the_budget_holds(&mut self, watch: &TableWatch, model: &Model, unix_nanos: i64) {
         // A move counts from when it is decided; agents see it when it is saved.
-        let window = (BUDGET_WINDOW - SHOWN_WITHIN).as_nanos() as i64;
+        let window = BUDGET_WINDOW.saturating_sub(SHOWN_WITHIN).as_nanos() as i64;
         // What was old once stays forgotten when the clock is set back.
         self.spent.retain(|(at, _)| unix_nanos - at < window);
         let rebalanced = watch.moves.get(&Cause::Rebalanced).copied().unwrap_or(0);
