@@ -8,6 +8,7 @@ use muster_actors::cluster::control_plane_probe::ControlPlaneProbe;
 use muster_actors::cluster::event_forwarder::EventForwarder;
 use muster_actors::cluster::kube_discovery::KubeDiscovery;
 use muster_actors::cluster::metadata_mapper::MetadataMapper;
+use muster_actors::cluster::metadata_reporter::MetadataReporter;
 use muster_actors::cluster::self_telemetry::SelfTelemetry;
 use muster_actors::cluster::wiring::Dispatching;
 use muster_actors::domain::discovery::DiscoveryReport;
@@ -103,6 +104,8 @@ pub(super) struct ClusterActors {
     pub(super) aggregator: Handle<Aggregator>,
     /// Reports that this replica runs.
     pub(super) self_telemetry: Handle<SelfTelemetry>,
+    /// Reports how this replica is configured.
+    pub(super) metadata_reporter: Handle<MetadataReporter>,
     /// Forwards events.
     pub(super) event_forwarder: Handle<EventForwarder>,
     /// Watches the control plane.
@@ -118,6 +121,7 @@ impl Default for ClusterActors {
             kube_discovery: Handle::new("KubeDiscovery"),
             aggregator: Handle::new("Aggregator"),
             self_telemetry: Handle::new("SelfTelemetry"),
+            metadata_reporter: Handle::new("MetadataReporter"),
             event_forwarder: Handle::new("EventForwarder"),
             control_plane_probe: Handle::new("ControlPlaneProbe"),
         }

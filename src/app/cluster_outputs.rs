@@ -1,5 +1,6 @@
 //! What the cluster role sends itself: events, the control plane, and that it runs. Started last, ended first.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -7,10 +8,12 @@ use std::time::Duration;
 use muster_actors::cluster::control_plane_probe::{ControlPlaneProbe, ControlPlaneProbeParts};
 use muster_actors::cluster::event_forwarder::EventForwarder;
 use muster_actors::cluster::event_forwarder::parts::EventForwarderParts;
+use muster_actors::cluster::metadata_reporter::{MetadataReporter, MetadataReporterParts};
 use muster_actors::cluster::self_telemetry::{SelfTelemetry, SelfTelemetryParts};
-use muster_actors::kernel::mailbox::{Handle, STATE_OWNER_CAPACITY};
+use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::messages::aggregator::FlushNow;
 use muster_actors::messages::event_forwarder::FinishRound;
+use muster_actors::messages::output::Enqueue;
 use muster_actors::shared::aggregator::{Aggregator, AggregatorPolicy};
 use muster_actors::shared::resolver::DiscoverySubscriber;
 use tracing::warn;
@@ -21,6 +24,7 @@ use crate::app::kubernetes::Kubernetes;
 use crate::app::outputs::Outputs;
 use crate::config::ClusterSettings;
 use crate::kube::facts::ClusterFacts;
+use crate::output::metadata::{Moment, Origin, document};
 use crate::output::settings::OutputSettings;
 
 /// Time that the aggregator has to hand over what it has.
@@ -61,7 +65,12 @@ impl ClusterOutputs {
             // Events that nobody gets must not count as forwarded.
             return Ok((started, Vec::new()));
         }
-        let telemetry = self_telemetry(host, settings, actors, cluster.map_or(&settings.cluster_name, |(_, facts)| &facts.name));
+        let cluster_name = cluster.map_or(&settings.cluster_name, |(_, facts)| &facts.name);
+        if settings.metadata {
+            let parts = metadata(host, settings, published, cluster_name, started.outputs.outlets());
+            group.child(&actors.metadata_reporter, STATE_OWNER_CAPACITY, move || MetadataReporter::new(parts.clone()));
+        }
+        let telemetry = self_telemetry(host, settings, actors, cluster_name);
         group.child(&actors.self_telemetry, STATE_OWNER_CAPACITY, move || SelfTelemetry::new(telemetry.clone()));
         let Some((kubernetes, facts)) = cluster else { return Ok((started, Vec::new())) };
 
@@ -138,4 +147,31 @@ fn self_telemetry(host: &Host, settings: &ClusterSettings, actors: &ClusterActor
         tags,
         start_told: Arc::new(AtomicBool::new(false)),
     }
+}
+
+/// What the reports about this replica are made of; the time of the call is that of its start.
+fn metadata(
+    host: &Host,
+    settings: &ClusterSettings,
+    published: &Published,
+    cluster_name: &str,
+    outputs: Vec<Outlet<Enqueue>>,
+) -> MetadataReporterParts {
+    let folder = settings.common.paths.config_file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let (origin, started_unix_nanos) = (Origin::read(folder), host.clock.unix_nanos());
+    let (clock, settings, runtime, cluster_name) =
+        (Arc::clone(&host.clock), settings.clone(), host.runtime.clone(), cluster_name.to_owned());
+    let (leadership, served, cluster_id) = (published.leadership.reader(), published.served.reader(), published.cluster_id.reader());
+    let describe = move || {
+        let moment = Moment {
+            started_unix_nanos,
+            now_unix_nanos: clock.unix_nanos(),
+            cluster_name: &cluster_name,
+            cluster_id: &cluster_id.peek(),
+            leads: leadership.peek().leads(clock.monotonic()),
+            table: &served.peek(),
+        };
+        document(&settings, &runtime, &origin, &moment)
+    };
+    MetadataReporterParts { outputs, describe: Arc::new(describe) }
 }
