@@ -235,7 +235,7 @@ impl OutputTransport for DatadogTransport {
     }
 
     fn route(&self, name: &str) -> Option<Route> {
-        [SERIES_V2, SERIES_V1, SKETCHES, CHECK_RUN, INTAKE].into_iter().find(|route| route.name == name)
+        [SERIES_V2, SERIES_V1, SKETCHES, CHECK_RUN, INTAKE, METADATA].into_iter().find(|route| route.name == name)
     }
 
     fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {

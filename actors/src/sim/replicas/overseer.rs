@@ -40,7 +40,7 @@ struct Life {
     has_table: bool,
     /// Followers that asked this process and had everything up to there.
     followers: BTreeMap<String, Asked>,
-    /// When the actor that follows the leader panicked last.
+    /// When it began, or its actor that talks with other replicas panicked last: what was asked before is nothing that it knows.
     lost_contact_at: Option<Duration>,
 }
 
@@ -100,6 +100,7 @@ impl Overseer {
         let mut inner = self.inner();
         inner.lives_so_far += 1;
         let number = inner.lives_so_far;
+        let lost_contact_at = Some(self.now());
         let life = Life {
             number,
             watched,
@@ -107,7 +108,7 @@ impl Overseer {
             knows: BTreeSet::new(),
             has_table: false,
             followers: BTreeMap::new(),
-            lost_contact_at: None,
+            lost_contact_at,
         };
         inner.lives.insert(name.to_owned(), life);
     }
