@@ -221,7 +221,7 @@ impl Overseer {
         for (follower, asked) in &life.followers {
             // Whoever died since then took with it what it had acknowledged.
             let Some(copy) = inner.lives.get(follower).filter(|copy| copy.number == asked.life) else { continue };
-            let asked_since = copy.lost_contact_at.is_none_or(|lost_at| asked.at > lost_at);
+            let asked_since = copy.lost_contact_at.is_none_or(|lost_at| asked.at >= lost_at);
             let in_contact = asked.epoch == epoch && now < asked.at + FOLLOWER_TIME && asked_since;
             if in_contact && !copy.knows.contains(version) {
                 let (node, stamp) = version;
