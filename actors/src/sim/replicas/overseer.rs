@@ -22,6 +22,9 @@ const UNREST: Duration = Duration::from_secs(45);
 /// A table that is shown so long after its decision was not waited for any more, give or take the grain of timers.
 const EARLY: Duration = SHOW_AFTER.saturating_sub(Duration::from_millis(5));
 
+/// Longest time that a question takes to whom it is asked, roughly.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+
 /// What is looked at in a running process.
 pub(super) struct Watched {
     pub(super) leadership: Reader<Leadership>,
@@ -57,6 +60,8 @@ struct Asked {
 struct Inner {
     lives: BTreeMap<String, Life>,
     lives_so_far: u64,
+    /// Processes that there have been.
+    named: BTreeSet<String>,
     /// Who led in each epoch: name and number of the life.
     terms: BTreeMap<Epoch, (String, u64)>,
     /// The terms of which a table was shown.
@@ -100,7 +105,8 @@ impl Overseer {
         let mut inner = self.inner();
         inner.lives_so_far += 1;
         let number = inner.lives_so_far;
-        let lost_contact_at = Some(self.now());
+        // A question of the life before may still be on its way.
+        let lost_contact_at = (!inner.named.insert(name.to_owned())).then(|| self.now() + ON_THE_WAY);
         let life = Life {
             number,
             watched,
