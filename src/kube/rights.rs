@@ -199,7 +199,7 @@ impl fmt::Display for Need {
 /// What the features that are switched on need, for a process in the namespace `pod_namespace`.
 #[must_use]
 pub fn needed(settings: &KubernetesSettings, pod_namespace: &str) -> Vec<Need> {
-    let resources_namespace = settings.resources_namespace.as_deref().unwrap_or(pod_namespace);
+    let resources_namespace = settings.resources_namespace_in(pod_namespace);
     let wanted = RIGHTS.iter().filter(|right| is_wanted(right, settings));
     let needs = wanted.map(|right| {
         let scope = if right.resource == "pods" && settings.watch_pods == WatchPods::All { Scope::Cluster } else { right.scope };

@@ -100,9 +100,9 @@ pub trait ControlPlane: Send + Sync {
     /// Errors: [`ClusterReadError`].
     fn components(&self) -> BoxFuture<'static, Result<Vec<ComponentStatus>, ClusterReadError>>;
 
-    /// Whether this path (`/readyz`, `/readyz/etcd`) answers 200; any other answer is `false`.
+    /// Whether this path (`/readyz`, `/readyz/etcd`) answers 200; any other answer but 401 and 403 is `false`.
     ///
-    /// Errors: [`ClusterReadError`] if there was no answer.
+    /// Errors: [`ClusterReadError`] if there was no answer, or the right to ask is missing.
     fn ready(&self, path: &'static str) -> BoxFuture<'static, Result<bool, ClusterReadError>>;
 
     /// The kinds that the API server knows.

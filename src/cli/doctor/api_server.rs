@@ -31,7 +31,7 @@ pub(super) async fn examine(settings: &KubernetesSettings) -> Vec<Finding> {
     }
     let who = identity(client, settings, namespace, &mut findings).await;
     findings.extend(rights::examine(client, settings, namespace, &who).await);
-    let resources_namespace = settings.resources_namespace.as_deref().unwrap_or(namespace);
+    let resources_namespace = settings.resources_namespace_in(namespace);
     findings.push(lock::examine(client, settings, resources_namespace, SystemClock::new().unix_seconds()).await);
     findings.push(id_of_cluster(client, namespace).await);
     findings
