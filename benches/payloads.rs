@@ -237,7 +237,7 @@ fn through_the_actors(clock: &dyn Clock) {
         let outlets = vec![output.outlet::<Enqueue>()];
         let group = kernel.one_for_one("payloads", None);
         group.child(&output, STATE_OWNER_CAPACITY, move || Output::new(parts.clone()));
-        let policy = AggregatorPolicy { flush_interval: Duration::from_secs(3600) };
+        let policy = AggregatorPolicy { flush_interval: Duration::from_secs(3600), global_tags: None };
         group.child(&aggregator, STATE_OWNER_CAPACITY, move || Aggregator::new(policy.clone(), outlets.clone()));
         let (cpu_before, began) = (cpu_seconds(std::process::id()), clock.monotonic());
         for (number, mut run) in prepared.into_iter().enumerate() {

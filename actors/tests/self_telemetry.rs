@@ -16,15 +16,15 @@ const FLUSH: Duration = Duration::from_secs(15);
 /// Starts both actors and returns what was flushed in so much time.
 async fn flushed_in(universe: &Universe, start_told: &Arc<AtomicBool>, time: Duration) -> Vec<Arc<Batch>> {
     let (output, flushed) = universe.recorder::<Enqueue>("output");
-    let aggregator =
-        universe.start("aggregator", move || Aggregator::new(AggregatorPolicy { flush_interval: FLUSH }, vec![output.clone()]));
+    let global_tags = ["zone:a", "kube_cluster_name:prod", "env:prod"].map(str::to_owned).to_vec();
+    let policy = AggregatorPolicy { flush_interval: FLUSH, global_tags: Some(global_tags) };
+    let aggregator = universe.start("aggregator", move || Aggregator::new(policy.clone(), vec![output.clone()]));
     let parts = SelfTelemetryParts {
         clock: universe.clock(),
         commits: aggregator.outlet(),
         flush_interval: FLUSH,
         version: "7.81.1".to_owned(),
         hostname: "node-1".to_owned(),
-        tags: vec!["env:prod".to_owned(), "kube_cluster_name:prod".to_owned(), "zone:a".to_owned()],
         start_told: Arc::clone(start_told),
     };
     universe.start("self_telemetry", move || SelfTelemetry::new(parts.clone()));

@@ -55,7 +55,10 @@ impl ClusterOutputs {
         let outputs = Outputs::start(host, &OutputSettings::for_cluster(settings))?;
         published.sent.show_outputs(outputs.status());
         let group = host.kernel.one_for_one("reporting", None);
-        let (policy, outlets) = (AggregatorPolicy { flush_interval: settings.flush_interval }, outputs.outlets());
+        let cluster_name = cluster.map_or(&settings.cluster_name, |(_, facts)| &facts.name);
+        let tags = settings.sent_tags(cluster_name);
+        let policy = AggregatorPolicy { flush_interval: settings.flush_interval, global_tags: Some(tags.clone()) };
+        let outlets = outputs.outlets();
         let stats = Arc::clone(&published.sent.aggregator);
         let make_aggregator = move || Aggregator::new(policy.clone(), outlets.clone()).publishing(Arc::clone(&stats));
         group.child(&actors.aggregator, STATE_OWNER_CAPACITY, make_aggregator);
@@ -65,12 +68,11 @@ impl ClusterOutputs {
             // Events that nobody gets must not count as forwarded.
             return Ok((started, Vec::new()));
         }
-        let cluster_name = cluster.map_or(&settings.cluster_name, |(_, facts)| &facts.name);
         if settings.metadata {
             let parts = metadata(host, settings, published, cluster_name, started.outputs.outlets());
             group.child(&actors.metadata_reporter, STATE_OWNER_CAPACITY, move || MetadataReporter::new(parts.clone()));
         }
-        let telemetry = self_telemetry(host, settings, actors, cluster_name);
+        let telemetry = self_telemetry(host, settings, actors);
         group.child(&actors.self_telemetry, STATE_OWNER_CAPACITY, move || SelfTelemetry::new(telemetry.clone()));
         let Some((kubernetes, facts)) = cluster else { return Ok((started, Vec::new())) };
 
@@ -87,6 +89,7 @@ impl ClusterOutputs {
             defaults: settings.kubernetes.events.defaults(),
             source_detection: settings.kubernetes.events.source_detection,
             cluster_name: facts.name.clone(),
+            global_tags: tags,
             hostname: settings.common.hostname.clone(),
             published: Arc::clone(&published.sent.events),
         };
@@ -131,20 +134,13 @@ impl ClusterOutputs {
     }
 }
 
-fn self_telemetry(host: &Host, settings: &ClusterSettings, actors: &ClusterActors, cluster_name: &str) -> SelfTelemetryParts {
-    let mut tags = settings.common.tags.clone();
-    let name = settings.cluster_name_tag(cluster_name);
-    if !name.is_empty() {
-        tags.push(format!("kube_cluster_name:{name}"));
-    }
-    tags.sort_unstable();
+fn self_telemetry(host: &Host, settings: &ClusterSettings, actors: &ClusterActors) -> SelfTelemetryParts {
     SelfTelemetryParts {
         clock: Arc::clone(&host.clock),
         commits: actors.aggregator.outlet(),
         flush_interval: settings.flush_interval,
         version: settings.common.compat_version.clone(),
         hostname: settings.common.hostname.clone(),
-        tags,
         start_told: Arc::new(AtomicBool::new(false)),
     }
 }

@@ -116,7 +116,7 @@ fn node_policy(settings: &NodeSettings) -> NodePolicy {
             utilization_threshold: checks.utilization_threshold,
             utilization_cooldown: checks.utilization_cooldown,
         },
-        aggregator: AggregatorPolicy { flush_interval: checks.flush_interval },
+        aggregator: AggregatorPolicy { flush_interval: checks.flush_interval, global_tags: None },
     }
 }
 

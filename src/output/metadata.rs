@@ -103,6 +103,7 @@ pub fn document(settings: &ClusterSettings, configuration: &RuntimeConfig, origi
     };
     let nodes = |kind: NodeKind| moment.table.nodes.values().filter(|node| node.facts.kind == kind).count();
     let checks = &settings.cluster_checks;
+    let elects = if settings.stand_alone { settings.lock_file.is_some() } else { settings.kubernetes.election.enabled };
     let mut about = JsonMap::new();
     let mut tell = |key: &str, value: Json| about.insert(key.to_owned(), value);
     tell("agent_version", json!(settings.common.compat_version));
@@ -112,7 +113,7 @@ pub fn document(settings: &ClusterSettings, configuration: &RuntimeConfig, origi
     tell("install_method_tool", json!(origin.install[0]));
     tell("install_method_tool_version", json!(origin.install[1]));
     tell("install_method_installer_version", json!(origin.install[2]));
-    tell("leader_election", json!(!settings.stand_alone || settings.lock_file.is_some()));
+    tell("leader_election", json!(elects));
     tell("is_leader", json!(moment.leads));
     tell("cluster_check_runner_count", json!(nodes(NodeKind::Runner)));
     tell("cluster_check_node_agent_count", json!(nodes(NodeKind::NodeAgent)));

@@ -22,6 +22,7 @@ use crate::cluster::event_forwarder::parts::{EventForwarderParts, LOOK};
 use crate::cluster::event_forwarder::round::{Ended, Memory, Outcome, Reading, Round, query};
 use crate::cluster::event_forwarder::watching::{Told, Watching};
 use crate::domain::delivery::DropReason;
+use crate::domain::event_token::EventToken;
 use crate::domain::ids::Epoch;
 use crate::domain::kube::apiserver_check::{ApiserverCheckOptions, EventMode};
 use crate::domain::kube::event::KubeEvent;
@@ -61,6 +62,8 @@ struct Watch {
     buffer: EventBuffer,
     /// What an output lost: it goes out again before anything else.
     held: Vec<KubeEvent>,
+    /// Where it began anew while a round was under way.
+    begins: Option<EventToken>,
 }
 
 /// Owns how far the events of the cluster are forwarded. On every replica; acts on the one that leads.
@@ -199,7 +202,7 @@ impl EventForwarder {
         let EventForwarderParts { clock, source, tokens, .. } = self.parts.clone();
         let watching = Watching { clock, source, tokens, query: query(options), remembered: self.memory.safe.clone() };
         let task = watching.run().into_actor(self).map(|told, forwarder, _| forwarder.hear(told)).finish();
-        self.watch = Some(Watch { task: context.spawn(task), buffer: EventBuffer::new(options.buffer_size), held: Vec::new() });
+        self.watch = Some(Watch { task: context.spawn(task), buffer: EventBuffer::new(options.buffer_size), held: Vec::new(), begins: None });
     }
 
     /// Drops the watch and what it has seen: the next one begins at the checkpoint.
@@ -213,11 +216,20 @@ impl EventForwarder {
         for told in told {
             match told {
                 Told::Begins(token) => {
-                    self.memory.safe = Some(token);
+                    match self.watch.as_mut().filter(|_| self.round.is_some()) {
+                        // The end of that round would put its own memory in the place.
+                        Some(watch) => watch.begins = Some(token),
+                        None => self.memory.safe = Some(token),
+                    }
                     // Without a stored token it is known nowhere else.
                     self.publish();
                 }
                 Told::Report(report) => self.complaints.note(report),
+                Told::Listed(events) => {
+                    if let Some(watch) = &mut self.watch {
+                        watch.buffer.keep(events);
+                    }
+                }
                 Told::Seen(events) => {
                     let buffer = self.watch.as_mut().map(|watch| &mut watch.buffer);
                     if let Some(buffer) = buffer {
@@ -269,6 +281,9 @@ impl EventForwarder {
         let Ended { outcome, memory, providers, reports, more } = ended;
         self.round = None;
         (self.memory, self.providers) = (memory, providers);
+        if let Some(token) = self.watch.as_mut().and_then(|watch| watch.begins.take()) {
+            self.memory.safe = Some(token);
+        }
         for report in reports {
             self.complaints.note(report);
         }

@@ -35,8 +35,6 @@ pub struct SelfTelemetryParts {
     pub version: String,
     /// Host name of this replica; may be empty.
     pub hostname: String,
-    /// Tags of everything, sorted, for example `kube_cluster_name:prod`.
-    pub tags: Vec<String>,
     /// Whether this process has reported its start. Shared by all incarnations of the actor: a restart of it is none of the process.
     pub start_told: Arc<AtomicBool>,
 }
@@ -62,13 +60,12 @@ impl SelfTelemetry {
         let started = Series {
             interval: COUNT_INTERVAL,
             source_type_name: String::new(),
-            ..self.series("datadog.cluster_agent.started", SeriesKind::Count, 1.0, self.tags_with_version())
+            ..self.series("datadog.cluster_agent.started", SeriesKind::Count, 1.0, vec![self.version_tag()])
         };
         let event = Event {
             text: format!("Version {} - Datadog Cluster Agent", parts.version),
             timestamp: parts.clock.unix_seconds(),
             host: parts.hostname.clone(),
-            tags: parts.tags.clone(),
             source_type_name: SYSTEM.to_owned(),
             event_type: "Agent Startup".to_owned(),
             ..Event::default()
@@ -78,16 +75,16 @@ impl SelfTelemetry {
 
     fn tell_running(&mut self) {
         let parts = &self.parts;
-        let running = self.series("datadog.cluster_agent.running", SeriesKind::Gauge, 1.0, self.tags_with_version());
+        let running = self.series("datadog.cluster_agent.running", SeriesKind::Gauge, 1.0, vec![self.version_tag()]);
         let name = "n_o_i_n_d_e_x.datadog.cluster_agent.payload.dropped";
-        let dropped = Series { no_index: true, ..self.series(name, SeriesKind::Gauge, 0.0, parts.tags.clone()) };
+        let dropped = Series { no_index: true, ..self.series(name, SeriesKind::Gauge, 0.0, Vec::new()) };
         let up = CheckRun {
             name: "datadog.cluster_agent.up".to_owned(),
             host: parts.hostname.clone(),
             timestamp: parts.clock.unix_seconds(),
             status: ServiceStatus::Ok,
             message: String::new(),
-            tags: parts.tags.clone(),
+            tags: Vec::new(),
         };
         parts.commits.post(Commit { batch: Batch { series: vec![running, dropped], check_runs: vec![up], ..Batch::default() } });
         self.reports += 1;
@@ -106,11 +103,8 @@ impl SelfTelemetry {
         }
     }
 
-    fn tags_with_version(&self) -> Vec<String> {
-        let mut tags = self.parts.tags.clone();
-        tags.push(format!("version:{}", self.parts.version));
-        tags.sort_unstable();
-        tags
+    fn version_tag(&self) -> String {
+        format!("version:{}", self.parts.version)
     }
 }
 

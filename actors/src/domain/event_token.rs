@@ -89,12 +89,21 @@ pub fn newer(mut events: Vec<KubeEvent>, than: &str) -> Vec<KubeEvent> {
     events
 }
 
-/// What the first list of the watch mode delivers: nothing without a version to go on from, so that no old events come again.
-///
-/// Source: cluster-agent-kubernetes 3.4b.
+/// Whether what was found is behind what is known: the data of the API server was restored, or made anew.
 #[must_use]
-pub fn newer_than_checkpoint(events: Vec<KubeEvent>, checkpoint: &str) -> Vec<KubeEvent> {
-    if number(checkpoint) == 0 { Vec::new() } else { newer(events, checkpoint) }
+pub fn goes_back(known: &str, found: &str) -> bool {
+    (1..number(known)).contains(&number(found))
+}
+
+/// Puts events in the order of their versions.
+pub fn oldest_first(events: &mut [KubeEvent]) {
+    events.sort_by_key(|event| number(&event.version));
+}
+
+/// A version that is older than all of these; `None` without any.
+#[must_use]
+pub fn version_before(events: &[KubeEvent]) -> Option<String> {
+    events.iter().map(|event| number(&event.version)).min().map(|oldest| oldest.saturating_sub(1).to_string())
 }
 
 fn number(version: &str) -> u64 {
@@ -177,14 +186,15 @@ mod tests {
     }
 
     #[test]
-    fn ca_e20_the_first_list_of_a_watch_delivers_nothing_without_a_checkpoint() {
-        let listed: Vec<KubeEvent> = (1..=500).flat_map(|version: u32| of_versions(&[&version.to_string()])).collect();
-        for fresh in ["", "0"] {
-            assert!(newer_than_checkpoint(listed.clone(), fresh).is_empty());
-            assert_eq!(token(fresh, NOW).watched(&[]).version, fresh);
-        }
-        assert_eq!(versions(&newer_than_checkpoint(listed, "498")), ["499", "500"]);
-        assert_eq!(token("0", NOW).watched(&of_versions(&["501"])).version, "501");
+    fn a_version_behind_the_known_one_is_of_another_history() {
+        let anew = [("120", "119"), ("5000000", "1000")];
+        let same = [("120", "120"), ("120", "121"), ("", "5"), ("0", "5"), ("120", ""), ("120", "x"), ("x", "7")];
+        assert!(anew.iter().all(|(known, found)| goes_back(known, found)));
+        assert!(!same.iter().any(|(known, found)| goes_back(known, found)));
+        let mut events = of_versions(&["30", "9", "100"]);
+        assert_eq!((version_before(&events).as_deref(), version_before(&[])), (Some("8"), None));
+        oldest_first(&mut events);
+        assert_eq!(versions(&events), ["9", "30", "100"]);
     }
 
     #[test]

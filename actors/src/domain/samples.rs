@@ -229,4 +229,19 @@ impl Batch {
             && self.events.is_empty()
             && self.metadata.is_empty()
     }
+
+    /// Gives everything the tags of the process, and puts tags in order, each once.
+    ///
+    /// That is how a stock cluster agent sends them, whatever order its checks gave them.
+    pub fn settle_tags(&mut self, global: &[String]) {
+        let series = self.series.iter_mut().map(|series| &mut series.tags);
+        let sketches = self.sketches.iter_mut().map(|sketch| &mut sketch.tags);
+        let check_runs = self.check_runs.iter_mut().map(|run| &mut run.tags);
+        let events = self.events.iter_mut().map(|event| &mut event.tags);
+        for tags in series.chain(sketches).chain(check_runs).chain(events) {
+            tags.extend_from_slice(global);
+            tags.sort_unstable();
+            tags.dedup();
+        }
+    }
 }

@@ -19,11 +19,13 @@ use crate::supervised;
 pub struct AggregatorPolicy {
     /// Time between two flushes to the outputs.
     pub flush_interval: Duration,
+    /// Tags that everything gets; `None` = tags stay as the checks settled them.
+    pub global_tags: Option<Vec<String>>,
 }
 
 impl Default for AggregatorPolicy {
     fn default() -> Self {
-        Self { flush_interval: Duration::from_secs(15) }
+        Self { flush_interval: Duration::from_secs(15), global_tags: None }
     }
 }
 
@@ -64,7 +66,11 @@ impl Aggregator {
         if let Some(published) = &self.published {
             published.publish(self.stats);
         }
-        let batch = Arc::new(std::mem::take(&mut self.batch));
+        let mut batch = std::mem::take(&mut self.batch);
+        if let Some(tags) = &self.policy.global_tags {
+            batch.settle_tags(tags);
+        }
+        let batch = Arc::new(batch);
         for output in &self.outputs {
             // Outputs bound their queues by bytes and drop the oldest themselves, so that none of them holds up a check.
             output.post(Enqueue::new(Arc::clone(&batch)));

@@ -99,6 +99,14 @@ impl FakeEventSource {
         cluster.version = cluster.version.max(version);
     }
 
+    /// All data is gone and versions begin at 1 again, as with an etcd that was made anew.
+    pub fn begin_anew(&self) {
+        let mut cluster = self.cluster();
+        cluster.events.clear();
+        cluster.log.iter_mut().for_each(|(version, _)| *version = 0);
+        (cluster.version, cluster.compacted) = (0, 0);
+    }
+
     /// Version of a list at this moment.
     #[must_use]
     pub fn version(&self) -> u64 {

@@ -116,6 +116,56 @@ fn a_list_too_long_for_a_look_is_left_to_the_watch_and_nothing_comes_twice() {
 }
 
 #[test]
+fn a_list_with_too_many_events_for_one_round_is_read_in_portions() {
+    universe::run(1, |universe| async move {
+        let rig = Rig::new(&universe, one_by_one());
+        rig.tokens.put("10", START);
+        rig.make(1..=45_010);
+        rig.source.compact(45_010);
+        rig.replica.lead(1);
+        rig.advance(10).await;
+        let mut versions: Vec<u64> = rig.texts().iter().map(|text| text.parse().unwrap()).collect();
+        versions.sort_unstable();
+        assert_eq!(versions, (11..=45_010).collect::<Vec<_>>());
+        assert_eq!((rig.stats().rounds, rig.stored().unwrap().0.as_str()), (3, "45010"));
+    });
+}
+
+#[test]
+fn an_api_server_that_began_anew_is_believed() {
+    universe::run(1, |universe| async move {
+        let rig = Rig::new(&universe, one_by_one());
+        rig.tokens.put("5000000", START);
+        rig.source.begin_anew();
+        rig.make(900..=1000);
+        rig.replica.lead(1);
+        // A watch from a version to come says nothing; the next list does.
+        rig.advance(330).await;
+        assert_eq!(rig.texts().len(), 101);
+        assert_eq!(rig.stored().unwrap().0, "1000");
+        rig.make([1001]);
+        rig.advance(30).await;
+        assert_eq!((rig.texts(), rig.stored().unwrap().0.as_str()), (vec!["1001".to_owned()], "1001"));
+    });
+}
+
+#[test]
+fn an_event_goes_out_with_a_time_and_with_the_tags_of_the_process() {
+    universe::run(1, |universe| async move {
+        let rig = Rig::new(&universe, ApiserverCheckOptions { tags: vec!["zone:a".to_owned(), "kube_kind:Pod".to_owned()], ..one_by_one() });
+        rig.tokens.put("1", START);
+        rig.source.make(2, KubeEvent { first_seen: None, last_seen: None, ..event("a", "2") });
+        rig.replica.lead(1);
+        rig.advance(4).await;
+        let events = rig.replica.outputs[0].events();
+        assert!((START..START + 5).contains(&events[0].timestamp), "{}", events[0].timestamp);
+        let tags = &events[0].tags;
+        assert!(tags.contains(&"kube_cluster_name:c1".to_owned()) && tags.contains(&"zone:a".to_owned()), "{tags:?}");
+        assert!(tags.is_sorted_by(|one, next| one < next), "{tags:?}");
+    });
+}
+
+#[test]
 fn a_burst_is_taken_in_portions_without_pauses() {
     universe::run(1, |universe| async move {
         let rig = Rig::new(&universe, one_by_one());

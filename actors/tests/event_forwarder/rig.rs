@@ -149,6 +149,7 @@ impl Replica {
             defaults,
             source_detection: false,
             cluster_name: "c1".to_owned(),
+            global_tags: vec!["kube_cluster_name:c1".to_owned()],
             hostname: "agent-host".to_owned(),
             published,
         };

@@ -118,6 +118,38 @@ fn an_expired_watch_lists_what_is_newer_than_what_was_seen() {
 }
 
 #[test]
+fn a_list_that_stands_for_a_watch_does_not_overflow_the_buffer() {
+    universe::run(1, |universe| async move {
+        let rig = Rig::new(&universe, watching());
+        rig.tokens.put("1", START);
+        rig.make(2..=30_001);
+        rig.source.compact(30_001);
+        rig.replica.lead(1);
+        rig.advance(120).await;
+        assert_eq!((rig.texts().len(), rig.stats().dropped), (30_000, 0));
+        assert_eq!(rig.stored().unwrap().0, "30001");
+    });
+}
+
+#[test]
+fn an_api_server_that_began_anew_is_listed_when_the_watch_ends() {
+    universe::run(1, |universe| async move {
+        let rig = Rig::new(&universe, watching());
+        rig.tokens.put("5000000", START);
+        rig.source.go_to(5_000_000);
+        rig.replica.lead(1);
+        rig.advance(20).await;
+        rig.source.begin_anew();
+        rig.make(900..=1000);
+        rig.advance(330).await;
+        assert_eq!((rig.texts().len(), rig.stored().unwrap().0.as_str()), (101, "1000"));
+        rig.make([1001]);
+        rig.advance(30).await;
+        assert_eq!((rig.texts(), rig.stored().unwrap().0.as_str()), (vec!["1001".to_owned()], "1001"));
+    });
+}
+
+#[test]
 fn a_watch_that_fails_is_tried_again_with_growing_pauses() {
     universe::run(1, |universe| async move {
         let rig = Rig::new(&universe, watching());

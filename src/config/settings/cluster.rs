@@ -61,6 +61,8 @@ pub struct ClusterSettings {
     pub cluster_checks: ClusterChecksSettings,
     /// Balancing.
     pub balance: BalanceSettings,
+    /// Further tags of what the cluster role itself sends.
+    pub orchestrator_tags: Vec<String>,
     /// Name of the cluster, empty when unknown.
     pub cluster_name: String,
     /// Whether tags carry the cluster name with `-` for `_`.
@@ -111,6 +113,7 @@ impl ClusterSettings {
                 disable_cluster_name_tag_key: read(config, "disable_cluster_name_tag_key"),
             },
             balance: BalanceSettings::from_config(config),
+            orchestrator_tags: read(config, "orchestrator_explorer.extra_tags"),
             compliant_cluster_name_tag: read(config, "enabled_rfc1123_compliant_cluster_name_tag"),
             cluster_name,
             invalid_cluster_name,
@@ -123,6 +126,19 @@ impl ClusterSettings {
     #[must_use]
     pub fn cluster_name_tag(&self, name: &str) -> String {
         if self.compliant_cluster_name_tag { name.replace('_', "-") } else { name.to_owned() }
+    }
+
+    /// Tags of everything that the cluster role itself sends, of the cluster of this name: as stock has been seen to send them.
+    #[must_use]
+    pub fn sent_tags(&self, cluster_name: &str) -> Vec<String> {
+        let mut tags = self.common.tags.clone();
+        tags.extend_from_slice(&self.cluster_checks.extra_tags);
+        tags.extend_from_slice(&self.orchestrator_tags);
+        let name = self.cluster_name_tag(cluster_name);
+        if !name.is_empty() {
+            tags.push(format!("kube_cluster_name:{name}"));
+        }
+        tags
     }
 }
 

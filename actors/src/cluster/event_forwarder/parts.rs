@@ -42,6 +42,8 @@ pub struct EventForwarderParts {
     pub source_detection: bool,
     /// Name of the cluster; empty = not known.
     pub cluster_name: String,
+    /// Tags that every event gets.
+    pub global_tags: Vec<String>,
     /// Host of what has none of its own: that of this agent.
     pub hostname: String,
     /// Where everybody reads what was forwarded; outlives the actor.

@@ -10,7 +10,7 @@ use tracing::error;
 
 use crate::cluster::complaints::Report;
 use crate::cluster::event_forwarder::facts::{ProviderIds, look_up};
-use crate::cluster::event_forwarder::listing::{list_newer, tell_cut};
+use crate::cluster::event_forwarder::listing::list_newer;
 use crate::cluster::event_forwarder::parts::EventForwarderParts;
 use crate::domain::delivery::DropReason;
 use crate::domain::event_token::{EventToken, Step};
@@ -157,11 +157,10 @@ impl Round {
         }
         let facts = look_up(&events, &*self.parts.source, &*self.parts.clock, &mut self.providers, &mut reports).await;
         let newest = newest(&events);
-        let (events, mut transformed) = self.transform(events, facts).await;
+        let (events, transformed, batch) = self.transform(events, facts).await;
         if !(self.leads)() {
             return self.end(Outcome::NotLeading, reports, false);
         }
-        let batch = Batch { events: std::mem::take(&mut transformed.events), ..Batch::default() };
         let count = batch.events.len();
         if let Err(reason) = self.deliver(batch).await {
             reports.push((DELIVER, Some(format!("lost by an output: {}", reason.as_str()))));
@@ -203,8 +202,7 @@ impl Round {
             match list_newer(&*self.parts.source, &query, &from.version, replay).await {
                 Ok(listing) if listing.complete || replay => {
                     reports.push((LIST, None));
-                    tell_cut(&listing, &query);
-                    return Some(Read { events: listing.events, next: from.listed(&listing.version, now), more: false });
+                    return Some(Read { events: listing.events, next: from.listed(&listing.version, now), more: listing.more });
                 }
                 Ok(_) => {
                     // The watch brings the same, without the rest that nobody needs.
@@ -261,10 +259,9 @@ impl Round {
         match list_newer(&*self.parts.source, &query, &read.next.version, true).await {
             Ok(listing) => {
                 reports.extend([(WATCH, None), (LIST, None)]);
-                tell_cut(&listing, &query);
                 let next = read.next.listed(&listing.version, self.parts.clock.unix_seconds());
                 let events = read.events.into_iter().chain(listing.events).collect();
-                Some(Read { events, next, more: false })
+                Some(Read { events, next, more: listing.more })
             }
             Err(error) => {
                 reports.push((LIST, Some(error.to_string())));
@@ -274,17 +271,26 @@ impl Round {
         }
     }
 
-    async fn transform(&self, events: Vec<KubeEvent>, facts: ObjectFacts) -> (Vec<KubeEvent>, Transformed) {
-        let (options, detection) = (Arc::clone(&self.options), self.parts.source_detection);
-        let (cluster_name, hostname) = (self.parts.cluster_name.clone(), self.parts.hostname.clone());
+    /// Makes the batch of them: with what the payload of stock has and its rules leave open.
+    async fn transform(&self, events: Vec<KubeEvent>, facts: ObjectFacts) -> (Vec<KubeEvent>, Transformed, Batch) {
+        let (options, parts, now) = (Arc::clone(&self.options), self.parts.clone(), self.parts.clock.unix_seconds());
         let many = events.len() > MANY;
         let rules = move || {
-            let context = EventContext { options: &options, source_detection: detection, cluster_name: &cluster_name, facts: &facts };
+            let EventForwarderParts { source_detection, cluster_name, global_tags, hostname, .. } = &parts;
+            let context = EventContext { options: &options, source_detection: *source_detection, cluster_name, facts: &facts };
             let mut transformed = transform(&events, &context);
-            for event in transformed.events.iter_mut().filter(|event| event.host.is_empty()) {
-                event.host.clone_from(&hostname);
+            let mut batch = Batch { events: std::mem::take(&mut transformed.events), ..Batch::default() };
+            for event in &mut batch.events {
+                if event.host.is_empty() {
+                    event.host.clone_from(hostname);
+                }
+                // Without a time of its own: an intake drops what is from 1970. Source: cluster-agent-kubernetes 6.3.
+                if event.timestamp == 0 {
+                    event.timestamp = now;
+                }
             }
-            (events, transformed)
+            batch.settle_tags(global_tags);
+            (events, transformed, batch)
         };
         if many { heavy_work(rules).await } else { rules() }
     }

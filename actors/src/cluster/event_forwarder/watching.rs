@@ -7,7 +7,7 @@ use futures_util::stream::{self, BoxStream, ReadyChunks, Stream, StreamExt as _}
 use tokio::time::sleep;
 
 use crate::cluster::complaints::Report;
-use crate::cluster::event_forwarder::listing::{list_newer, tell_cut};
+use crate::cluster::event_forwarder::listing::list_newer;
 use crate::cluster::event_forwarder::round::{LIST, LOAD, WATCH, describe};
 use crate::domain::event_token::EventToken;
 use crate::domain::kube::event::KubeEvent;
@@ -39,6 +39,8 @@ pub(super) enum Told {
     Begins(EventToken),
     /// New events, in order.
     Seen(Vec<KubeEvent>),
+    /// New events of a list, which no watch brings.
+    Listed(Vec<KubeEvent>),
     /// How an attempt went.
     Report(Report),
 }
@@ -145,14 +147,21 @@ impl State {
                 self.failures = 0;
                 let listed = Told::Report((LIST, None));
                 if !listing.complete && !only_way {
-                    // The watch from the checkpoint on brings the same events.
+                    // The watch from there on brings the same events.
                     return vec![listed];
                 }
-                tell_cut(&listing, &self.watching.query);
-                self.seen = self.seen.listed(&listing.version, self.watching.clock.unix_seconds());
+                let now = self.watching.clock.unix_seconds();
+                let mut told = vec![listed];
+                told.extend(listing.begins_anew.map(|version| Told::Begins(self.seen.listed(&version, now))));
+                self.seen = self.seen.listed(&listing.version, now);
                 // Why nothing of a first list: without a checkpoint nobody knows what was forwarded already.
-                let told = if fresh { Told::Begins(self.seen.clone()) } else { Told::Seen(listing.events) };
-                vec![listed, told]
+                told.push(if fresh { Told::Begins(self.seen.clone()) } else { Told::Listed(listing.events) });
+                if listing.more {
+                    self.phase = Phase::List { only_way: true };
+                    // Until the next rounds have taken them.
+                    self.pause = Some(LAST_PAUSE);
+                }
+                told
             }
         }
     }
@@ -161,6 +170,9 @@ impl State {
         let Some(chunk) = changes.next().await else {
             if self.watching.clock.monotonic().saturating_sub(began_at) < AT_LEAST {
                 self.pause_next();
+            } else {
+                // A watch says nothing for ever if the API server is behind the version that it begins at.
+                self.phase = Phase::List { only_way: false };
             }
             return Vec::new();
         };

@@ -37,6 +37,11 @@ impl EventBuffer {
         }
     }
 
+    /// Keeps what a list brought, room or not: lists are bounded themselves, and nothing brings their events again.
+    pub fn keep(&mut self, listed: Vec<KubeEvent>) {
+        self.waiting.extend(listed);
+    }
+
     /// Takes everything.
     pub fn drain(&mut self) -> Drained {
         Drained { events: std::mem::take(&mut self.waiting), dropped: std::mem::take(&mut self.dropped) }

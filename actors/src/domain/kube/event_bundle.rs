@@ -156,6 +156,8 @@ fn cut(text: &str, room: usize) -> &str {
 }
 
 /// Length with a backslash before each tilde, as it is sent.
+///
+/// Stock counts without them, so that its texts may come out longer than it allows; others are bundled alike.
 fn escaped_len(text: &str) -> usize {
     text.len() + text.matches('~').count()
 }
