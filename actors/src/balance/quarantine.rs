@@ -218,18 +218,31 @@ impl DeathWatch {
 
     /// Deaths of more than a third of all runners, at least 2, that were heard of last within the mass window count for nobody.
     fn discount_mass_events(&mut self, runners: usize) {
-        let mut by_time: Vec<(Duration, u64)> = self.deaths.iter().map(|(number, death)| (death.last_heard, *number)).collect();
+        let deaths = self.deaths.iter().map(|(number, death)| (death.last_heard, *number, &death.node));
+        let mut by_time: Vec<(Duration, u64, &NodeName)> = deaths.collect();
         by_time.sort_unstable();
-        for begin in 0..by_time.len() {
-            let end = by_time.partition_point(|(at, _)| *at <= by_time[begin].0 + self.policy.mass_window);
-            let together = &by_time[begin..end];
-            let nodes: BTreeSet<&NodeName> = together.iter().filter_map(|(_, number)| Some(&self.deaths.get(number)?.node)).collect();
+        // A window slides over them: looking at each window anew takes minutes when 100 000 die at once.
+        let mut nodes: HashMap<&NodeName, usize> = HashMap::new();
+        let (mut end, mut void, mut void_to) = (0, Vec::new(), 0);
+        for (begin, (at, _, node)) in by_time.iter().enumerate() {
+            while let Some((_, _, next)) = by_time.get(end).filter(|(next_at, ..)| *next_at <= *at + self.policy.mass_window) {
+                *nodes.entry(*next).or_default() += 1;
+                end += 1;
+            }
             if nodes.len() >= 2 && nodes.len() * 3 > runners {
-                for (_, number) in together {
-                    if let Some(death) = self.deaths.get_mut(number) {
-                        death.void = true;
-                    }
+                void.extend(by_time[begin.max(void_to)..end].iter().map(|(_, number, _)| *number));
+                void_to = end;
+            }
+            if let Some(deaths) = nodes.get_mut(*node) {
+                *deaths -= 1;
+                if *deaths == 0 {
+                    nodes.remove(*node);
                 }
+            }
+        }
+        for number in void {
+            if let Some(death) = self.deaths.get_mut(&number) {
+                death.void = true;
             }
         }
     }
