@@ -34,7 +34,7 @@ use crate::domain::lease::{Role, counts};
 use crate::domain::stamp::is_up_to_date;
 use crate::domain::turn::{Committed, Turn};
 use crate::domain::unscheduled::UnscheduledWatch;
-use crate::domain::world::{Dangling, DispatcherCounters, NodeKind, ServedTable, Standing};
+use crate::domain::world::{Dangling, DispatcherCounters, ServedTable, Standing};
 use crate::messages::dispatcher::{Origin, PollReply};
 use crate::messages::journal::RecordDecisions;
 use crate::messages::membership::NodesRestored;
@@ -391,8 +391,7 @@ impl Dispatcher {
     fn follow_nodes(&mut self) {
         let Some(table) = &self.table else { return };
         let was_on = self.advanced.on();
-        let node_agent_lives = table.nodes().values().any(|node| node.facts.kind == NodeKind::NodeAgent);
-        self.advanced.follow(node_agent_lives, self.parts.clock.monotonic());
+        self.advanced.follow(table.has_node_agent(), self.parts.clock.monotonic());
         if was_on != self.advanced.on() {
             info!(on = self.advanced.on(), "advanced dispatching changed");
         }

@@ -14,7 +14,7 @@ use crate::domain::handover::{Confirmation, Transfer};
 use crate::domain::ids::{ConfigKey, Epoch, KubernetesNodeName, NodeName, Seq, Stamp};
 use crate::domain::ledger::Ledger;
 use crate::domain::node::NodeFacts;
-use crate::domain::world::{DanglingReason, Presence};
+use crate::domain::world::{DanglingReason, NodeKind, Presence};
 
 /// Where a config is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +138,7 @@ pub struct AssignmentTable {
     pub(in crate::domain) constraints: Arc<Constraints>,
     pub(in crate::domain) ledger: Arc<Ledger>,
     // Indexes over the above; they hold nothing of their own.
+    node_agents: usize,
     sets: BTreeMap<NodeName, BTreeSet<ConfigKey>>,
     dangling: BTreeSet<ConfigKey>,
     moving: BTreeSet<ConfigKey>,
@@ -188,6 +189,12 @@ impl AssignmentTable {
     #[must_use]
     pub fn nodes(&self) -> &BTreeMap<NodeName, NodeRow> {
         &self.nodes
+    }
+
+    /// Whether any of them is a node agent.
+    #[must_use]
+    pub fn has_node_agent(&self) -> bool {
+        self.node_agents > 0
     }
 
     /// All endpoint checks by Kubernetes node; no entry is empty.
@@ -304,10 +311,10 @@ impl AssignmentTable {
             return false;
         }
         for name in &delta.nodes_removed {
-            self.nodes.remove(name);
+            self.set_node(name, None);
         }
         for (name, node) in &delta.nodes_put {
-            self.nodes.insert(name.clone(), node.clone());
+            self.set_node(name, Some(node.clone()));
         }
         for key in &delta.rows_removed {
             self.set_row(*key, None);
@@ -331,6 +338,19 @@ impl AssignmentTable {
         self.seq = delta.seq;
         self.highest_stamp = self.highest_stamp.max(delta.highest_stamp);
         true
+    }
+
+    /// The only place that puts nodes and removes them; keeps their number.
+    pub(in crate::domain) fn set_node(&mut self, name: &NodeName, node: Option<NodeRow>) -> Option<NodeRow> {
+        let is_agent = |node: &NodeRow| node.facts.kind == NodeKind::NodeAgent;
+        let comes = node.as_ref().is_some_and(is_agent);
+        let before = match node {
+            Some(node) => self.nodes.insert(name.clone(), node),
+            None => self.nodes.remove(name),
+        };
+        self.node_agents += usize::from(comes);
+        self.node_agents -= usize::from(before.as_ref().is_some_and(is_agent));
+        before
     }
 
     /// The only place that writes rows; keeps the indexes.

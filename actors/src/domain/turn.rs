@@ -153,7 +153,7 @@ impl<'a> Turn<'a> {
         let left_in_this_turn = self.nodes_before.get(name).and_then(Option::as_ref).map(|node| node.stamp);
         let stamp = known.map(|node| node.stamp).or(left_in_this_turn).unwrap_or_default();
         let presence = known.map(|node| node.presence).unwrap_or_default();
-        let before = self.table.nodes.insert(name.clone(), NodeRow { stamp, facts, presence });
+        let before = self.table.set_node(name, Some(NodeRow { stamp, facts, presence }));
         self.nodes_before.entry(name.clone()).or_insert(before);
         joined
     }
@@ -199,7 +199,7 @@ impl<'a> Turn<'a> {
 
     /// Forgets a node; its configs dangle until they are placed. Returns their keys.
     pub fn remove_node(&mut self, name: &NodeName, cause: Cause) -> Vec<ConfigKey> {
-        let Some(before) = self.table.nodes.remove(name) else {
+        let Some(before) = self.table.set_node(name, None) else {
             return Vec::new();
         };
         self.nodes_before.entry(name.clone()).or_insert(Some(before));
