@@ -49,21 +49,23 @@ impl Evidence {
         &self.sightings
     }
 
-    /// Seconds in which each check was reported, ascending, from `since` on.
-    fn seconds_by_check(&self, since: i64) -> BTreeMap<&str, BTreeSet<i64>> {
+    /// Seconds in which each check was reported, ascending.
+    fn seconds_by_check(&self) -> BTreeMap<&str, BTreeSet<i64>> {
         let mut seconds: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
-        for sighting in self.sightings.iter().filter(|sighting| sighting.at >= since) {
+        for sighting in &self.sightings {
             seconds.entry(&sighting.check).or_default().insert(sighting.at);
         }
         seconds
     }
 
-    /// The largest gap between two reports of one check, the first of which is not older than `since`.
+    /// The largest gap between two reports of one check, the second of which came after `since`.
+    ///
+    /// Why the second: what a runner held when it was killed is lost, so that the last report before may be from before `since`.
     #[must_use]
     pub fn largest_gap(&self, since: i64) -> Option<Gap> {
         let mut largest: Option<Gap> = None;
-        for (check, seconds) in self.seconds_by_check(since) {
-            for (before, after) in seconds.iter().zip(seconds.iter().skip(1)) {
+        for (check, seconds) in self.seconds_by_check() {
+            for (before, after) in seconds.iter().zip(seconds.iter().skip(1)).filter(|(_, after)| **after > since) {
                 if largest.as_ref().is_none_or(|gap| after - before > gap.seconds) {
                     largest = Some(Gap { check: check.to_owned(), seconds: after - before });
                 }
@@ -75,8 +77,9 @@ impl Evidence {
     /// Checks of `expected` that nobody reported at or after `since`.
     #[must_use]
     pub fn silent(&self, expected: &BTreeSet<String>, since: i64) -> Vec<String> {
-        let seen = self.seconds_by_check(since);
-        expected.iter().filter(|check| !seen.contains_key(check.as_str())).cloned().collect()
+        let seen = self.seconds_by_check();
+        let last = |check: &str| seen.get(check).and_then(BTreeSet::last).copied();
+        expected.iter().filter(|check| last(check).is_none_or(|last| last < since)).cloned().collect()
     }
 
     /// Checks that two runners reported side by side for more than `allowed` seconds.
@@ -129,6 +132,7 @@ mod tests {
     fn the_largest_gap_spans_a_change_of_runner() {
         let seen = evidence(&[(1, "a", "r1"), (2, "a", "r1"), (7, "a", "r2"), (1, "b", "r2"), (2, "b", "r2")]);
         assert_eq!(seen.largest_gap(0), Some(Gap { check: "a".into(), seconds: 5 }));
+        assert_eq!(seen.largest_gap(6), Some(Gap { check: "a".into(), seconds: 5 }), "it ended in this window");
         assert_eq!(seen.largest_gap(7), None);
     }
 
