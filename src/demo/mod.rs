@@ -6,11 +6,13 @@
 pub mod check_file;
 pub mod evidence;
 pub mod intake;
+pub mod payload;
 pub mod picture;
 mod script;
 pub mod server_view;
 pub mod service;
 mod show;
+pub mod spooled;
 pub mod stage;
 pub mod target;
 mod watch;
@@ -26,7 +28,7 @@ use crate::demo::intake::Intake;
 pub use crate::demo::script::ACTS;
 use crate::demo::script::{Play, RUNNERS, SERVERS};
 use crate::demo::show::{ActReport, Screen, Totals};
-use crate::demo::stage::{EXPIRATION_SECONDS, LEASE_SECONDS, POLL_SECONDS, Stage, runner_key, runner_name};
+use crate::demo::stage::{EXPIRATION_SECONDS, LEASE_SECONDS, POLL_SECONDS, RETRY_SECONDS, Stage, runner_key, runner_name};
 use crate::demo::target::Target;
 
 /// How the demo is to be played.
@@ -70,6 +72,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
         "muster demo: {SERVERS} servers, {RUNNERS} runners, something to check, an intake that counts.\n\
          Checks run every second; runners poll every {POLL_SECONDS} s and are given up after {EXPIRATION_SECONDS} s.\n\
          Runners reach any server, as through a Service; the lease of the one that leads is {LEASE_SECONDS} s.\n\
+         What the intake does not take is sent again after {RETRY_SECONDS} s.\n\
          Files and logs{}:\n  {}",
         if options.keep { "" } else { ", removed at the end unless --keep is given" },
         stage.folder().display()
@@ -106,7 +109,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
     });
     screen.close(&reports, &totals);
     target.stop().await;
-    intake.stop().await;
+    intake.close().await;
     Ok(if reports.iter().all(ActReport::held) { Outcome::Held } else { Outcome::Broken })
 }
 

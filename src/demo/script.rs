@@ -1,6 +1,7 @@
 //! The acts of the demo, in order, and what must hold in each.
 
 mod leaders;
+mod outage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub const RUNNERS: usize = 3;
 /// Checks at the start.
 const CHECKS: usize = 12;
 /// Acts of the script.
-pub const ACTS: usize = 9;
+pub const ACTS: usize = 10;
 /// Longest wait for anything; only catches hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -35,6 +36,9 @@ pub enum ActError {
     /// The server did not answer as expected.
     #[error("look at the server")]
     Look(#[from] LookError),
+    /// The intake could not come back.
+    #[error("open the intake again")]
+    Intake(#[source] std::io::Error),
     /// What was waited for did not come.
     #[error("wait until {what}: not within {seconds} s")]
     Patience {
@@ -108,7 +112,8 @@ impl<'a> Play<'a> {
             6 => self.break_a_file().await,
             7 => self.kill_the_leader().await,
             8 => self.stop_the_leader().await,
-            _ => self.kill_all_servers().await,
+            9 => self.kill_all_servers().await,
+            _ => self.take_the_intake_away().await,
         }
     }
 
@@ -124,7 +129,8 @@ impl<'a> Play<'a> {
             6 => "break a file",
             7 => "kill -9 the leader, start it again",
             8 => "stop the leader, start it again",
-            _ => "kill -9 all servers at once, start them again",
+            9 => "kill -9 all servers at once, start them again",
+            _ => "intake down, kill -9 all servers four times, intake back",
         }
     }
 
@@ -350,7 +356,7 @@ impl<'a> Play<'a> {
         let load = after.load().into_iter().map(|(runner, configs)| (runner.to_owned(), configs)).collect();
         let seconds = self.clock.monotonic().saturating_sub(opening.began).as_secs_f64();
         self.picture = after;
-        Ok(ActReport { act: act.to_owned(), seconds, moved, largest_gap, load, succession: None, invariants })
+        Ok(ActReport { act: act.to_owned(), seconds, moved, largest_gap, load, succession: None, outage: None, invariants })
     }
 }
 

@@ -57,6 +57,23 @@ pub struct Succession {
     pub relayed_polls: u64,
 }
 
+/// What became of events that were made while the intake was away.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outage {
+    /// Time without an intake that answers.
+    pub intake_away_seconds: f64,
+    /// Events made.
+    pub events_made: usize,
+    /// Of those made until then, on the disks after each `kill -9`.
+    pub events_on_disk_at_kills: Vec<usize>,
+    /// That reached the intake.
+    pub events_arrived: usize,
+    /// That reached it more than once.
+    pub events_repeated: usize,
+    /// That never reached it.
+    pub events_missing: usize,
+}
+
 /// What one act showed.
 #[derive(Debug, Clone, Serialize)]
 pub struct ActReport {
@@ -73,6 +90,9 @@ pub struct ActReport {
     /// Only of acts in which a leader ends.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub succession: Option<Succession>,
+    /// Only of acts in which the intake goes away.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Outage>,
     /// What had to hold.
     pub invariants: Vec<Invariant>,
 }
@@ -181,6 +201,12 @@ impl Screen {
             self.line(&format!("      leader: {leader} (epoch {epoch}), before {leader_before} (epoch {epoch_before})"));
             self.line(&format!("      blind: {blind_seconds:.1} s; polls passed on by followers: {relayed_polls}"));
         }
+        if let Some(outage) = &report.outage {
+            let Outage { intake_away_seconds, events_made, events_arrived, events_repeated, events_missing, .. } = outage;
+            let kept = listed(&outage.events_on_disk_at_kills);
+            self.line(&format!("      intake away: {intake_away_seconds:.1} s; events made: {events_made}, on disk at each kill: {kept}"));
+            self.line(&format!("      events arrived: {events_arrived}, more than once: {events_repeated}, missing: {events_missing}"));
+        }
         for invariant in &report.invariants {
             let mark = if invariant.held { self.paint("32", "held  ") } else { self.paint("1;31", "BROKEN") };
             let Invariant { name, detail, .. } = invariant;
@@ -232,6 +258,12 @@ impl Screen {
             if held { self.paint("1;32", "Every invariant held.") } else { self.paint("1;31", "An invariant broke.") }
         ));
     }
+}
+
+/// Numbers as people list them.
+#[must_use]
+pub fn listed(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// How many checks got their first owner, and how many changed it.

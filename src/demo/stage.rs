@@ -62,6 +62,12 @@ pub const EXPIRATION_SECONDS: u64 = 4;
 /// Seconds without a sign of the leader after which another one of several servers leads (stock: 60).
 pub const LEASE_SECONDS: u64 = 6;
 
+/// Seconds after which what sends tries a failed intake again (stock: 2 to 64).
+pub const RETRY_SECONDS: u64 = 1;
+
+/// API key of all servers: the intake tells them apart by their host names.
+const SERVER_KEY: &str = "00000000000000000000000000005e4e";
+
 /// One server: its name and where it listens on 127.0.0.1.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -229,7 +235,8 @@ impl Stage {
              auth_token_file_path: {folder}/{name}/auth_token\nmetrics_port: {metrics}\nlog_level: info\n\
              cluster_agent:\n  auth_token: {token}\n  cmd_port: {port}\n\
              cluster_checks:\n  enabled: true\n  node_expiration_timeout: {EXPIRATION_SECONDS}\n  warmup_duration: 4\n\
-             muster:\n  standalone: true\n",
+             {sending}  standalone: true\n",
+            sending = self.sending(SERVER_KEY),
             metrics = server.metrics_port,
             token = self.token,
             port = server.port,
@@ -244,21 +251,35 @@ impl Stage {
         )
     }
 
+    /// How to send to the intake; `muster` comes last, for more of it to follow.
+    fn sending(&self, key: &str) -> String {
+        format!(
+            "api_key: {key}\ndd_url: {intake}\nforwarder_backoff_base: {RETRY_SECONDS}\nforwarder_backoff_max: {RETRY_SECONDS}\n\
+             muster:\n  outputs: [datadog]\n  flush_interval: 1\n",
+            intake = self.intake_url,
+        )
+    }
+
+    /// Where a child keeps what its next life goes on from.
+    #[must_use]
+    pub fn run_folder(&self, name: &str) -> PathBuf {
+        self.folder_of(name).join("run")
+    }
+
     fn runner_config(&self, number: usize) -> Result<String, StageError> {
         let name = runner_name(number);
         let address = runner_address(number);
         let folder = self.folder.join(&name);
         let folder = folder.display();
         Ok(format!(
-            "# Written by `muster demo`.\nhostname: demo-node-{number}\napi_key: {key}\ndd_url: {intake}\n\
+            "# Written by `muster demo`.\nhostname: demo-node-{number}\n\
              confd_path: {folder}/conf.d\nrun_path: {folder}/run\nauth_token_file_path: {folder}/auth_token\n\
              cmd_port: {cmd}\nmetrics_port: {metrics}\nlog_level: info\n\
              extra_config_providers: [clusterchecks]\nad_config_poll_interval: {POLL_SECONDS}\n\
              clc_runner_enabled: true\nclc_runner_id: {name}\nclc_runner_host: {address}\nclc_runner_port: {port}\n\
              cluster_agent:\n  enabled: true\n  url: https://127.0.0.1:{server}\n  auth_token: {token}\n\
-             muster:\n  outputs: [datadog]\n  flush_interval: 1\n",
-            key = runner_key(number),
-            intake = self.intake_url,
+             {sending}",
+            sending = self.sending(&runner_key(number)),
             cmd = free_port("127.0.0.1")?,
             metrics = free_port("127.0.0.1")?,
             port = self.runner_port,

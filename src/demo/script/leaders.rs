@@ -18,7 +18,7 @@ const RELAYED_POLLS: &str = "forwarded=\"true\",handler=\"postCheckStatus\",stat
 const SETS: &str = "forwarded=\"false\",handler=\"getCheckConfigs\"";
 
 /// What was true before a leader ended.
-struct Before {
+pub(super) struct Before {
     leader: Leader,
     polls: BTreeMap<String, f64>,
     relayed: BTreeMap<String, f64>,
@@ -31,6 +31,19 @@ impl Before {
     fn ended(&mut self, name: &str) {
         for counters in [&mut self.polls, &mut self.relayed, &mut self.sets] {
             counters.remove(name);
+        }
+    }
+}
+
+impl Before {
+    /// All servers are about to end: what they counted until now still counts, but for polls.
+    pub(super) async fn all_end(&mut self, view: &ServerView) {
+        self.polls.clear();
+        for (counters, label) in [(&mut self.relayed, RELAYED_POLLS), (&mut self.sets, SETS)] {
+            for (name, counted) in view.counters("api_requests", label).await {
+                // The next life begins at 0: the difference to this is what both counted.
+                *counters.entry(name).or_default() -= counted;
+            }
         }
     }
 }
@@ -96,7 +109,7 @@ impl Play<'_> {
         Ok(report.with("checks ran on meanwhile", gap < blind, format!("largest gap {gap} s")))
     }
 
-    async fn before(&self) -> Result<Before, ActError> {
+    pub(super) async fn before(&self) -> Result<Before, ActError> {
         let leader = self.look("a server leads", async |view| view.leader().await).await?;
         let count = async |label| self.view.counters("api_requests", label).await;
         Ok(Before {
@@ -109,7 +122,7 @@ impl Play<'_> {
     }
 
     /// Waits until a server leads and every runner polled it three times.
-    async fn wait_for_leader(&self, before: &Before) -> Result<Leader, ActError> {
+    pub(super) async fn wait_for_leader(&self, before: &Before) -> Result<Leader, ActError> {
         self.wait_for("a server leads and dispatches", async |play| Ok(play.view.active().await)).await?;
         let wanted = 3.0 * self.runners.len() as f64;
         self.wait_for("every runner polled three times", async |play| {
@@ -120,7 +133,7 @@ impl Play<'_> {
     }
 
     /// Waits until everything is as it was, and looks at what it cost.
-    async fn afterwards(&mut self, act: &str, opening: Opening, before: Before) -> Result<ActReport, ActError> {
+    pub(super) async fn afterwards(&mut self, act: &str, opening: Opening, before: Before) -> Result<ActReport, ActError> {
         self.wait_for("the others follow and have the assignment", async |play| Ok(play.view.followers_in_step().await? == SERVERS - 1))
             .await?;
         let back_at = self.clock.unix_seconds();
