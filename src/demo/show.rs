@@ -192,7 +192,8 @@ impl Screen {
                 self.line(&format!("        {}  {line}", self.paint("2", &format!("{route:<widest$}"))));
             }
         }
-        let gap = report.largest_gap.as_ref().map_or_else(|| "no data yet".to_owned(), |gap| format!("{} s ({})", gap.seconds, gap.check));
+        let gap =
+            report.largest_gap.as_ref().map_or_else(|| "no two reports".to_owned(), |gap| format!("{} s ({})", gap.seconds, gap.check));
         self.line(&format!("      largest gap in any check's data: {gap}"));
         let load: Vec<String> =
             report.load.iter().map(|(runner, configs)| format!("{runner} {configs} {}", "#".repeat(*configs))).collect();
