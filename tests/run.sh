@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The one test command: format, lints and every test; some start and kill the real binary, one plays the demo. Needs Rust and a C compiler.
+# The one test command: format, lints and every test; some start and kill the real binary, one plays the demo. Needs Rust, a C compiler and
+# Python 3 with venv; the last two are installed where apt-get is and they are not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
