@@ -12,14 +12,16 @@ use serde_json::Value as Json;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Calls the program by a name, with a configuration directory and these variables only.
+/// Calls the program by a name, with a configuration directory, a `run_path` inside it and these variables only: what a process of this
+/// machine has left in the usual `run_path`, its role for one, must not count.
 fn call(directory: &Path, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let program = directory.join(name);
     if !program.exists() {
         symlink(env!("CARGO_BIN_EXE_muster"), &program).unwrap();
     }
-    let configuration = directory.to_str().unwrap();
-    Command::new(program).args(arguments).args(["-c", configuration]).env_clear().envs(environment.iter().copied()).output().unwrap()
+    let mut command = Command::new(program);
+    command.args(arguments).arg("-c").arg(directory).env_clear().env("DD_RUN_PATH", directory.join("run"));
+    command.envs(environment.iter().copied()).output().unwrap()
 }
 
 fn texts(output: &Output) -> (String, String, i32) {
