@@ -116,6 +116,13 @@ impl Replica {
         self.folder.join(format!("log-{}", self.starts))
     }
 
+    /// Whether its process has ended by itself. A process that nobody has waited for is still there, as a zombie.
+    fn has_ended(&self) -> bool {
+        let id = self.process.as_ref().and_then(Child::id).expect("it was started");
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
+    }
+
     pub fn runs(&self) -> bool {
         self.process.is_some()
     }
@@ -123,7 +130,10 @@ impl Replica {
     pub async fn until_ready(&self) {
         let http = client();
         let url = format!("http://127.0.0.1:{}/ready", self.health);
-        let ready = async || http.get(&url).send().await.is_ok_and(|answer| answer.status() == 200);
+        let ready = async || {
+            assert!(!self.has_ended(), "{} has ended: {}", self.name, self.last_words());
+            http.get(&url).send().await.is_ok_and(|answer| answer.status() == 200)
+        };
         let is_ready = until(&format!("{} is ready", self.name), ready).await;
         assert!(is_ready.is_ok(), "{} is not ready: {}", self.name, self.last_words());
     }
