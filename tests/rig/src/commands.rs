@@ -51,8 +51,12 @@ impl Setup<'_> {
         write(&self.folder.join(file), &kubeconfig(self.api_port, self.authority, token))
     }
 
+    pub(crate) fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.etcd_port)
+    }
+
     pub(crate) fn etcd(&self) -> Result<Process, RigError> {
-        let clients = format!("http://127.0.0.1:{}", self.etcd_port);
+        let clients = self.etcd_url();
         let peers = format!("http://127.0.0.1:{}", self.peer_port);
         self.process(
             "etcd",
@@ -76,7 +80,7 @@ impl Setup<'_> {
             "{admin},admin,admin,\"system:masters\"\n{controllers},system:kube-controller-manager,controllers\n{scheduler},system:kube-scheduler,scheduler\n"
         );
         write(&self.folder.join("tokens.csv"), &tokens)?;
-        let mut flags = vec![format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port), format!("--secure-port={}", self.api_port)];
+        let mut flags = vec![format!("--etcd-servers={}", self.etcd_url()), format!("--secure-port={}", self.api_port)];
         let fixed = [
             "--bind-address=127.0.0.1",
             // Nobody writes endpoints of the service `kubernetes`; the address must not be a loopback one all the same.

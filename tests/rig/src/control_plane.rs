@@ -45,6 +45,7 @@ const PORT_TAKEN: &str = "address already in use";
 #[derive(Debug)]
 pub struct ControlPlane {
     etcd: Process,
+    pub(crate) etcd_url: String,
     pub(crate) api_server: Process,
     /// Those that need a ready API server.
     others: Vec<Process>,
@@ -117,6 +118,7 @@ impl ControlPlane {
         };
         Ok(Self {
             etcd: setup.etcd()?,
+            etcd_url: setup.etcd_url(),
             api_server: setup.api_server()?,
             others: setup.others()?,
             guard: Some(guard),

@@ -95,7 +95,7 @@ pub enum RigError {
         tail: String,
     },
     /// The HTTP client.
-    #[error("set up a client of the API server")]
+    #[error("set up a client of the control plane")]
     Client(#[source] reqwest::Error),
     /// No answer.
     #[error("{verb} {path}")]
@@ -108,7 +108,7 @@ pub enum RigError {
         #[source]
         source: reqwest::Error,
     },
-    /// The API server said no.
+    /// The API server or etcd said no.
     #[error("{verb} {path}: {status} {reason}: {message}")]
     Refused {
         /// HTTP method.
@@ -158,7 +158,7 @@ pub enum RigError {
 }
 
 impl RigError {
-    /// HTTP status with which the API server refused, if it did.
+    /// HTTP status with which the API server or etcd refused, if one did.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),

@@ -88,7 +88,7 @@ impl Identity {
 }
 
 /// The object of an answer; health routes answer with a word, which becomes a string.
-async fn answer(verb: &'static str, path: &str, response: Response) -> Result<Value, RigError> {
+pub(crate) async fn answer(verb: &'static str, path: &str, response: Response) -> Result<Value, RigError> {
     let path = path.to_owned();
     if !response.status().is_success() {
         return Err(refusal(verb, path, response).await);

@@ -20,6 +20,7 @@ mod commands;
 mod control_plane;
 mod crowd;
 mod error;
+mod etcd;
 mod folder;
 mod guard;
 mod http;

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const EVENTS: &str = "/api/v1/namespaces/default/events";
 
 /// Long enough for an answer that could come, short enough to wait for one that must not.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -24,8 +25,8 @@ async fn next_type(watch: &mut Watch) -> String {
 }
 
 /// A watch from `version` on is told that the version is too old.
-async fn assert_gone(admin: &Identity, version: &str) {
-    let event = admin.watch(MAPS, version).await.unwrap().next().await.unwrap().unwrap();
+async fn assert_gone(admin: &Identity, collection: &str, version: &str) {
+    let event = admin.watch(collection, version).await.unwrap().next().await.unwrap().unwrap();
     assert_eq!((event["type"].as_str(), event["object"]["code"].as_u64()), (Some("ERROR"), Some(410)));
 }
 
@@ -42,14 +43,46 @@ async fn a_restarted_api_server_has_forgotten_old_versions() {
     assert!(matches!(admin.get(MAPS).await, Err(RigError::Request { .. })));
     assert!(matches!(plane.kill_api_server(), Err(RigError::NotRunning { .. })));
     plane.restart_api_server().await.unwrap();
-    assert_gone(&admin, &before).await;
+    assert_gone(&admin, MAPS, &before).await;
 
     let newest = version(&admin).await;
     plane.expire_watches().await.unwrap();
-    assert_gone(&admin, &newest).await;
+    assert_gone(&admin, MAPS, &newest).await;
 
     let audited = plane.audit().unwrap();
     assert!(audited.iter().any(|line| line["verb"] == "create" && line["user"]["username"] == "admin"), "{audited:?}");
+}
+
+async fn make_event(admin: &Identity, name: &str) {
+    let object = json!({"kind": "Pod", "namespace": "default", "name": "web"});
+    admin.create(EVENTS, &json!({"metadata": {"name": name}, "involvedObject": object})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_compacted_etcd_has_forgotten_old_events_for_good() {
+    let mut plane = ControlPlane::start(Options::bare()).await.unwrap();
+    let admin = plane.admin();
+    for name in ["first", "second"] {
+        make_event(&admin, name).await;
+    }
+    let page = admin.get(&format!("{EVENTS}?limit=1")).await.unwrap()["metadata"].clone();
+    let [old, next] = ["resourceVersion", "continue"].map(|field| page[field].as_str().unwrap().to_owned());
+    make_event(&admin, "third").await;
+
+    // No cache of the API server stands between events and etcd: its restart alone makes no version of theirs too old.
+    plane.restart_api_server().await.unwrap();
+    assert_eq!(next_type(&mut admin.watch(EVENTS, &old).await.unwrap()).await, "ADDED");
+    assert!(plane.etcd_remembers(old.parse().unwrap()).await.unwrap());
+    let revision = plane.compact_etcd().await.unwrap();
+    assert!(revision > old.parse().unwrap());
+    assert!(!plane.etcd_remembers(old.parse().unwrap()).await.unwrap());
+    assert!(plane.etcd_remembers(revision).await.unwrap());
+    assert_gone(&admin, EVENTS, &old).await;
+    let refused = admin.get(&format!("{EVENTS}?limit=1&continue={next}")).await.unwrap_err();
+    assert_eq!(refused.status(), Some(410), "{refused}");
+
+    plane.restart_api_server().await.unwrap();
+    assert_gone(&admin, EVENTS, &old).await;
 }
 
 #[tokio::test]
