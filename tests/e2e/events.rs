@@ -1,135 +1,27 @@
-//! Every event of the cluster reaches the intake, whatever happens to replicas, API server and intake; and the stored token never
-//! stands further than what arrived.
+//! Every event of the cluster reaches the intake, whatever happens to replicas, API server, etcd and intake; and the stored token never
+//! stands further than what is safe.
+
+mod history;
+mod outage;
+mod source;
+mod watchman;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use muster_rig::Identity;
+use muster_rig::Link;
 use rustix::process::Signal;
-use serde_json::{Value as Json, json};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep, timeout};
+use serde_json::Value as Json;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::intake::{Intake, MARK};
-use crate::world::{HOME, SHOP, Size, World, text};
-
-/// Objects that the events are about.
-const OBJECTS: u32 = 40;
-
-/// Time between the beginnings of two creations; what an outage held up is made up for. Units: milliseconds.
-const STEP: u64 = 16;
+use crate::events::source::Source;
+use crate::events::watchman::{Watchman, token};
+use crate::intake::Intake;
+use crate::world::{HOME, Size, World};
 
 /// Runs come every second here, so that a round is under way whatever happens.
 const CHECK: &str = "instances:\n- collect_events: true\n  kubernetes_event_read_timeout_ms: 1000\n  min_collection_interval: 1\n";
-
-/// Version of an event that was created, by its number.
-type Created = Arc<Mutex<BTreeMap<u32, u64>>>;
-
-/// Creates numbered events, whatever the API server does.
-struct Source {
-    created: Created,
-    ended: Arc<AtomicBool>,
-    task: JoinHandle<()>,
-}
-
-impl Source {
-    fn start(admin: &Identity, numbers: std::ops::Range<u32>) -> Self {
-        let (created, ended) = (Created::default(), Arc::new(AtomicBool::new(false)));
-        let (admin, versions, end) = (admin.clone(), Arc::clone(&created), Arc::clone(&ended));
-        let mut beats = interval(Duration::from_millis(STEP));
-        let task = tokio::spawn(async move {
-            for number in numbers {
-                beats.tick().await;
-                let version = create(&admin, number).await;
-                versions.lock().unwrap().insert(number, version);
-            }
-            end.store(true, Ordering::SeqCst);
-        });
-        Self { created, ended, task }
-    }
-
-    fn count(&self) -> usize {
-        self.created.lock().unwrap().len()
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Creates one until it is there, and returns its version.
-async fn create(admin: &Identity, number: u32) -> u64 {
-    let (events, name) = (format!("/api/v1/namespaces/{SHOP}/events"), format!("numbered-{number}"));
-    let object = format!("web-{}", number % OBJECTS);
-    let event = json!({
-        "metadata": {"name": name},
-        "involvedObject": {"kind": "Pod", "namespace": SHOP, "name": object, "uid": format!("uid-of-{object}"), "apiVersion": "v1"},
-        "reason": "Numbered", "message": format!("{MARK}{number}."), "type": if number.is_multiple_of(3) { "Warning" } else { "Normal" },
-        "count": 1, "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z",
-        "source": {"component": "numberer", "host": "node-0"}, "reportingComponent": "numberer",
-    });
-    loop {
-        let made = match admin.create(&events, &event).await {
-            // It was made, and the answer was lost.
-            Err(error) if error.status() == Some(409) => admin.get(&format!("{events}/{name}")).await,
-            made => made,
-        };
-        match made {
-            Ok(made) => return text(&made["metadata"]["resourceVersion"]).parse().unwrap(),
-            Err(_) => sleep(Duration::from_millis(200)).await,
-        }
-    }
-}
-
-/// The stored token, unless the API server does not answer.
-async fn token(admin: &Identity) -> Option<u64> {
-    let path = format!("/api/v1/namespaces/{HOME}/configmaps/datadogtoken");
-    let map = timeout(Duration::from_secs(5), admin.get(&path)).await.ok()?.ok()?;
-    map["data"]["event.tokenKey"].as_str()?.parse().ok()
-}
-
-/// Looks at the token all the time.
-struct Watchman {
-    task: JoinHandle<u64>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Watchman {
-    /// Panics when the token goes back. `strict`: also when it stands further than what has arrived, as it may only where there is no disk
-    /// that keeps what the intake has not taken.
-    fn start(admin: &Identity, intake: &Arc<Intake>, created: &Created, strict: bool) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (admin, intake, created, stopped) = (admin.clone(), Arc::clone(intake), Arc::clone(created), Arc::clone(&stop));
-        let task = tokio::spawn(async move {
-            let (mut before, mut looks) = (0, 0);
-            while !stopped.load(Ordering::SeqCst) {
-                if let Some(token) = token(&admin).await {
-                    assert!(token >= before, "the token went back from {before} to {token}");
-                    before = token;
-                    looks += 1;
-                    let seen = intake.seen();
-                    let created = created.lock().unwrap().clone();
-                    let ahead: Vec<_> =
-                        created.iter().filter(|(number, version)| **version <= token && !seen.contains_key(number)).collect();
-                    assert!(!strict || ahead.is_empty(), "the token {token} is ahead of {} events: {:?}", ahead.len(), ahead.first());
-                }
-                sleep(Duration::from_millis(100)).await;
-            }
-            looks
-        });
-        Self { task, stop }
-    }
-
-    /// How often it looked.
-    async fn end(self) -> u64 {
-        self.stop.store(true, Ordering::SeqCst);
-        self.task.await.unwrap()
-    }
-}
 
 /// The replica that holds the lock.
 async fn holder(world: &World) -> Option<usize> {
@@ -148,29 +40,20 @@ async fn until_held(world: &World) -> usize {
 
 /// Waits until events arrive that were created after this call: whoever leads forwards again.
 async fn until_flowing(world: &World, intake: &Intake, source: &Source) {
-    let before = source.count();
-    let flows = async || {
-        let newest = intake.seen().last_key_value().map_or(0, |(number, _)| *number as usize);
-        newest > before || source.ended.load(Ordering::SeqCst)
-    };
+    let next = source.next();
+    let flows = async || intake.seen().last_key_value().is_some_and(|(newest, _)| *newest >= next);
     world.until("events arrive again", flows).await;
 }
 
 async fn until_all_arrived(world: &World, intake: &Intake, source: &Source) {
-    world.until("all events are created", async || source.ended.load(Ordering::SeqCst)).await;
     let missing = || {
         let seen = intake.seen();
         source.created.lock().unwrap().keys().filter(|number| !seen.contains_key(number)).copied().collect::<Vec<_>>()
     };
     let began = Instant::now();
     while !missing().is_empty() {
-        assert!(
-            began.elapsed() < muster_rig::HANG,
-            "{} events are lost, the first of them {:?}\n{}",
-            missing().len(),
-            missing().first(),
-            world.words()
-        );
+        let lost = missing();
+        assert!(began.elapsed() < muster_rig::HANG, "{} events are lost: {:?}\n{}", lost.len(), lost.first(), world.words());
         sleep(Duration::from_millis(200)).await;
     }
 }
@@ -182,11 +65,23 @@ enum Deed {
     Freeze,
     Stop,
     RestartApiServer,
+    /// Compacts etcd and restarts the API server, while the replicas can read nothing.
     Compact,
-    RefuseAtIntake,
+    /// The intake is away for this time, twice, and leaders are killed meanwhile; with a seed.
+    Outage(Duration, u64),
+    /// The intake answers 503.
+    Refuse,
+    /// The intake takes what it gets, and answers 503 all the same: that comes again.
+    LoseAnswers,
 }
 
-async fn play(world: &mut World, intake: &Intake, deed: Deed) {
+/// The intake, and the way to it.
+struct Destination {
+    intake: Arc<Intake>,
+    way: Link,
+}
+
+async fn play(world: &mut World, Destination { intake, way }: &Destination, source: &Source, deed: Deed) {
     let leader = until_held(world).await;
     match deed {
         Deed::Kill => {
@@ -205,36 +100,55 @@ async fn play(world: &mut World, intake: &Intake, deed: Deed) {
             world.start_replica(leader);
         }
         Deed::RestartApiServer => world.plane.restart_api_server().await.unwrap(),
-        Deed::Compact => world.plane.expire_watches().await.unwrap(),
-        Deed::RefuseAtIntake => {
+        Deed::Compact => history::forget(world, intake, source).await,
+        Deed::Outage(half, seed) => outage::intake_away(world, intake, way, source, half, seed).await,
+        Deed::Refuse => {
             intake.refuse(true);
             sleep(Duration::from_secs(4)).await;
             intake.refuse(false);
         }
+        Deed::LoseAnswers => {
+            let before = intake.repeats();
+            intake.lose_answers(true);
+            until_flowing(world, intake, source).await;
+            intake.lose_answers(false);
+            let repeated = async || intake.repeats().sent_again > before.sent_again;
+            world.until("what was taken without an answer comes again", repeated).await;
+            assert_eq!(intake.repeats().read_again, before.read_again, "only what is sent comes again, nothing is read again");
+        }
     }
+    until_flowing(world, intake, source).await;
 }
 
-/// Plays all of these while numbered events are created, waits until all of them have arrived, and tells about it.
-async fn rounds(world: &mut World, intake: &Arc<Intake>, numbers: std::ops::Range<u32>, deeds: &[Deed], strict: bool) {
-    let began = Instant::now();
+/// Plays all of these while numbered events are created, from number `first` on and at least so many; waits until all of them have
+/// arrived, and tells about it. Returns the number after the last one.
+async fn rounds(world: &mut World, to: &Destination, first: u32, at_least: u32, deeds: &[Deed], strict: bool) -> u32 {
+    let (began, intake) = (Instant::now(), &to.intake);
     world.until("the token is stored", async || token(&world.admin).await.is_some()).await;
-    let source = Source::start(&world.admin, numbers.clone());
+    let before = intake.repeats();
+    let mut source = Source::start(&world.admin, first, at_least);
     let watchman = Watchman::start(&world.admin, intake, &source.created, strict);
+    until_flowing(world, intake, &source).await;
+    assert_eq!(intake.repeats(), before, "nothing arrives twice while nothing happens");
     for deed in deeds {
-        play(world, intake, *deed).await;
-        until_flowing(world, intake, &source).await;
+        let (at, started, repeats) = (began.elapsed().as_secs_f64(), Instant::now(), intake.repeats());
+        play(world, to, &source, *deed).await;
+        println!("{at:.1} s, {:.1} s long: {deed:?}, {:?}", started.elapsed().as_secs_f64(), intake.repeats() - repeats);
     }
+    source.finish().await;
     until_all_arrived(world, intake, &source).await;
     let looks = watchman.end().await;
+    let numbers = first..source.next();
     let arrivals: BTreeMap<u32, u32> = intake.seen().into_iter().filter(|(number, _)| numbers.contains(number)).collect();
-    let repeated = arrivals.values().filter(|count| **count > 1).count();
-    let more: u32 = arrivals.values().map(|count| count - 1).sum();
     assert_eq!(arrivals.len(), numbers.len());
     println!(
-        "{} events through {deeds:?} in {:.0} s: none lost, {repeated} arrived again ({more} arrivals too many), token looked at {looks} times",
+        "{} events in {:.0} s: none lost, {} arrived more than once, {:?}, token looked at {looks} times",
         numbers.len(),
         began.elapsed().as_secs_f64(),
+        arrivals.values().filter(|count| **count > 1).count(),
+        intake.repeats() - before,
     );
+    numbers.end
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -245,17 +159,25 @@ async fn every_event_reaches_the_intake_and_the_token_never_runs_ahead() {
     let size = Size { nodes: 1, runners: 1, cluster_checks: 0, endpoint_checks: 0, mistakes: 0, replicas: 2, lease_seconds };
     let mut world = World::prepare(size).await;
     let intake = Arc::new(Intake::start());
+    let to = Destination { way: Link::start(intake.address).await.unwrap(), intake };
     for replica in &mut world.replicas {
-        replica.set("DD_DD_URL", &intake.url);
+        replica.set("DD_DD_URL", &format!("http://{}", to.way.address()));
         replica.set("DD_FORWARDER_BACKOFF_MAX", "1");
         replica.write("conf.d/kubernetes_apiserver.yaml", CHECK);
     }
     world.launch().await;
 
-    let all = [Deed::Kill, Deed::Freeze, Deed::RestartApiServer, Deed::Stop, Deed::Compact, Deed::RefuseAtIntake];
-    let deeds = if full { all.repeat(4) } else { all.to_vec() };
-    let events = if full { 30_000 } else { 4_000 };
-    rounds(&mut world, &intake, 0..events, &deeds, false).await;
+    let deeds = |outage, seed| {
+        let outage = Deed::Outage(outage, seed);
+        [Deed::LoseAnswers, Deed::Kill, Deed::Freeze, Deed::RestartApiServer, Deed::Stop, Deed::Compact, outage]
+    };
+    let deeds = if full {
+        let outages = [30, 2, 2, 2].map(Duration::from_secs);
+        outages.into_iter().zip(0..).flat_map(|(outage, seed)| deeds(outage, seed)).collect()
+    } else {
+        deeds(Duration::from_secs(2), 0).to_vec()
+    };
+    let next = rounds(&mut world, &to, 0, if full { 30_000 } else { 4_000 }, &deeds, false).await;
     the_leader_tells(&world).await;
 
     // Without a disk an event is safe only with the intake: then the token must not pass it.
@@ -269,9 +191,9 @@ async fn every_event_reaches_the_intake_and_the_token_never_runs_ahead() {
         world.start_replica(number);
         world.replicas[number].until_ready().await;
     }
-    rounds(&mut world, &intake, events..events + 1_000, &[Deed::RefuseAtIntake, Deed::Kill], true).await;
-    assert_eq!(intake.unreadable(), Vec::<String>::new());
-    let payloads = intake.payloads();
+    rounds(&mut world, &to, next, 1_000, &[Deed::Refuse, Deed::Kill], true).await;
+    assert_eq!(to.intake.unreadable(), Vec::<String>::new());
+    let payloads = to.intake.payloads();
     assert!(payloads.contains_key("/api/v1/check_run") && payloads.contains_key("/api/v2/series"), "{payloads:?}");
 }
 

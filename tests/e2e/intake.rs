@@ -1,7 +1,9 @@
 //! A stand-in for the intake that counts marks in the texts of events. Its address stays the same whatever it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::net::SocketAddr;
+use std::ops::Sub;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,11 +15,33 @@ use serde_json::Value as Json;
 /// Before the number of an event in its text.
 pub const MARK: &str = "event-number-";
 
+/// Events that arrived although they had before.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Repeats {
+    /// In a payload that had arrived before, byte for byte: its sender was killed, or lost the answer, before the payload was off its disk.
+    pub sent_again: u64,
+    /// In another payload: they were read again, because the token did not say yet that they were safe when somebody else, or the same
+    /// replica after its restart, went on from it.
+    pub read_again: u64,
+}
+
+impl Sub for Repeats {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { sent_again: self.sent_again - before.sent_again, read_again: self.read_again - before.read_again }
+    }
+}
+
 #[derive(Default)]
 struct Book {
     refuses: AtomicBool,
+    loses_answers: AtomicBool,
     /// Number of an event -> how often it arrived.
     seen: Mutex<BTreeMap<u32, u32>>,
+    /// Bodies with events.
+    bodies: Mutex<BTreeSet<web::Bytes>>,
+    repeats: Mutex<Repeats>,
     /// Path -> payloads taken.
     payloads: Mutex<BTreeMap<String, u64>>,
     unreadable: Mutex<Vec<String>>,
@@ -25,7 +49,7 @@ struct Book {
 
 /// The running intake; it ends when it is dropped.
 pub struct Intake {
-    pub url: String,
+    pub address: SocketAddr,
     book: Arc<Book>,
     server: ServerHandle,
 }
@@ -48,7 +72,7 @@ impl Intake {
             });
         });
         let (address, server) = told.recv().unwrap();
-        Self { url: format!("http://{address}"), book, server }
+        Self { address, book, server }
     }
 
     /// From now on it answers 503, or takes everything again.
@@ -56,9 +80,19 @@ impl Intake {
         self.book.refuses.store(refuses, Ordering::SeqCst);
     }
 
+    /// From now on it takes everything and answers 503 all the same, or answers truly again.
+    pub fn lose_answers(&self, loses: bool) {
+        self.book.loses_answers.store(loses, Ordering::SeqCst);
+    }
+
     /// Number of an event -> how often it arrived.
     pub fn seen(&self) -> BTreeMap<u32, u32> {
         self.book.seen.lock().unwrap().clone()
+    }
+
+    /// What arrived more than once.
+    pub fn repeats(&self) -> Repeats {
+        *self.book.repeats.lock().unwrap()
     }
 
     /// Path -> payloads taken.
@@ -79,6 +113,19 @@ impl Drop for Intake {
     }
 }
 
+impl Book {
+    fn count(&self, numbers: &[u32], body: web::Bytes) {
+        let is_new = self.bodies.lock().unwrap().insert(body);
+        let (mut seen, mut repeats) = (self.seen.lock().unwrap(), self.repeats.lock().unwrap());
+        for number in numbers {
+            let times = seen.entry(*number).or_default();
+            let before = if is_new { &mut repeats.read_again } else { &mut repeats.sent_again };
+            *before += u64::from(*times > 0);
+            *times += 1;
+        }
+    }
+}
+
 async fn accept(request: HttpRequest, body: web::Bytes, book: web::Data<Book>) -> HttpResponse {
     if book.refuses.load(Ordering::SeqCst) {
         return HttpResponse::ServiceUnavailable().finish();
@@ -87,16 +134,14 @@ async fn accept(request: HttpRequest, body: web::Bytes, book: web::Data<Book>) -
     if path == "/intake/" {
         let encoding = request.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
         match marks(encoding, &body) {
-            Ok(numbers) => {
-                let mut seen = book.seen.lock().unwrap();
-                for number in numbers {
-                    *seen.entry(number).or_default() += 1;
-                }
-            }
+            Ok(numbers) => book.count(&numbers, body),
             Err(error) => book.unreadable.lock().unwrap().push(error),
         }
     }
     *book.payloads.lock().unwrap().entry(path).or_default() += 1;
+    if book.loses_answers.load(Ordering::SeqCst) {
+        return HttpResponse::ServiceUnavailable().finish();
+    }
     HttpResponse::Accepted().content_type("application/json").body("{}")
 }
 

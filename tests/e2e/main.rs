@@ -1,6 +1,7 @@
 //! Replicas, runners and node agents as processes and models against a real control plane. Needs what `tests/run.sh` installs.
 //!
-//! `MUSTER_E2E=full` plays all rounds with the lease of the manifests (15 s) instead of a few with a short one.
+//! `MUSTER_E2E=full` plays all rounds with the lease of the manifests (15 s) instead of a few with a short one, and takes the intake of events
+//! away for a minute instead of seconds.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests panic as tests do")]
 
