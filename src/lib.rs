@@ -15,6 +15,7 @@ pub mod kube;
 pub mod output;
 pub mod roles;
 pub mod sealed_snapshots;
+pub mod secrets;
 pub mod simulate;
 pub mod standalone;
 pub mod telemetry;

@@ -32,6 +32,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("src/output", 2),
     ("src/roles", 2),
     ("src/sealed_snapshots.rs", 2),
+    ("src/secrets", 2),
     ("src/simulate", 2),
     ("src/standalone", 2),
     ("src/telemetry", 2),

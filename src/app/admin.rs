@@ -17,8 +17,9 @@ use crate::api::admin::{Admin, AdminApi, Document, DocumentError, SettingError};
 use crate::api::version::{AgentVersion, VersionError};
 use crate::app::host::Host;
 use crate::app::shutdown::StopRequest;
-use crate::autodiscovery::{SecretCommand, configcheck};
+use crate::autodiscovery::configcheck;
 use crate::config::{CommonSettings, RuntimeConfig, RuntimeError};
+use crate::secrets::SecretCommand;
 use crate::telemetry::build;
 use crate::telemetry::status::{AutoConfigStatus, ProcessFacts, StatusDocument};
 

@@ -39,10 +39,10 @@ use crate::app::host::Host;
 use crate::app::kubernetes::InformerStatuses;
 use crate::app::observer::CountRequests;
 use crate::app::sent::Sent;
-use crate::autodiscovery::SecretCommand;
 use crate::client::{ReplicaHttp, Trust};
 use crate::config::ClusterSettings;
 use crate::sealed_snapshots::Seal;
+use crate::secrets::SecretCommand;
 use crate::telemetry::sources;
 use crate::telemetry::status::{BalancingSources, BalancingStatus, ClusterChecksStatus, KubernetesStatus, LeaderElectionStatus};
 

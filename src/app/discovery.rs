@@ -10,9 +10,9 @@ use muster_actors::ports::{DiscoverySource, SecretBackend};
 use muster_actors::shared::resolver::{DiscoverySubscriber, Resolver};
 
 use crate::app::host::Host;
-use crate::autodiscovery::{FileOptions, FileWatch, Listeners, SecretCommand, WatchOptions};
+use crate::autodiscovery::{FileOptions, FileWatch, Listeners, WatchOptions};
 use crate::config::CommonSettings;
-use crate::config::settings::SecretBackendSettings;
+use crate::secrets::SecretCommand;
 use crate::telemetry::Metric;
 
 /// Starts watching the directories of check configurations.
@@ -36,7 +36,7 @@ pub(super) fn file_source(host: &Host, settings: &CommonSettings, listeners: Lis
 
 /// What knows the secrets of check configurations, if the configuration names it.
 pub(super) fn secret_command(host: &Host) -> Option<SecretCommand> {
-    SecretCommand::from_settings(SecretBackendSettings::from_config(&host.runtime.current()))
+    host.secrets.clone().filter(SecretCommand::serves_checks)
 }
 
 /// The same as actors want it.

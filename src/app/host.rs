@@ -19,8 +19,10 @@ use crate::api::listener::{BoundServer, ListenAddress, ListenerSettings, listen}
 use crate::api::metrics::MetricsServer;
 use crate::api::tls::server_config;
 use crate::app::shutdown::StopRequest;
+use crate::config::settings::SecretBackendSettings;
 use crate::config::{CommonSettings, Config, RuntimeConfig};
 use crate::roles::write_role_file;
+use crate::secrets::SecretCommand;
 use crate::telemetry::logs;
 use crate::telemetry::{Metrics, build, sources};
 
@@ -39,6 +41,8 @@ pub(super) struct Host {
     pub(super) metrics: Metrics,
     /// The configuration, changeable while the process runs.
     pub(super) runtime: RuntimeConfig,
+    /// What knows the secrets, if the configuration names it.
+    pub(super) secrets: Option<SecretCommand>,
     /// To stop the process.
     pub(super) stop: StopRequest,
     /// To be set when the role has started; before that the process is not ready.
@@ -54,6 +58,10 @@ impl Host {
     pub(super) fn open(config: Config, settings: &CommonSettings) -> anyhow::Result<Self> {
         let log = logs::init(&settings.log, settings.role)?;
         logs::report_problems(&config);
+        let secrets = SecretCommand::from_settings(SecretBackendSettings::from_config(&config));
+        if let Some(secrets) = &secrets {
+            secrets.remember(config.secrets());
+        }
         let apply_log_level = Arc::new(move |level| log.set_level(level));
         let runtime = RuntimeConfig::new(config, apply_log_level);
         let clock = SystemClock::shared();
@@ -73,6 +81,7 @@ impl Host {
             kernel,
             metrics: Metrics::new(),
             runtime,
+            secrets,
             stop,
             started,
             servers: Vec::new(),

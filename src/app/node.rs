@@ -27,13 +27,13 @@ use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::outputs::Outputs;
 use crate::app::runner_stats::PublishedStats;
-use crate::autodiscovery::SecretCommand;
 use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
 use crate::cli::Start;
 use crate::client::{ClientSettings, ClusterAgentHttp, Trust};
 use crate::config::tokens::read_or_create_local_token;
 use crate::config::{NodeSettings, Secret};
 use crate::output::settings::OutputSettings;
+use crate::secrets::SecretCommand;
 use crate::telemetry::status::CheckSchedulerStatus;
 use crate::telemetry::{build, sources, status};
 

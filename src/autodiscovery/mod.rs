@@ -1,5 +1,4 @@
-//! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, the program that knows secrets, and the
-//! views of what was found.
+//! Discovery of configs outside Kubernetes: files, the watcher that notices their changes, and the views of what was found.
 
 mod advanced;
 #[cfg(test)]
@@ -8,7 +7,6 @@ pub mod configcheck;
 mod file_config;
 mod file_provider;
 pub mod kube_options;
-mod secret_backend;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -18,5 +16,4 @@ mod watch_tests;
 
 pub use file_config::MAX_FILE_BYTES;
 pub use file_provider::{EMPTY_GRACE, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
-pub use secret_backend::SecretCommand;
 pub use watch::{FileWatch, Listeners, PassObserver, WatchOptions};

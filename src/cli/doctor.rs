@@ -13,11 +13,17 @@ use super::context::Context;
 use super::failure::{CommandResult, Failure};
 use crate::config::settings::KubernetesSettings;
 use crate::config::{ClusterSettings, Config, Role, Value};
-use crate::errors;
+use crate::{errors, secrets};
 
 pub(super) async fn run(context: &Context, options: JsonOption) -> CommandResult {
     let config = context.config(Role::Cluster, Vec::new())?;
+    let (config, unresolved) = match secrets::resolved(config.clone()).await {
+        Ok(resolved) => (resolved, None),
+        Err(error) => (config, Some(errors::chain(&error))),
+    };
     let mut findings = configuration(&config);
+    let mend = "mend it; it does not start like this";
+    findings.extend(unresolved.map(|found| Finding::mend(Section::Configuration, "secrets", found, mend)));
     let settings = KubernetesSettings::from_config(&config);
     if !config.stand_alone() {
         findings.extend(api_server::examine(&settings).await);

@@ -4,7 +4,7 @@ use super::arguments::StartOptions;
 use super::context::Context;
 use super::failure::Failure;
 use crate::config::{ClusterSettings, Config, NodeSettings, Role, SettingsError};
-use crate::errors;
+use crate::{errors, secrets};
 
 /// Everything a role starts with.
 #[derive(Clone, Debug)]
@@ -29,9 +29,16 @@ fn start<S>(
     options: StartOptions,
     read: impl FnOnce(&Config) -> Result<S, SettingsError>,
 ) -> Result<Start<S>, Failure> {
-    let config = context.config(role, options.set)?;
+    let config = resolved(context.config(role, options.set)?)?;
     let settings = read(&config).map_err(|error| refused(&error))?;
     Ok(Start { config, settings })
+}
+
+/// The configuration with the values of its secrets.
+fn resolved(config: Config) -> Result<Config, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("start the runtime: {error}")))?;
+    runtime.block_on(secrets::resolved(config)).map_err(|error| Failure::unusable(format!("failed to {}", errors::chain(&error))))
 }
 
 fn refused(error: &SettingsError) -> Failure {

@@ -7,44 +7,60 @@ const ALWAYS_VALID: &str = "00000000000000000000000000000000";
 
 /// An API key. Shows at most its last five characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ApiKey(String);
+pub struct ApiKey {
+    key: String,
+    /// Of the secret that it is.
+    handle: Option<String>,
+}
 
 impl ApiKey {
     /// Takes a key as configured; blanks and line breaks around it do not belong to it.
     #[must_use]
     pub fn new(key: &str) -> Self {
-        Self(key.trim().to_owned())
+        Self { key: key.trim().to_owned(), handle: None }
+    }
+
+    /// Takes the value of a secret.
+    #[must_use]
+    pub fn of_secret(handle: &str, key: &str) -> Self {
+        Self { handle: Some(handle.to_owned()), ..Self::new(key) }
+    }
+
+    /// Handle of the secret that it is: one that may get another value while the process runs.
+    #[must_use]
+    pub fn handle(&self) -> Option<&str> {
+        self.handle.as_deref()
     }
 
     /// Whether there is no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.key.is_empty()
     }
 
     /// The last five characters, for status.
     #[must_use]
     pub fn ending(&self) -> String {
-        let start = self.0.char_indices().rev().nth(4).map_or(0, |(at, _)| at);
+        let start = self.key.char_indices().rev().nth(4).map_or(0, |(at, _)| at);
         // A key that short would be shown as a whole.
-        if start == 0 { String::new() } else { self.0[start..].to_owned() }
+        if start == 0 { String::new() } else { self.key[start..].to_owned() }
     }
 
     /// Whether the key counts as valid without asking.
     #[must_use]
     pub fn is_always_valid(&self) -> bool {
-        self.0 == ALWAYS_VALID
+        self.key == ALWAYS_VALID
     }
 
     /// Replaces the key wherever it occurs in a text.
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "***") }
+        if self.key.is_empty() { text.to_owned() } else { text.replace(&self.key, "***") }
     }
 
     /// The key itself, for the header that carries it.
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        &self.key
     }
 }
 

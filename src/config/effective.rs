@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use muster_actors::domain::secrets::SecretValues;
 use serde_json::Value as Json;
 
 use super::env::Environment;
 use super::file::{self, FileEntry};
+use super::handles::{self, SecretUse};
 use super::keys;
-use super::option::{KeySpec, Support};
+use super::option::{KeySpec, Scope, Support};
 use super::problem::{ConfigError, Problem};
 use super::source::{Source, Sourced};
 use super::value::{Value, parse_node, parse_text};
@@ -77,6 +79,8 @@ pub struct Config {
     /// Weakest first.
     layers: BTreeMap<&'static str, Vec<Layer>>,
     problems: Vec<Problem>,
+    /// Of the handles in the values.
+    secrets: SecretValues,
 }
 
 impl Config {
@@ -93,6 +97,7 @@ impl Config {
             computed_defaults: BTreeMap::new(),
             layers: BTreeMap::new(),
             problems: Vec::new(),
+            secrets: SecretValues::new(),
         }
     }
 
@@ -112,6 +117,7 @@ impl Config {
             config.add_override(&key, &text);
         }
         config.compute_defaults();
+        config.note_secrets_left_alone();
         let fatal: Vec<Problem> = config.problems.iter().filter(|problem| problem.is_fatal()).cloned().collect();
         if fatal.is_empty() { Ok(config) } else { Err(ConfigError::Invalid { problems: fatal }) }
     }
@@ -146,15 +152,45 @@ impl Config {
         &self.problems
     }
 
-    /// The value of a key that counts: of the strongest source, the default when that one is invalid or none has it.
+    /// The value of a key to work with: of the strongest source, the default when that one is invalid or none has it, and with
+    /// secrets for their handles. Not to be shown.
     ///
     /// `None`: no such key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Sourced<Value>> {
-        keys::find(key).map(|spec| self.effective(spec))
+        let Sourced { value, source } = self.effective(keys::find(key)?);
+        Some(Sourced { value: handles::with_secrets(&value, &self.secrets), source })
     }
 
-    /// The same for a key of the table.
+    /// Where handles of secrets are that this role needs: in values that count, of keys that something reads. Nobody can resolve those
+    /// of the resolver itself.
+    #[must_use]
+    pub fn secret_uses(&self) -> Vec<SecretUse> {
+        let own = if self.role == Role::Cluster { Scope::Cluster } else { Scope::Node };
+        let needed = |spec: &&KeySpec| {
+            spec.support == Support::Used && (spec.scope == Scope::Both || spec.scope == own) && !spec.key.starts_with("secret_")
+        };
+        let mut uses = Vec::new();
+        for spec in keys::all().filter(needed) {
+            let Sourced { value, source } = self.effective(spec);
+            uses.extend(handles::handles(&value).into_iter().map(|handle| SecretUse { key: spec.key, source: source.clone(), handle }));
+        }
+        uses
+    }
+
+    /// The same configuration with the values of secrets, which [`Self::get`] puts in.
+    #[must_use]
+    pub fn with_secrets(self, secrets: SecretValues) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// The values of secrets that it was given.
+    #[must_use]
+    pub const fn secrets(&self) -> &SecretValues {
+        &self.secrets
+    }
+
+    /// The value of a key of the table as it is written, handles and all.
     #[must_use]
     pub fn effective(&self, spec: &'static KeySpec) -> Sourced<Value> {
         let strongest = self.layers.get(spec.key).and_then(|layers| layers.last());
@@ -164,7 +200,7 @@ impl Config {
         }
     }
 
-    /// The values of all sources of a key, weakest first, without those that do not fit.
+    /// The values of all sources of a key as they are written, weakest first, without those that do not fit.
     #[must_use]
     pub fn by_source(&self, spec: &'static KeySpec) -> Vec<Sourced<Value>> {
         let default = Sourced { value: self.default_of(spec), source: Source::Default };
@@ -247,6 +283,13 @@ impl Config {
             self.problems.push(Problem::InvalidValue { spec, found: found.to_owned(), source: source.clone() });
         }
         self.layers.entry(spec.key).or_default().push(Layer { source, value });
+    }
+
+    fn note_secrets_left_alone(&mut self) {
+        if !matches!(self.get("secret_backend_command"), Some(Sourced { value: Value::Text(command), .. }) if !command.is_empty()) {
+            let uses = self.secret_uses();
+            self.problems.extend(uses.into_iter().map(Problem::SecretLeftAlone));
+        }
     }
 
     /// Defaults that depend on where the process runs.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::handles::SecretUse;
 use super::option::KeySpec;
 use super::source::Source;
 
@@ -38,6 +39,8 @@ pub enum Problem {
         /// What was probably meant.
         nearest: Option<String>,
     },
+    /// A secret is named, and nobody is there who knows it. Stock takes the text for the value, too.
+    SecretLeftAlone(SecretUse),
 }
 
 impl Problem {
@@ -47,7 +50,7 @@ impl Problem {
         match self {
             Self::InvalidValue { .. } => Severity::Error,
             Self::UnknownKey { source: Source::Environment { name }, nearest: None, .. } if name.starts_with("DD_") => Severity::Note,
-            Self::UnknownKey { .. } => Severity::Warning,
+            Self::UnknownKey { .. } | Self::SecretLeftAlone(_) => Severity::Warning,
         }
     }
 
@@ -76,6 +79,9 @@ impl fmt::Display for Problem {
                     Some(nearest) => write!(out, "; did you mean {nearest}?"),
                     None => out.write_str("; it is ignored"),
                 }
+            }
+            Self::SecretLeftAlone(used) => {
+                write!(out, "{used} is used as it is written, because secret_backend_command is not set; set it")
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Takes secrets out of values that are shown.
 
 use muster_actors::domain::scrub::{MASK, names_a_secret, scrub_option};
+use muster_actors::domain::secrets::handle;
 use serde_json::Value as Json;
 
 /// Hides a secret; of keys of the intake the last five characters stay, as stock shows them.
@@ -16,10 +17,11 @@ fn hide(name: &str, secret: &str) -> String {
     }
 }
 
-/// Hides everything below a key that is a secret, the values of keys that name secrets, and passwords in URLs.
+/// Hides everything below a key that is a secret, texts that stand for secrets, the values of keys that name secrets, and passwords in URLs.
 pub(super) fn scrub(name: &str, secret: bool, value: &Json) -> Json {
     let secret = secret || names_a_secret(name);
     match value {
+        Json::String(text) if handle(text).is_some() => Json::String(MASK.to_owned()),
         Json::String(text) if secret => Json::String(hide(name, text)),
         Json::String(text) => Json::String(scrub_option(text)),
         Json::Number(_) if secret => Json::String(MASK.to_owned()),

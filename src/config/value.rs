@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_actors::domain::secrets::handle;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::duration::{go_text, parse_go};
@@ -69,6 +70,8 @@ pub(super) fn parse_text(kind: Kind, text: &str) -> Option<Value> {
         Kind::Duration { unit, min } => parse_duration(trimmed, unit).filter(|duration| *duration >= min).map(Value::Duration),
         Kind::Text => Some(Value::Text(text.to_owned())),
         Kind::Choice { allowed } => choose(trimmed, allowed).map(Value::Text),
+        // A handle may hold blanks.
+        Kind::List { allowed: [] } if handle(trimmed).is_some() => Some(Value::List(vec![trimmed.to_owned()])),
         Kind::List { allowed } => restrict(split_list(trimmed)?, allowed).map(Value::List),
         Kind::Map if trimmed.is_empty() => Some(Value::Map(JsonMap::new())),
         Kind::Map => serde_json::from_str(trimmed).ok().map(Value::Map),

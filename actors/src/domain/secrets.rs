@@ -197,7 +197,8 @@ fn parts(config: &CheckConfig) -> impl Iterator<Item = (&'static str, &Data)> {
 }
 
 /// Handle of a text that stands for a secret as a whole, but for blanks and tabs around.
-fn handle(text: &str) -> Option<&str> {
+#[must_use]
+pub fn handle(text: &str) -> Option<&str> {
     text.trim_matches([' ', '\t']).strip_prefix("ENC[")?.strip_suffix(']')
 }
 

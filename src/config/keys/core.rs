@@ -59,7 +59,11 @@ pub(super) const KEYS: &[KeySpec] = &[
     ),
     choice("muster.tls_min_version", "1.2", &["1.2", "1.3"], "Oldest TLS version that our servers accept"),
     text("muster.compat_version", "7.81.1", "Version that `/version` and the intake are told"),
-    text("secret_backend_command", "", "Program that resolves `ENC[handle]` in check configurations"),
+    text(
+        "secret_backend_command",
+        "",
+        "Program that resolves `ENC[handle]` in texts of this configuration, at the start, and in check configurations",
+    ),
     list("secret_backend_arguments", "", "Its arguments"),
     duration_from_one("secret_backend_timeout", Unit::Seconds, "30", "Longest time of one call of it"),
     integer("secret_backend_output_max_size", "1048576", 1, i64::MAX, "Largest output of it, in bytes"),

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_actors::domain::secret::Secret;
+use muster_actors::domain::secrets::handle;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::error::SettingsError;
-use super::read::{read, text};
+use super::read::{read, text, written};
 use crate::config::api_key::ApiKey;
 use crate::config::effective::{Config, Role};
 use crate::config::env::Environment;
@@ -186,10 +187,10 @@ impl Default for IntakeSettings {
 impl IntakeSettings {
     pub(super) fn from_config(config: &Config, hostname: &str) -> Self {
         Self {
-            api_key: text(config, "api_key").map(|key| ApiKey::new(&key)),
+            api_key: written(config, "api_key").map(|key: String| api_key(config, &key)),
             site: read(config, "site"),
             url: text(config, "dd_url"),
-            additional_endpoints: endpoints(&read(config, "additional_endpoints")),
+            additional_endpoints: endpoints(config),
             version: read(config, "muster.compat_version"),
             hostname: hostname.to_owned(),
             proxy: proxies(config),
@@ -238,12 +239,19 @@ impl IntakeSettings {
     }
 }
 
-fn endpoints(map: &JsonMap<String, Json>) -> BTreeMap<String, Vec<ApiKey>> {
+/// The key of the intake that a text is, or stands for.
+fn api_key(config: &Config, text: &str) -> ApiKey {
+    let secret = handle(text).and_then(|handle| Some((handle, config.secrets().get(handle)?)));
+    secret.map_or_else(|| ApiKey::new(text), |(handle, value)| ApiKey::of_secret(handle, value.expose()))
+}
+
+fn endpoints(config: &Config) -> BTreeMap<String, Vec<ApiKey>> {
     let keys = |value: &Json| match value {
-        Json::String(key) => vec![ApiKey::new(key)],
-        Json::Array(keys) => keys.iter().filter_map(Json::as_str).map(ApiKey::new).collect(),
+        Json::String(key) => vec![api_key(config, key)],
+        Json::Array(keys) => keys.iter().filter_map(Json::as_str).map(|key| api_key(config, key)).collect(),
         _ => Vec::new(),
     };
+    let map: JsonMap<String, Json> = written(config, "additional_endpoints").unwrap_or_default();
     map.iter().map(|(url, value)| (url.clone(), keys(value))).collect()
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::config::effective::Config;
+use crate::config::keys;
 use crate::config::value::Value;
 
 /// A type that a value of the table can be read as.
@@ -19,6 +20,13 @@ pub(super) fn read<T: FromValue>(config: &Config, key: &str) -> T {
     let value = config.get(key).and_then(|sourced| T::from_value(sourced.value));
     debug_assert!(value.is_some(), "{key} is not in the table or of another type");
     value.unwrap_or_default()
+}
+
+/// The same as it is written, with handles of secrets in place; `None` when there is nothing.
+pub(super) fn written<T: FromValue + PartialEq>(config: &Config, key: &str) -> Option<T> {
+    let value = keys::find(key).and_then(|spec| T::from_value(config.effective(spec).value));
+    debug_assert!(value.is_some(), "{key} is not in the table or of another type");
+    value.filter(|value| *value != T::default())
 }
 
 /// Text that is not empty.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use muster_actors::domain::config::CheckConfig;
+use muster_actors::domain::secret::Secret;
 use muster_actors::domain::secrets::{Handles, SecretError, SecretValues, hidden, read_answer, request};
 use muster_actors::ports::SecretBackend;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,8 +35,39 @@ pub struct SecretCommand {
 struct Shared {
     program: std::path::PathBuf,
     settings: SecretBackendSettings,
-    known: Mutex<SecretValues>,
+    told: Mutex<Told>,
     running: Semaphore,
+}
+
+/// What the program told.
+#[derive(Default)]
+struct Told {
+    known: SecretValues,
+    /// What it told before a refresh; still not to be shown.
+    before: SecretValues,
+}
+
+impl Told {
+    /// Takes a value in. Returns whether it is another one than before.
+    fn learn(&mut self, handle: &str, value: Secret<String>) -> bool {
+        match self.known.insert(handle.to_owned(), value.clone()) {
+            Some(old) if old != value => {
+                self.before.insert(format!("{handle} {}", self.before.len()), old);
+                true
+            }
+            Some(_) => false,
+            None => true,
+        }
+    }
+}
+
+/// What a refresh brought.
+#[derive(Debug, Default)]
+pub struct Refreshed {
+    /// Handles with other values than before.
+    pub changed: SecretValues,
+    /// Why some, or all, have no new value; they keep the old one.
+    pub failure: Option<SecretError>,
 }
 
 /// Why a run gave no output.
@@ -45,18 +77,44 @@ enum RunError {
 }
 
 impl SecretCommand {
-    /// The backend that the settings name; none if there is no program, or check configurations are to be left alone.
+    /// The backend that the settings name; none if there is no program.
     #[must_use]
     pub fn from_settings(settings: SecretBackendSettings) -> Option<Self> {
-        let program = settings.command.clone().filter(|_| !settings.skip_checks)?;
-        let shared = Shared { program, settings, known: Mutex::default(), running: Semaphore::new(MAX_RUNNING) };
+        let program = settings.command.clone()?;
+        let shared = Shared { program, settings, told: Mutex::default(), running: Semaphore::new(MAX_RUNNING) };
         Some(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether secrets of check configurations are resolved here (`secret_backend_skip_checks`).
+    #[must_use]
+    pub fn serves_checks(&self) -> bool {
+        !self.shared.settings.skip_checks
+    }
+
+    /// Takes in what the program told another value of this kind: it need not be asked for that.
+    pub fn remember(&self, values: &SecretValues) {
+        let mut told = self.shared.told();
+        for (handle, value) in values {
+            told.learn(handle, value.clone());
+        }
+    }
+
+    /// Asks anew for all that was told so far, in one call.
+    pub async fn refresh(&self) -> Refreshed {
+        let handles: Handles = self.shared.told().known.keys().cloned().collect();
+        if handles.is_empty() {
+            return Refreshed::default();
+        }
+        // Never closed, so this cannot fail.
+        let _turn = self.shared.running.acquire().await;
+        self.shared.ask(&handles).await.unwrap_or_else(|error| Refreshed { failure: Some(error), ..Refreshed::default() })
     }
 
     /// The config with every secret masked that the program has told so far, for people.
     #[must_use]
     pub fn hide(&self, config: &CheckConfig) -> CheckConfig {
-        hidden(config, &self.shared.known())
+        let told = self.shared.told();
+        hidden(&hidden(config, &told.known), &told.before)
     }
 }
 
@@ -76,24 +134,27 @@ impl Shared {
             new = self.unknown(&handles);
         }
         if !new.is_empty() {
-            self.ask(&new).await?;
+            if let Some(failure) = self.ask(&new).await?.failure {
+                return Err(failure);
+            }
         }
-        let known = self.known();
-        let value = |handle: String| known.get(&handle).cloned().map(|value| (handle.clone(), value)).ok_or(SecretError::Missing(handle));
+        let told = self.told();
+        let value =
+            |handle: String| told.known.get(&handle).cloned().map(|value| (handle.clone(), value)).ok_or(SecretError::Missing(handle));
         handles.into_iter().map(value).collect()
     }
 
-    fn known(&self) -> MutexGuard<'_, SecretValues> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unknown(&self, handles: &Handles) -> Handles {
-        let known = self.known();
-        handles.iter().filter(|handle| !known.contains_key(*handle)).cloned().collect()
+        let told = self.told();
+        handles.iter().filter(|handle| !told.known.contains_key(*handle)).cloned().collect()
     }
 
     /// Runs the program and keeps what it tells. One handle without a value does not lose the others.
-    async fn ask(&self, handles: &Handles) -> Result<(), SecretError> {
+    async fn ask(&self, handles: &Handles) -> Result<Refreshed, SecretError> {
         let command = || self.program.display().to_string();
         let output = tokio::time::timeout(self.settings.timeout, self.run(&request(handles)))
             .await
@@ -102,16 +163,18 @@ impl Shared {
                 RunError::Timeout => SecretError::Timeout { command: command() },
                 RunError::Failed(reason) => SecretError::Command { command: command(), reason },
             })?;
-        let mut failure = None;
+        let mut asked = Refreshed::default();
         for (handle, value) in read_answer(handles, &output, self.settings.remove_trailing_line_break)? {
             match value {
                 Ok(value) => {
-                    self.known().insert(handle, value);
+                    if self.told().learn(&handle, value.clone()) {
+                        asked.changed.insert(handle, value);
+                    }
                 }
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => asked.failure = asked.failure.or(Some(error)),
             }
         }
-        failure.map_or(Ok(()), Err)
+        Ok(asked)
     }
 
     /// Standard output of one run. Dropping the future kills the program.
@@ -320,9 +383,31 @@ mod tests {
     }
 
     #[test]
-    fn ad_v60_without_a_program_or_with_skip_checks_there_is_no_backend() {
+    fn ad_v60_without_a_program_there_is_no_backend_and_with_skip_checks_none_for_checks() {
         let program = Program::new("true", "0700");
         assert!(SecretCommand::from_settings(SecretBackendSettings { command: None, ..program.settings() }).is_none());
-        assert!(SecretCommand::from_settings(SecretBackendSettings { skip_checks: true, ..program.settings() }).is_none());
+        let serves = |settings| SecretCommand::from_settings(settings).unwrap().serves_checks();
+        assert!(serves(program.settings()));
+        assert!(!serves(SecretBackendSettings { skip_checks: true, ..program.settings() }));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_asks_for_all_at_once_and_one_that_fails_keeps_its_value() {
+        let script = r#"cat >> "$0.in"; echo >> "$0.in"; cat "$0.answer""#;
+        let program = Program::new(script, "0700");
+        let answer = |text: &str| std::fs::write(program.folder.path().join("backend.answer"), text).unwrap();
+        let backend = SecretCommand::from_settings(program.settings()).unwrap();
+        assert!(backend.refresh().await.changed.is_empty(), "nobody asked for anything yet, so the program is not run");
+        answer(r#"{"a":{"value":"a-one"},"b":{"value":"b-one"}}"#);
+        ask(&backend, &["a", "b"]).await.unwrap();
+        answer(r#"{"a":{"value":"a-two"},"b":{"error":"gone"}}"#);
+        let Refreshed { changed, failure } = backend.refresh().await;
+        assert_eq!(changed.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(failure.unwrap().to_string(), "an error occurred while resolving 'b': gone");
+        assert_eq!(ask(&backend, &["a", "b"]).await, Ok(vec![pair("a", "a-two"), pair("b", "b-one")]));
+        let input = std::fs::read_to_string(program.folder.path().join("backend.in")).unwrap();
+        assert_eq!(input.lines().count(), 2, "{input}");
+        let config = CheckConfig { instances: vec![Data::from("m: a-one\nu: a-two\n")], ..CheckConfig::default() };
+        assert_eq!(backend.hide(&config).instances[0].text(), "m: '********'\nu: '********'\n", "what was a secret stays one");
     }
 }
