@@ -13,6 +13,7 @@ use tracing::warn;
 
 use crate::app::carrier::Carrier;
 use crate::app::host::Host;
+use crate::output::key_refresh::KeyRefresh;
 use crate::output::plan;
 use crate::output::settings::OutputSettings;
 use crate::telemetry::sources;
@@ -21,7 +22,7 @@ use crate::telemetry::status::ForwarderStatus;
 /// The outputs of this process, in the order of `muster.outputs`.
 pub(super) struct Outputs {
     /// Sends and receives; there as long as the outputs.
-    _carrier: Carrier,
+    carrier: Carrier,
     handles: Vec<Handle<Output>>,
     stats: Vec<Reader<OutputStats>>,
 }
@@ -34,13 +35,22 @@ impl Outputs {
         let group = host.kernel.one_for_one("outputs", None);
         let carrier = Carrier::start("outputs", 1).context("start the thread of the outputs")?;
         let plans = plan::build(settings, &carrier.handle)?;
-        let mut outputs = Self { _carrier: carrier, handles: Vec::new(), stats: Vec::new() };
+        let mut keys = Vec::new();
+        let mut outputs = Self { carrier, handles: Vec::new(), stats: Vec::new() };
         for plan in plans {
             let parts = plan.parts(Arc::clone(&host.clock), Arc::clone(&host.random));
             outputs.stats.push(parts.publisher.reader());
             let handle = Handle::new(plan.name);
             group.child(&handle, STATE_OWNER_CAPACITY, move || Output::new(parts.clone()));
+            keys.extend(plan.secret_key.map(|key| (key, handle.outlet())));
             outputs.handles.push(handle);
+        }
+        if let Some(secrets) = &host.secrets {
+            let (clock, random) = (Arc::clone(&host.clock), Arc::clone(&host.random));
+            let refresh = KeyRefresh { secrets: secrets.clone(), keys, clock, random };
+            if refresh.is_needed() {
+                outputs.carrier.handle.spawn(refresh.run());
+            }
         }
         outputs.add_metrics(host);
         Ok(outputs)

@@ -1,7 +1,9 @@
 //! The Datadog intake as a transport. Source: node-runner 14.1 to 14.5, cluster-agent-kubernetes 6.1 to 6.4.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use muster_actors::domain::delivery::{Contents, Encoded, KeyState, Payload, Route, SendErrorKind, SendResult};
@@ -10,6 +12,7 @@ use muster_actors::ports::OutputTransport;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tracing::debug;
 use url::Url;
 
@@ -48,7 +51,13 @@ const KEY_CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 static API_KEY_HEADER: HeaderName = HeaderName::from_static("dd-api-key");
 static ALLOW_ARBITRARY_TAGS: HeaderName = HeaderName::from_static("allow-arbitrary-tag-value");
 
-/// One intake with one key.
+/// A key, and the headers of every request with it.
+struct Credentials {
+    key: ApiKey,
+    headers: HeaderMap,
+}
+
+/// One intake with one key, which may be exchanged.
 pub struct DatadogTransport {
     connections: Connections,
     /// Where requests are sent from and answers received, away from the thread of the actors.
@@ -57,8 +66,9 @@ pub struct DatadogTransport {
     /// `base` without user name and password.
     shown: String,
     validation_url: String,
-    key: ApiKey,
-    headers: HeaderMap,
+    credentials: ArcSwap<Credentials>,
+    /// The key was refused since the last look.
+    refused: Arc<Notify>,
     compressor: Compressor,
     series_limits: BodyLimits,
     other_limits: BodyLimits,
@@ -77,11 +87,8 @@ impl DatadogTransport {
         let parsed = Url::parse(&base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let shown = address::without_credentials(&base);
         let parsed = parsed.ok_or_else(|| OutputError::Url { found: shown.clone() })?;
-        let unusable = |_| OutputError::UnusableKey { url: shown.clone(), ending: key.ending() };
-        let mut key_value = HeaderValue::from_str(key.expose()).map_err(unusable)?;
-        key_value.set_sensitive(true);
         let mut headers = HeaderMap::new();
-        headers.insert(API_KEY_HEADER.clone(), key_value);
+        headers.insert(API_KEY_HEADER.clone(), key_header(&key, &shown)?);
         if let Ok(version) = HeaderValue::from_str(&settings.version) {
             headers.insert(HeaderName::from_static("dd-agent-version"), version);
         }
@@ -94,8 +101,8 @@ impl DatadogTransport {
             validation_url: address::validation_url(url, &settings.site),
             base,
             shown,
-            key,
-            headers,
+            credentials: ArcSwap::from_pointee(Credentials { key, headers }),
+            refused: Arc::default(),
             compressor: settings.compressor,
             series_limits: settings.series_limits,
             other_limits: settings.other_limits,
@@ -109,6 +116,21 @@ impl DatadogTransport {
     #[must_use]
     pub fn destination(&self) -> &str {
         &self.shown
+    }
+
+    /// Sends everything from now on with this key.
+    ///
+    /// Errors: [`OutputError::UnusableKey`]; the one before stays.
+    pub fn use_key(&self, key: ApiKey) -> Result<(), OutputError> {
+        let mut headers = self.credentials.load().headers.clone();
+        headers.insert(API_KEY_HEADER.clone(), key_header(&key, &self.shown)?);
+        self.credentials.store(Arc::new(Credentials { key, headers }));
+        Ok(())
+    }
+
+    /// Ends when the intake refuses the key, or did so since the last call ended.
+    pub async fn refused(&self) {
+        self.refused.notified().await;
     }
 
     fn encode_series(&self, batch: &Batch, encoded: &mut Encoded) {
@@ -182,6 +204,14 @@ impl DatadogTransport {
     }
 }
 
+/// Errors: [`OutputError::UnusableKey`].
+fn key_header(key: &ApiKey, shown: &str) -> Result<HeaderValue, OutputError> {
+    let value = HeaderValue::from_str(key.expose()).ok().filter(|_| !key.is_empty());
+    let mut value = value.ok_or_else(|| OutputError::UnusableKey { url: shown.to_owned(), ending: key.ending() })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 impl OutputTransport for DatadogTransport {
     fn encode(&self, batch: &Batch) -> Encoded {
         let mut encoded = Encoded::default();
@@ -203,11 +233,12 @@ impl OutputTransport for DatadogTransport {
 
     fn send(&self, payload: &Payload) -> BoxFuture<'static, SendResult> {
         let route = payload.route;
+        let credentials = self.credentials.load_full();
         let mut request = self
             .connections
             .client()
             .post(format!("{}{}", self.base, route.path))
-            .headers(self.headers.clone())
+            .headers(credentials.headers.clone())
             .header(CONTENT_TYPE, route.content_type)
             .header(ACCEPT, "*/*");
         // A body from the disk was made with the settings of its time.
@@ -218,15 +249,18 @@ impl OutputTransport for DatadogTransport {
             request = request.header("dd-agent-payload", PAYLOAD_SCHEMA_VERSION);
         }
         let request = request.body(payload.body.clone());
-        let key = self.key.clone();
+        let refused = Arc::clone(&self.refused);
         let attempt = carried(&self.carrier, async move {
             match request.send().await {
                 Ok(response) => {
-                    let status = response.status().as_u16();
+                    let status = response.status();
                     http::finish(response).await;
-                    SendResult::Answered(status)
+                    if status == StatusCode::FORBIDDEN {
+                        refused.notify_one();
+                    }
+                    SendResult::Answered(status.as_u16())
                 }
-                Err(error) => http::failure(error, &key),
+                Err(error) => http::failure(error, &credentials.key),
             }
         });
         Box::pin(attempt.map(|ended| {
@@ -239,22 +273,26 @@ impl OutputTransport for DatadogTransport {
     }
 
     fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {
-        if self.key.is_always_valid() {
+        let credentials = self.credentials.load_full();
+        if credentials.key.is_always_valid() {
             return Some(Box::pin(async { KeyState::Valid }));
         }
         // The key travels in the header: URLs end up in the logs of proxies.
-        let request = self.connections.client().get(&self.validation_url).headers(self.headers.clone()).timeout(KEY_CHECK_TIMEOUT);
-        let (key, url) = (self.key.clone(), address::without_credentials(&self.validation_url));
+        let request = self.connections.client().get(&self.validation_url).headers(credentials.headers.clone()).timeout(KEY_CHECK_TIMEOUT);
+        let (refused, url) = (Arc::clone(&self.refused), address::without_credentials(&self.validation_url));
         let question = carried(&self.carrier, async move {
             match request.send().await.map(|response| response.status()) {
                 Ok(StatusCode::OK) => KeyState::Valid,
-                Ok(StatusCode::FORBIDDEN) => KeyState::Invalid,
+                Ok(StatusCode::FORBIDDEN) => {
+                    refused.notify_one();
+                    KeyState::Invalid
+                }
                 Ok(status) => {
                     debug!(url, status = status.as_u16(), "no answer about the API key");
                     KeyState::Unknown
                 }
                 Err(error) => {
-                    debug!(url, error = ?http::failure(error, &key), "no answer about the API key");
+                    debug!(url, error = ?http::failure(error, &credentials.key), "no answer about the API key");
                     KeyState::Unknown
                 }
             }

@@ -8,6 +8,7 @@ pub mod datadog;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod key_refresh;
 pub mod metadata;
 pub mod plan;
 pub mod prepare;

@@ -1,5 +1,6 @@
 //! Which outputs there are: from settings to transports.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,10 +33,21 @@ pub struct OutputPlan {
     pub transport: Arc<dyn OutputTransport>,
     /// The disk, where there is one.
     pub spool: Option<Arc<dyn Spool>>,
+    /// Its key, if that may change while the process runs.
+    pub secret_key: Option<SecretKey>,
     /// Whether it is the first one, for which sources of events wait.
     pub primary: bool,
     /// Numbers.
     pub policy: OutputPolicy,
+}
+
+/// The key of an output that is a secret.
+#[derive(Clone)]
+pub struct SecretKey {
+    /// Handle of the secret.
+    pub handle: String,
+    /// What sends with it.
+    pub transport: Arc<DatadogTransport>,
 }
 
 impl OutputPlan {
@@ -70,6 +82,7 @@ pub fn build(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPl
                 transport: Arc::new(LineTransport::stdout()?),
                 // Whoever reads the lines keeps what is to be kept.
                 spool: None,
+                secret_key: None,
                 primary: false,
                 // There is one writer.
                 policy: OutputPolicy { key_check_interval: None, max_in_flight: 1, ..settings.policy },
@@ -90,7 +103,7 @@ fn datadog(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPlan
     for (url, key) in endpoints(&settings.intake)? {
         let transport = DatadogTransport::try_new(&settings.intake, url, key.clone(), carrier.clone())?;
         let destination = transport.destination().to_owned();
-        if seen.insert((destination.clone(), key.clone())) {
+        if seen.insert((destination.clone(), key.expose())) {
             *keys_of.entry(destination).or_default() += 1;
             transports.push((transport, key));
         }
@@ -98,18 +111,27 @@ fn datadog(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPlan
     let plan = |(transport, key): (DatadogTransport, &ApiKey)| {
         let destination = transport.destination().to_owned();
         let only_key = keys_of.get(&destination) == Some(&1);
-        let spool = settings.intake.spool.as_ref().map(|spool| FileSpool::new(&spool.folder, &destination, key.expose(), only_key));
+        let spool = settings.intake.spool.as_ref().map(|spool| FileSpool::new(&spool.folder, &destination, &owner(key), only_key));
+        let transport = Arc::new(transport);
+        let secret_key = key.handle().map(|handle| SecretKey { handle: handle.to_owned(), transport: Arc::clone(&transport) });
         OutputPlan {
             name: "Output(datadog)",
             destination,
             key_ending: Some(key.ending()),
-            transport: Arc::new(transport),
+            transport,
             spool: spool.map(|spool| Arc::new(spool) as _),
+            secret_key,
             primary: false,
             policy: settings.policy,
         }
     };
     Ok(transports.into_iter().map(plan).collect())
+}
+
+/// What a folder of payloads belongs to: the key, or the secret that it is, whatever value that has now. So a key that is changed there
+/// leaves nothing behind, while the process runs and when it does not.
+fn owner(key: &ApiKey) -> Cow<'_, str> {
+    key.handle().map_or(Cow::Borrowed(key.expose()), |handle| Cow::Owned(format!("ENC[{handle}]")))
 }
 
 fn endpoints(intake: &IntakeSettings) -> Result<Vec<(Option<&str>, &ApiKey)>, OutputError> {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-use crate::config::settings::SecretBackendSettings;
+use crate::config::settings::{SecretBackendSettings, SecretRefreshSettings};
 
 /// Programs that run at the same time, at most.
 ///
@@ -97,6 +97,12 @@ impl SecretCommand {
         for (handle, value) in values {
             told.learn(handle, value.clone());
         }
+    }
+
+    /// When to ask anew.
+    #[must_use]
+    pub fn refresh_settings(&self) -> SecretRefreshSettings {
+        self.shared.settings.refresh
     }
 
     /// Asks anew for all that was told so far, in one call.
@@ -283,6 +289,7 @@ mod tests {
                 group_exec_allowed: false,
                 skip_checks: false,
                 remove_trailing_line_break: false,
+                refresh: SecretRefreshSettings::default(),
             }
         }
     }

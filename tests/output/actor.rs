@@ -7,8 +7,10 @@ use actix_rt::System;
 use muster::config::ApiKey;
 use muster::config::settings::IntakeSettings;
 use muster::config::settings::OutputKind;
-use muster::output::plan::build;
+use muster::output::key_refresh::KeyRefresh;
+use muster::output::plan::{SecretKey, build};
 use muster::output::settings::OutputSettings;
+use muster::secrets::SecretCommand;
 use muster_actors::domain::backoff::BackoffPolicy;
 use muster_actors::domain::delivery::{Contents, DropReason, KeyState};
 use muster_actors::domain::samples::Batch;
@@ -30,6 +32,7 @@ pub(crate) struct Running {
     /// What it sends on, as in the program.
     carrier: Runtime,
     output: Handle<Output>,
+    pub(crate) secret_key: Option<SecretKey>,
     pub(crate) stats: Reader<OutputStats>,
 }
 
@@ -42,7 +45,7 @@ impl Running {
         install_crypto();
         let carrier = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let backoff = BackoffPolicy { base: Duration::from_millis(1), max: Duration::from_millis(8), ..BackoffPolicy::default() };
-        let intake = IntakeSettings { api_key: Some(ApiKey::new(KEY)), ..intake };
+        let intake = IntakeSettings { api_key: intake.api_key.clone().or(Some(ApiKey::new(KEY))), ..intake };
         let policy = OutputPolicy { backoff, key_check_interval: None, ..OutputPolicy::default() };
         let settings = OutputSettings { outputs: vec![OutputKind::Datadog], intake, policy };
         let plan = build(&settings, carrier.handle()).unwrap().remove(0);
@@ -51,11 +54,19 @@ impl Running {
         let kernel = Kernel::start(SystemClock::shared(), |_| {});
         let output = Handle::new(plan.name);
         kernel.one_for_one("outputs", None).child(&output, 64, move || Output::new(parts.clone()));
-        Self { kernel, carrier, output, stats }
+        Self { kernel, carrier, output, secret_key: plan.secret_key, stats }
     }
 
     pub(crate) fn enqueue(&self, batch: Batch) {
         self.output.tell(Enqueue::new(Arc::new(batch))).unwrap();
+    }
+
+    /// From now on its key is asked for again, as in the program.
+    pub(crate) fn refresh_keys(&self, secrets: SecretCommand) {
+        let keys = self.secret_key.iter().map(|key| (key.clone(), self.output.outlet())).collect();
+        let refresh = KeyRefresh { secrets, keys, clock: SystemClock::shared(), random: Arc::new(SeededRandom::new(1)) };
+        assert!(refresh.is_needed());
+        self.carrier.spawn(refresh.run());
     }
 
     /// Ends the output and tells what it counted.

@@ -6,6 +6,7 @@ mod actor;
 mod answers;
 mod connections;
 mod faults;
+mod keys;
 mod logs;
 mod proxies;
 mod python;

@@ -33,6 +33,8 @@ impl Request {
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Status(u16),
+    /// 202 to this API key, 403 to another.
+    OnlyTo(&'static str),
     /// Writes this and closes.
     Raw(&'static [u8]),
     /// Writes this and keeps the connection open without another word.
@@ -125,6 +127,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: &Scr
     while let Some(request) = read_request(&mut stream).await {
         let reply = script.replies.lock().unwrap().pop_front().unwrap_or_else(|| script.then.clone());
         let target = request.target.clone();
+        let reply = match reply {
+            Reply::OnlyTo(key) => Reply::Status(if request.header("dd-api-key") == Some(key) { 202 } else { 403 }),
+            other => other,
+        };
         script.arrived.send(request).ok();
         match reply {
             Reply::Status(status) => {
@@ -133,6 +139,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: &Scr
                     return;
                 }
             }
+            Reply::OnlyTo(_) => unreachable!("decided above"),
             Reply::Raw(bytes) => {
                 stream.write_all(bytes).await.ok();
                 return;

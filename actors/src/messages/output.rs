@@ -70,6 +70,15 @@ impl Drop for Telling {
     }
 }
 
+/// The transport was given another key of the same destination. What waits is tried at once, and what the old key was refused for is
+/// sent again.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct KeyChanged {
+    /// Last five characters of the new key.
+    pub ending: String,
+}
+
 /// What became of the batch with this number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "()")]

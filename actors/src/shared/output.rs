@@ -26,7 +26,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::published::Publisher;
 use crate::kernel::rng::Random;
 use crate::kernel::supervised::Observed;
-use crate::messages::output::{Drain, DrainReport, Enqueue, OutputStats, Receipt};
+use crate::messages::output::{Drain, DrainReport, Enqueue, KeyChanged, OutputStats, Receipt};
 use crate::ports::{OutputTransport, Spool};
 use crate::supervised;
 
@@ -94,6 +94,8 @@ pub struct Output {
     receipts: Receipts<Receipt>,
     breakers: Breakers,
     spool: SpoolState,
+    /// How often the key was changed.
+    key_changes: u64,
     wake_up: Option<SpawnHandle>,
     stage: Stage,
     stats: OutputStats,
@@ -128,6 +130,7 @@ impl Output {
             receipts: Receipts::default(),
             breakers: Breakers::new(policy.backoff),
             spool,
+            key_changes: 0,
             wake_up: None,
             stage: Stage::Open,
             stats,
@@ -272,6 +275,15 @@ impl Handler<Enqueue> for Output {
             }
             self.say_overflow();
         }
+        self.go_on(context);
+    }
+}
+
+impl Handler<KeyChanged> for Output {
+    type Result = ();
+
+    fn handle(&mut self, changed: KeyChanged, context: &mut Context<Self>) {
+        self.take_key(changed, context);
         self.go_on(context);
     }
 }

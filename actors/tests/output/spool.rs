@@ -349,6 +349,43 @@ fn stored_events_wait_for_the_right_key_and_nothing_else_does() {
 }
 
 #[test]
+fn with_another_key_what_waits_is_tried_at_once() {
+    universe::run(18, |universe| async move {
+        let spool = FakeSpool::default();
+        let stage = Stage::build(universe, with(&spool));
+        stage.does(Act::Answer(403));
+        stage.enqueue_with_receipt(1, &["event"]).await;
+        assert_eq!((stage.attempts().len(), stage.stats().key_state), (1, KeyState::Invalid));
+        stage.does(Act::Answer(202));
+        stage.change_key("later").await;
+        assert_eq!((stage.accepted(), stage.stats().sent.events), (vec!["event".to_owned()], 1));
+        assert_eq!((stage.stats().key_ending.as_deref(), stage.stats().key_state), (Some("later"), KeyState::NotChecked));
+        stage.crash().await;
+        assert_eq!(stage.stats().key_ending.as_deref(), Some("later"));
+    });
+}
+
+#[test]
+fn what_the_old_key_was_refused_for_is_sent_with_the_new_one() {
+    universe::run(19, |universe| async move {
+        let setup = Setup::default();
+        let policy = OutputPolicy { max_in_flight: 2, ..setup.policy };
+        let stage = Stage::build(universe, Setup { policy, ..setup });
+        stage.does(Act::LateRefusal(Duration::from_secs(1)));
+        stage.enqueue_runs(&["a", "b"]).await;
+        stage.does(Act::Answer(202));
+        stage.change_key("later").await;
+        stage.universe.advance(Duration::from_secs(1)).await;
+        assert_eq!(
+            (stage.attempts(), stage.accepted()),
+            (["a", "b", "a", "b"].map(str::to_owned).to_vec(), ["a", "b"].map(str::to_owned).to_vec())
+        );
+        assert!(stage.stats().dropped.is_empty());
+        assert_eq!(stage.stats().key_state, KeyState::NotChecked, "nobody refused the new one");
+    });
+}
+
+#[test]
 fn several_requests_are_in_flight_and_fail_as_one() {
     universe::run(17, |universe| async move {
         let late = Act::Late(Duration::from_secs(1));

@@ -11,7 +11,7 @@ use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::mailbox::{Handle, Outlet};
 use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::kernel::universe::{Recorded, Universe};
-use muster_actors::messages::output::{Drain, DrainReport, Enqueue, Fate, OutputStats, Receipt, Settled};
+use muster_actors::messages::output::{Drain, DrainReport, Enqueue, Fate, KeyChanged, OutputStats, Receipt, Settled};
 use muster_actors::ports::{OutputTransport, Spool};
 use muster_actors::shared::output::{Output, OutputParts, OutputPolicy};
 use muster_actors::testing::spool::FakeSpool;
@@ -27,6 +27,8 @@ pub enum Act {
     Hang,
     /// Answer 202 after this time.
     Late(Duration),
+    /// Answer 403 after this time.
+    LateRefusal(Duration),
 }
 
 /// Payloads have one item each. The title of an event names its route, its text is the body; so is the message of a service check.
@@ -86,6 +88,10 @@ impl OutputTransport for Scripted {
                 Act::Late(after) => {
                     tokio::time::sleep(after).await;
                     SendResult::Answered(202)
+                }
+                Act::LateRefusal(after) => {
+                    tokio::time::sleep(after).await;
+                    SendResult::Answered(403)
                 }
             }
         })
@@ -191,6 +197,12 @@ impl Stage {
         };
         let batch = Batch { check_runs: bodies.iter().map(run).collect(), ..Batch::default() };
         self.output.post(Enqueue::new(Arc::new(batch)));
+        self.universe.settle().await;
+    }
+
+    /// It is told that the destination has another key.
+    pub async fn change_key(&self, ending: &str) {
+        self.output.post(KeyChanged { ending: ending.to_owned() });
         self.universe.settle().await;
     }
 

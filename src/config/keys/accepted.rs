@@ -129,8 +129,4 @@ pub(super) const KEYS: &[KeySpec] = &[
     integer("dogstatsd_buffer_size", "8192", 1, i64::MAX, "Largest DogStatsD packet").accepted().node(),
     string("secret_backend_type", "", "Built-in resolver"),
     pairs("secret_backend_config", "Options of the built-in resolver"),
-    duration("secret_refresh_interval", Unit::Seconds, "0", "Time between two resolutions").accepted(),
-    yes_no("secret_refresh_scatter", "true", "Spread resolutions"),
-    duration("secret_refresh_on_api_key_failure_interval", Unit::Seconds, "0", "Least time between resolutions after a refused key")
-        .accepted(),
 ];

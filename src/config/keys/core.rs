@@ -1,6 +1,6 @@
 //! Keys of both roles. Source: cluster-agent-kubernetes 7.2, 7.3, 7.5, 7.7.
 
-use crate::config::option::{KeySpec, Kind, Unit, choice, duration_from_one, flag, integer, list, port, port_or_off, text};
+use crate::config::option::{KeySpec, Kind, Unit, choice, duration, duration_from_one, flag, integer, list, port, port_or_off, text};
 
 /// Words for `log_level`.
 pub(super) const LOG_LEVELS: &[&str] = &["trace", "debug", "info", "warn", "warning", "error", "critical", "off"];
@@ -70,4 +70,17 @@ pub(super) const KEYS: &[KeySpec] = &[
     flag("secret_backend_command_allow_group_exec_perm", "false", "It may be executable by its group"),
     flag("secret_backend_skip_checks", "false", "Do not resolve secrets of check configurations"),
     flag("secret_backend_remove_trailing_line_break", "false", "Remove the last line break of a secret"),
+    duration(
+        "secret_refresh_interval",
+        Unit::Seconds,
+        "0",
+        "Time after which secrets are asked for again, if an API key is one; outputs go on with new API keys, other new values are used by the next check configuration that needs them, and in this configuration at the next start; 0 = never",
+    ),
+    flag("secret_refresh_scatter", "true", "The first refresh comes at a random time within that interval"),
+    duration(
+        "secret_refresh_on_api_key_failure_interval",
+        Unit::Minutes,
+        "0",
+        "Refresh secrets also when the intake refuses an API key that is one; least time between two such refreshes; 0 = do not",
+    ),
 ];

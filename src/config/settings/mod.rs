@@ -21,4 +21,4 @@ pub use events::EventSettings;
 pub use intake::{BodyLimits, Compressor, EnabledPayloads, ForwarderSettings, IntakeSettings, OutputKind, ProxySettings, SpoolSettings};
 pub use kubernetes::{ApiServerSettings, ElectionSettings, KubernetesSettings, LockKind, WatchPods};
 pub use node::{CheckSettings, ClusterAgentSettings, IncludePending, NodeSettings, ProviderSettings, RunnerApiSettings};
-pub use secrets::SecretBackendSettings;
+pub use secrets::{SecretBackendSettings, SecretRefreshSettings};

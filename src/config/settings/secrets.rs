@@ -1,4 +1,4 @@
-//! Settings of secrets in check configurations. Source: autodiscovery 8, cluster-agent-kubernetes 7.9.
+//! Settings of secrets. Source: autodiscovery 8, cluster-agent-kubernetes 7.9.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +23,19 @@ pub struct SecretBackendSettings {
     pub skip_checks: bool,
     /// Remove the last line break of a secret.
     pub remove_trailing_line_break: bool,
+    /// When it is asked again.
+    pub refresh: SecretRefreshSettings,
+}
+
+/// When secrets are asked for again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SecretRefreshSettings {
+    /// Time between two refreshes; 0 = never.
+    pub interval: Duration,
+    /// The first one comes at a random time within the interval.
+    pub scatter: bool,
+    /// Least time between two refreshes because an API key was refused; 0 = none.
+    pub on_refused_key: Duration,
 }
 
 impl SecretBackendSettings {
@@ -38,6 +51,11 @@ impl SecretBackendSettings {
             group_exec_allowed: read(config, "secret_backend_command_allow_group_exec_perm"),
             skip_checks: read(config, "secret_backend_skip_checks"),
             remove_trailing_line_break: read(config, "secret_backend_remove_trailing_line_break"),
+            refresh: SecretRefreshSettings {
+                interval: read(config, "secret_refresh_interval"),
+                scatter: read(config, "secret_refresh_scatter"),
+                on_refused_key: read(config, "secret_refresh_on_api_key_failure_interval"),
+            },
         }
     }
 }

@@ -9,9 +9,11 @@ use tracing::{debug, error, info, warn};
 
 use super::stages::{Attempt, Disk, Stage};
 use super::{Output, is_loud};
+use crate::domain::breakers::Wave;
 use crate::domain::delivery::{DropReason, Fate, KeyState, Payload, Route, SendResult, Verdict};
 use crate::domain::payload_queue::Held;
 use crate::domain::spool_policy::outlasts;
+use crate::messages::output::KeyChanged;
 use crate::ports::StoreError;
 
 /// How an attempt ended.
@@ -38,9 +40,9 @@ impl Output {
                 self.wake_up_when_a_route_opens(now, context);
                 return;
             };
-            let (order, wave) = (held.order(), self.breakers.wave(&held.payload.route));
+            let (order, wave, key_changes) = (held.order(), self.breakers.wave(&held.payload.route), self.key_changes);
             let attempt = self.attempt(&held);
-            self.in_flight.insert(order, Attempt { held, wave });
+            self.in_flight.insert(order, Attempt { held, wave, key_changes });
             context.spawn(attempt.into_actor(self).map(move |ending, output, context| {
                 // After a drain nobody waits for it.
                 if let Some(attempt) = output.in_flight.remove(&order) {
@@ -105,7 +107,7 @@ impl Output {
 
     /// Draws the consequences of an answer, or of none.
     fn judge(&mut self, attempt: Attempt, result: &SendResult) {
-        let Attempt { held, wave } = attempt;
+        let Attempt { held, wave, key_changes } = attempt;
         let (route, contents) = (held.payload.route, held.payload.contents);
         self.stats.note_error(route.name, result);
         match result.verdict() {
@@ -120,9 +122,15 @@ impl Output {
                 debug!(destination = self.stats.destination, route = route.name, bytes = contents.bytes, "payload sent");
                 self.tell(held.ticket, Fate::Safe);
             }
+            Verdict::Drop(DropReason::InvalidKey) if key_changes != self.key_changes => {
+                // It was the key before this one.
+                self.stats.retries += 1;
+                let dropped = self.queue.put_back(held, true);
+                self.count_overflow(dropped);
+            }
             Verdict::Drop(reason) if held.stored.is_some() && outlasts(reason, &contents) => {
                 self.notice_key(KeyState::Invalid);
-                self.try_later(Attempt { held, wave });
+                self.try_later(held, wave);
             }
             Verdict::Drop(reason) => {
                 if reason != DropReason::Closed {
@@ -132,11 +140,17 @@ impl Output {
                 self.drop_payload(held, reason);
                 if reason == DropReason::InvalidKey {
                     self.notice_key(KeyState::Invalid);
-                } else if is_loud(self.stats.dropped.get(&reason).map_or(0, |dropped| dropped.payloads)) {
+                }
+                if !is_loud(self.stats.dropped.get(&reason).map_or(0, |dropped| dropped.payloads)) {
+                    // It was told often enough.
+                } else if reason == DropReason::InvalidKey {
+                    // In the words of stock, which people search for.
+                    error!("API Key invalid (403 response), dropping transaction for {}{}", self.stats.destination, route.path);
+                } else {
                     error!(destination = self.stats.destination, route = route.name, reason = reason.as_str(), "payload dropped");
                 }
             }
-            Verdict::Retry => self.try_later(Attempt { held, wave }),
+            Verdict::Retry => self.try_later(held, wave),
         }
         self.stats.route(route.name).backoff_errors = self.breakers.errors(&route);
     }
@@ -152,8 +166,7 @@ impl Output {
         self.count_gone(vec![held], reason);
     }
 
-    fn try_later(&mut self, attempt: Attempt) {
-        let Attempt { held, wave } = attempt;
+    fn try_later(&mut self, held: Held, wave: Wave) {
         let route = held.payload.route;
         let dropped = self.queue.put_back(held, true);
         let delay = self.breakers.failed(route, wave, self.parts.clock.monotonic(), self.parts.random.unit());
@@ -186,9 +199,26 @@ impl Output {
         }
     }
 
+    /// Goes on with another key.
+    pub(super) fn take_key(&mut self, changed: KeyChanged, context: &mut Context<Self>) {
+        let (destination, key_ending) = (&self.stats.destination, changed.ending.as_str());
+        info!(%destination, key_ending, "going on with another API key");
+        self.stats.key_ending = Some(changed.ending);
+        self.stats.key_state = KeyState::NotChecked;
+        self.key_changes += 1;
+        self.breakers.open_all();
+        if self.parts.policy.key_check_interval.is_some() {
+            self.check_key(context);
+        }
+    }
+
     pub(super) fn check_key(&mut self, context: &mut Context<Self>) {
         let Some(question) = self.parts.transport.check_key() else { return };
-        context.spawn(question.into_actor(self).map(|answer, output, _| {
+        let asked_with = self.key_changes;
+        context.spawn(question.into_actor(self).map(move |answer, output, _| {
+            if output.key_changes != asked_with {
+                return;
+            }
             if answer == KeyState::Invalid {
                 output.notice_key(answer);
             }

@@ -12,6 +12,8 @@ use crate::messages::output::DrainReport;
 pub(super) struct Attempt {
     pub(super) held: Held,
     pub(super) wave: Wave,
+    /// How often the key had been changed when it began.
+    pub(super) key_changes: u64,
 }
 
 /// A drain that is under way.
