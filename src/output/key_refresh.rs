@@ -34,7 +34,8 @@ impl KeyRefresh {
     #[must_use]
     pub fn is_needed(&self) -> bool {
         let settings = self.secrets.refresh_settings();
-        !self.keys.is_empty() && !(settings.interval.is_zero() && settings.on_refused_key.is_zero())
+        let ever = !settings.interval.is_zero() || !settings.on_refused_key.is_zero();
+        ever && !self.keys.is_empty()
     }
 
     /// Does it without end.

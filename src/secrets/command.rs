@@ -139,10 +139,10 @@ impl Shared {
             let _turn = self.running.acquire().await;
             new = self.unknown(&handles);
         }
-        if !new.is_empty() {
-            if let Some(failure) = self.ask(&new).await?.failure {
-                return Err(failure);
-            }
+        if !new.is_empty()
+            && let Some(failure) = self.ask(&new).await?.failure
+        {
+            return Err(failure);
         }
         let told = self.told();
         let value =
