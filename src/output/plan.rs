@@ -84,8 +84,8 @@ pub fn build(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPl
                 spool: None,
                 secret_key: None,
                 primary: false,
-                // There is one writer.
-                policy: OutputPolicy { key_check_interval: None, max_in_flight: 1, ..settings.policy },
+                // There is one writer, and whoever reads sees what is written.
+                policy: OutputPolicy { key_check_interval: None, max_in_flight: 1, log_every: 0, ..settings.policy },
             }),
         }
     }

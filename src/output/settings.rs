@@ -57,6 +57,7 @@ impl OutputSettings {
                     ..SpoolPolicy::default()
                 }),
                 key_check_interval,
+                log_every: forwarder.logging_frequency,
             },
         }
     }
@@ -117,6 +118,7 @@ forwarder_backoff_max: 30
 forwarder_recovery_interval: 1
 forwarder_recovery_reset: true
 forwarder_retry_queue_payloads_max_size: 1000
+logging_frequency: 20
 forwarder_num_workers: 2
 forwarder_max_concurrent_requests: 3
 forwarder_storage_path: /spool
@@ -142,7 +144,7 @@ muster: {outputs: [stdout, datadog], spool: {samples: false, max_bytes: 7}}
             recovery_interval: 1,
             recovery_reset: true,
         };
-        assert_eq!((policy.backoff, policy.max_queue_bytes, policy.max_in_flight), (backoff, 1000, 6));
+        assert_eq!((policy.backoff, policy.max_queue_bytes, policy.max_in_flight, policy.log_every), (backoff, 1000, 6, 20));
         assert_eq!(intake.spool.unwrap().folder.to_str(), Some("/spool"));
         let spool = SpoolPolicy {
             max_bytes: 1_000_000,

@@ -45,6 +45,8 @@ pub struct OutputPolicy {
     ///
     /// Source: `forwarder_apikey_validation_interval`; the cluster role never asks (cluster-agent-kubernetes 6.4).
     pub key_check_interval: Option<Duration>,
+    /// Of how many accepted payloads one is logged, besides the first; 0 = none. Source: `logging_frequency`.
+    pub log_every: u64,
 }
 
 impl Default for OutputPolicy {
@@ -55,6 +57,7 @@ impl Default for OutputPolicy {
             backoff: BackoffPolicy::default(),
             spool: SpoolPolicy::default(),
             key_check_interval: Some(Duration::from_secs(3600)),
+            log_every: 500,
         }
     }
 }

@@ -93,7 +93,6 @@ pub(super) const KEYS: &[KeySpec] = &[
     integer("forwarder_high_prio_buffer_size", "100", 0, i64::MAX, "Queue of new payloads").accepted(),
     integer("forwarder_low_prio_buffer_size", "100", 0, i64::MAX, "Queue of retried payloads").accepted(),
     integer("forwarder_requeue_buffer_size", "100", 0, i64::MAX, "Queue of returned payloads").accepted(),
-    integer("logging_frequency", "500", 1, i64::MAX, "Every how many successes one is logged").accepted(),
     yes_no("enable_payloads.json_to_v1_intake", "true", "Send other JSON"),
     tree("telemetry", "Own telemetry to the intake"),
     yes_no("log_to_syslog", "false", "Log to syslog"),

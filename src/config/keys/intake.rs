@@ -63,6 +63,13 @@ pub(super) const KEYS: &[KeySpec] = &[
         "Part of the retry queue that stays in memory; what is more goes to the disk",
     ),
     integer("forwarder_outdated_file_in_days", "10", 0, i64::MAX, "Age at which payloads on the disk are given up"),
+    integer(
+        "logging_frequency",
+        "500",
+        1,
+        i64::MAX,
+        "Of how many accepted payloads one is logged, for each intake and key; the first one always is",
+    ),
     duration("forwarder_apikey_validation_interval", Unit::Minutes, "60", "Time between two checks of the API key"),
     choice("serializer_compressor_kind", "zstd", &["zstd", "zlib", "gzip", "none"], "Compression of payloads"),
     integer("serializer_zstd_compressor_level", "1", 1, 22, "Level of zstd"),

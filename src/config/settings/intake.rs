@@ -97,6 +97,8 @@ pub struct ForwarderSettings {
     pub max_in_flight: usize,
     /// Time between two checks of the API key.
     pub api_key_validation_interval: Duration,
+    /// Of how many accepted payloads one is logged.
+    pub logging_frequency: u64,
 }
 
 /// Payloads on the disk. Source: cluster-agent-kubernetes 7.6 (`forwarder_storage_*`), and keys of ours.
@@ -210,6 +212,7 @@ impl IntakeSettings {
                 max_in_flight: read::<usize>(config, "forwarder_num_workers")
                     .saturating_mul(read(config, "forwarder_max_concurrent_requests")),
                 api_key_validation_interval: read(config, "forwarder_apikey_validation_interval"),
+                logging_frequency: read(config, "logging_frequency"),
             },
             compressor: match read::<String>(config, "serializer_compressor_kind").as_str() {
                 "zlib" => Compressor::Zlib,

@@ -119,7 +119,7 @@ impl Output {
                 counts.success += 1;
                 counts.success_bytes += contents.bytes;
                 self.notice_key(KeyState::Valid);
-                debug!(destination = self.stats.destination, route = route.name, bytes = contents.bytes, "payload sent");
+                self.say_sent(route);
                 self.tell(held.ticket, Fate::Safe);
             }
             Verdict::Drop(DropReason::InvalidKey) if key_changes != self.key_changes => {
@@ -153,6 +153,17 @@ impl Output {
             Verdict::Retry => self.try_later(held, wave),
         }
         self.stats.route(route.name).backoff_errors = self.breakers.errors(&route);
+    }
+
+    /// Tells of the first payload that was accepted, and of every n-th.
+    fn say_sent(&self, route: Route) {
+        let (destination, route) = (&self.stats.destination, route.name);
+        let (accepted, logging_frequency) = (self.stats.sent.payloads, self.parts.policy.log_every);
+        if is_told(accepted, logging_frequency) {
+            info!(%destination, route, accepted, logging_frequency, "payload accepted");
+        } else {
+            debug!(%destination, route, accepted, "payload accepted");
+        }
     }
 
     /// Ends a payload that was taken out of the queue.
@@ -225,5 +236,23 @@ impl Output {
             output.stats.key_state = answer;
             output.publish();
         }));
+    }
+}
+
+/// Whether the n-th success is told to everybody: the first one, so that people see that it works, and each `every`-th.
+fn is_told(n: u64, every: u64) -> bool {
+    every > 0 && (n == 1 || n.is_multiple_of(every))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_told;
+
+    #[test]
+    fn of_many_successes_few_are_told() {
+        let told = |every| (1..=1500).filter(|n| is_told(*n, every)).collect::<Vec<u64>>();
+        assert_eq!(told(500), [1, 500, 1000, 1500]);
+        assert_eq!(told(1).len(), 1500);
+        assert!(told(0).is_empty(), "who writes lines to a pipe tells nothing about it");
     }
 }
