@@ -156,6 +156,11 @@ pub trait OutputTransport: Send + Sync {
         None
     }
 
+    /// Connections made since the start.
+    fn connections(&self) -> u64 {
+        0
+    }
+
     /// Asks the destination whether it accepts the key; `None` where there is nothing to ask.
     fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {
         None

@@ -272,6 +272,10 @@ impl OutputTransport for DatadogTransport {
         [SERIES_V2, SERIES_V1, SKETCHES, CHECK_RUN, INTAKE, METADATA].into_iter().find(|route| route.name == name)
     }
 
+    fn connections(&self) -> u64 {
+        self.connections.made()
+    }
+
     fn check_key(&self) -> Option<BoxFuture<'static, KeyState>> {
         let credentials = self.credentials.load_full();
         if credentials.key.is_always_valid() {

@@ -3,10 +3,12 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_actors::domain::delivery::{SendErrorKind, SendResult};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Response, tls};
+use tower::util::MapResultLayer;
 use url::Url;
 
 use crate::config::settings::{IntakeSettings, ProxySettings};
@@ -19,18 +21,19 @@ use crate::output::error::OutputError;
 /// Why at all: a connection whose answer was not read to its end cannot be used again.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// Builds the client for an intake; `shown` is its URL without secrets.
+/// Builds the client for an intake, which counts the connections that it makes in `made`; `shown` is its URL without secrets.
 ///
 /// Errors: [`OutputError::Proxy`], [`OutputError::Client`].
-pub fn client(settings: &IntakeSettings, base: &Url, shown: &str) -> Result<Client, OutputError> {
+pub fn client(settings: &IntakeSettings, base: &Url, shown: &str, made: &Arc<AtomicU64>) -> Result<Client, OutputError> {
     let proxy = Arc::new(checked(&settings.proxy)?);
     let needs_trust = base.scheme() == "https" || proxy.choose(base).is_some_and(|proxy| proxy.starts_with("https://"));
     let mut builder = Client::builder()
         .timeout(settings.timeout)
         // An answer of 3xx counts as success; following it would carry the key to another host.
         .redirect(Policy::none())
-        // One request at a time needs one connection.
+        // A flush opens as many as it needs; between two of them one is enough.
         .pool_max_idle_per_host(1)
+        .connector_layer(MapResultLayer::new(counting(Arc::clone(made))))
         .user_agent(format!("datadog-agent/{}", settings.version))
         .tls_version_min(if settings.tls13_only { tls::Version::TLS_1_3 } else { tls::Version::TLS_1_2 })
         // Proxies come from the settings only, never from the environment behind our back.
@@ -43,6 +46,16 @@ pub fn client(settings: &IntakeSettings, base: &Url, shown: &str) -> Result<Clie
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|source| OutputError::Client { url: shown.to_owned(), source })
+}
+
+/// Lets results pass, and counts the good ones.
+fn counting<T, E>(made: Arc<AtomicU64>) -> impl Fn(Result<T, E>) -> Result<T, E> + Clone + Send + Sync + 'static {
+    move |result| {
+        if result.is_ok() {
+            made.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
 }
 
 /// Proxy settings whose URLs can be used.

@@ -214,6 +214,14 @@ metrics! {
         "both", "Failed attempts by class");
     TransactionsHttpErrors: UPSTREAM("transactions__http_errors", Counter, "answers", ["domain", "endpoint", "code"],
         "both", "Answers of 400 or more");
+    TransactionsConnections: UPSTREAM("transactions__connection_events", Counter, "connections", ["connection_event_type"],
+        "both", "Connections made, `connection_success`");
+    FileStorageBytes: UPSTREAM("file_storage__current_size_in_bytes", Gauge, "bytes", ["domain"],
+        "both", "Bytes of payloads that wait on the disk");
+    FileStorageFiles: UPSTREAM("file_storage__files_count", Gauge, "files", ["domain"],
+        "both", "Payloads that wait on the disk, one file each");
+    FileStorageRemoved: UPSTREAM("file_storage__files_removed_count", Counter, "files", ["domain"],
+        "both", "Payloads on the disk that were given up because it had no more room for them");
     EventsSent: UPSTREAM("metrics__events_sent", Counter, "events", [],
         "both", "Events the intake accepted");
     EventsDropped: UPSTREAM("metrics__events_dropped", Counter, "events", [],
@@ -230,6 +238,10 @@ metrics! {
         "both", "Bytes of payloads that wait");
     OutputQueuedPayloads: OURS("muster_output_queued_payloads", Gauge, "payloads", ["output"],
         "both", "Payloads that wait");
+    OutputSpooledBytes: OURS("muster_output_spooled_bytes", Gauge, "bytes", ["output"],
+        "both", "Bytes of payloads that wait on the disk, a part of those that wait");
+    OutputSpooledPayloads: OURS("muster_output_spooled_payloads", Gauge, "payloads", ["output"],
+        "both", "Payloads that wait on the disk, a part of those that wait");
     ResidentMemory: UPSTREAM("process_resident_memory_bytes", Gauge, "bytes", [],
         "both", "Memory in use");
     CpuSeconds: UPSTREAM("process_cpu_seconds_total", Counter, "seconds", [],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_actors::domain::config::CheckConfig;
-use muster_actors::domain::delivery::Contents;
+use muster_actors::domain::delivery::{Contents, DropReason};
 use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::kube::event_rules::Received;
 use muster_actors::domain::kube::informer_status::InformerStatus;
@@ -28,6 +28,8 @@ pub use balance::balance;
 const JOIN: &str = "true";
 /// Protocol of all requests to intakes, label `proto_version`.
 const PROTOCOL: &str = "HTTP/1.1";
+/// Label of a connection that was made.
+const CONNECTED: &str = "connection_success";
 /// The route of events. Source: cluster-agent-kubernetes 6.1.
 const EVENTS_ROUTE: &str = "intake";
 
@@ -188,11 +190,18 @@ fn output(stats: &OutputStats, output: &str, scrape: &mut Scrape) {
     scrape.set(Metric::OutputRetries, &[output], stats.retries as f64);
     scrape.set(Metric::OutputQueuedBytes, &[output], stats.queued.bytes as f64);
     scrape.set(Metric::OutputQueuedPayloads, &[output], stats.queued.payloads as f64);
+    scrape.set(Metric::OutputSpooledBytes, &[output], stats.spooled.bytes as f64);
+    scrape.set(Metric::OutputSpooledPayloads, &[output], stats.spooled.payloads as f64);
 }
 
 /// Under the names and labels of upstream, where a key is no label value: several keys of one intake add up.
 fn transactions(stats: &OutputStats, scrape: &mut Scrape) {
     let domain = stats.destination.as_str();
+    let removed = stats.dropped.get(&DropReason::SpoolFull).map_or(0, |dropped| dropped.payloads);
+    scrape.add(Metric::TransactionsConnections, &[CONNECTED], stats.connections as f64);
+    scrape.add(Metric::FileStorageBytes, &[domain], stats.spooled.bytes as f64);
+    scrape.add(Metric::FileStorageFiles, &[domain], stats.spooled.payloads as f64);
+    scrape.add(Metric::FileStorageRemoved, &[domain], removed as f64);
     for (endpoint, route) in &stats.routes {
         scrape.add(Metric::TransactionsSuccess, &[domain, endpoint, PROTOCOL], route.success as f64);
         scrape.add(Metric::TransactionsSuccessBytes, &[domain, endpoint], route.success_bytes as f64);

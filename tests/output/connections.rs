@@ -18,7 +18,7 @@ async fn a_connection_is_kept_by_default() {
         assert_eq!(transport.send(&payload).await, SendResult::Answered(202));
         assert_eq!(server.next().await.header("dd-api-key"), Some(KEY));
     }
-    assert_eq!(server.accepted(), 1);
+    assert_eq!((server.accepted(), transport.connections()), (1, 1));
 }
 
 #[tokio::test]
@@ -32,6 +32,7 @@ async fn connections_are_made_anew_after_the_interval() {
         assert_eq!(transport.send(&payload).await, SendResult::Answered(202));
         server.next().await;
     }
+    assert!(transport.connections() >= 3);
 }
 
 #[tokio::test]

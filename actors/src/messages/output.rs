@@ -129,6 +129,8 @@ pub struct OutputStats {
     pub spooled: Contents,
     /// Attempts that will be repeated.
     pub retries: u64,
+    /// Connections made to the destination, or to the proxy before it.
+    pub connections: u64,
     /// By telemetry name of the route.
     pub routes: BTreeMap<&'static str, RouteStats>,
     /// Text of the most recent error, without secrets.

@@ -204,6 +204,7 @@ impl Output {
     fn publish(&mut self) {
         self.stats.queued = self.waiting();
         self.stats.spooled = self.spooled();
+        self.stats.connections = self.parts.transport.connections();
         self.parts.publisher.publish(self.stats.clone());
     }
 }

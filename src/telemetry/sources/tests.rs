@@ -240,6 +240,8 @@ fn intake() -> OutputStats {
         sent: Contents { payloads: 2, bytes: 30, points: 7, ..Contents::default() },
         dropped: BTreeMap::from([(DropReason::TooLarge, Contents { payloads: 1, points: 4, ..Contents::default() })]),
         queued: Contents { payloads: 5, bytes: 500, ..Contents::default() },
+        spooled: Contents { payloads: 3, bytes: 300, ..Contents::default() },
+        connections: 2,
         retries: 2,
         routes: BTreeMap::from([("series_v2", route)]),
         ..OutputStats::default()
@@ -253,6 +255,7 @@ fn names_and_labels_are_those_of_stock_and_ours() {
     second.key_ending = Some("01234".to_owned());
     second.routes.insert("intake", RouteStats { success: 3, ..RouteStats::default() });
     second.sent.events = 5;
+    second.dropped.insert(DropReason::SpoolFull, Contents { payloads: 4, ..Contents::default() });
     second.dropped.insert(DropReason::QueueFull, Contents { events: 6, ..Contents::default() });
     let all = [intake(), second, stdout].map(Arc::new);
     let text = rendered(move |scrape| outputs(&all, scrape));
@@ -265,6 +268,13 @@ fn names_and_labels_are_those_of_stock_and_ours() {
         r#"muster_output_retries_total{output="http://intake (API key ending with 01234)"} 2"#,
         r#"muster_output_retries_total{output="stdout"} 1"#,
         r#"muster_output_sent_items_total{kind="points",output="http://intake (API key ending with bcdef)"} 7"#,
+        r#"muster_output_spooled_bytes{output="http://intake (API key ending with 01234)"} 300"#,
+        r#"muster_output_spooled_payloads{output="http://intake (API key ending with bcdef)"} 3"#,
+        r#"muster_output_spooled_payloads{output="stdout"} 0"#,
+        r#"file_storage__current_size_in_bytes{domain="http://intake"} 600"#,
+        r#"file_storage__files_count{domain="http://intake"} 6"#,
+        r#"file_storage__files_removed_count{domain="http://intake"} 4"#,
+        r#"transactions__connection_events{connection_event_type="connection_success"} 4"#,
         r"metrics__events_dropped 6",
         r"metrics__events_payloads 3",
         r"metrics__events_sent 5",

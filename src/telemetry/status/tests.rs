@@ -187,7 +187,7 @@ fn outputs() -> Vec<OutputStats> {
         retries: 2,
         routes: BTreeMap::from([("series_v2", route)]),
         last_error: Some("series_v2: answer 503".to_owned()),
-        spooled: Contents::default(),
+        ..OutputStats::default()
     };
     vec![intake, OutputStats { destination: "stdout".to_owned(), ..OutputStats::default() }]
 }
