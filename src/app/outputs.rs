@@ -35,6 +35,9 @@ impl Outputs {
         let group = host.kernel.one_for_one("outputs", None);
         let carrier = Carrier::start("outputs", 1).context("start the thread of the outputs")?;
         let plans = plan::build(settings, &carrier.handle)?;
+        if let Some(leftovers) = plan::leftovers(settings, &plans) {
+            carrier.handle.spawn(leftovers.watch(Arc::clone(&host.clock)));
+        }
         let mut keys = Vec::new();
         let mut outputs = Self { carrier, handles: Vec::new(), stats: Vec::new() };
         for plan in plans {

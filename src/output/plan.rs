@@ -17,7 +17,7 @@ use crate::config::settings::{IntakeSettings, OutputKind};
 use crate::output::datadog::DatadogTransport;
 use crate::output::error::OutputError;
 use crate::output::settings::OutputSettings;
-use crate::output::spool::FileSpool;
+use crate::output::spool::{FileSpool, Leftovers};
 use crate::output::stdout::LineTransport;
 
 /// One output to start: one actor.
@@ -32,7 +32,7 @@ pub struct OutputPlan {
     /// How to send.
     pub transport: Arc<dyn OutputTransport>,
     /// The disk, where there is one.
-    pub spool: Option<Arc<dyn Spool>>,
+    pub spool: Option<FileSpool>,
     /// Its key, if that may change while the process runs.
     pub secret_key: Option<SecretKey>,
     /// Whether it is the first one, for which sources of events wait.
@@ -57,7 +57,7 @@ impl OutputPlan {
         let stats = OutputStats { destination: self.destination.clone(), key_ending: self.key_ending.clone(), ..OutputStats::default() };
         OutputParts {
             transport: Arc::clone(&self.transport),
-            spool: self.spool.clone(),
+            spool: self.spool.clone().map(|spool| Arc::new(spool) as Arc<dyn Spool>),
             primary: self.primary,
             policy: self.policy,
             publisher: Arc::new(Publisher::new(stats)),
@@ -95,6 +95,14 @@ pub fn build(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPl
     Ok(plans)
 }
 
+/// What lies on the disk and belongs to none of the plans; `None` where nothing is kept there.
+#[must_use]
+pub fn leftovers(settings: &OutputSettings, plans: &[OutputPlan]) -> Option<Leftovers> {
+    let root = settings.intake.spool.as_ref()?.folder.clone();
+    let spools = plans.iter().filter_map(|plan| plan.spool.as_ref());
+    Some(Leftovers::new(root, spools, settings.policy.spool))
+}
+
 /// One plan per intake and key: each has its own queue and backoff.
 fn datadog(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPlan>, OutputError> {
     let mut transports = Vec::new();
@@ -119,7 +127,7 @@ fn datadog(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPlan
             destination,
             key_ending: Some(key.ending()),
             transport,
-            spool: spool.map(|spool| Arc::new(spool) as _),
+            spool,
             secret_key,
             primary: false,
             policy: settings.policy,

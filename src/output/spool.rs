@@ -4,6 +4,7 @@
 //! whatever ends the process or the machine leaves whole files, and beside them what nobody was told of.
 
 mod disk;
+mod leftovers;
 
 use std::fmt::Write as _;
 use std::io;
@@ -20,6 +21,8 @@ use tracing::info;
 
 use self::disk::{Disk, RealDisk, WHOLE};
 
+pub use self::leftovers::Leftovers;
+
 /// Ending of the name of a file that is being written.
 const UNFINISHED: &str = ".new";
 
@@ -35,8 +38,23 @@ pub struct FileSpool {
     shared: Arc<Shared>,
 }
 
+/// The folders of a spool. Why not the spool itself: it holds the lock as long as it lives.
+struct Territory {
+    folder: PathBuf,
+    heir_of: Option<String>,
+}
+
+impl Territory {
+    fn holds(&self, name: &str) -> bool {
+        let own = self.folder.file_name().is_some_and(|own| own == name);
+        own || self.heir_of.as_deref().is_some_and(|beginning| name.starts_with(beginning))
+    }
+}
+
 struct Shared {
     folder: PathBuf,
+    /// How the names of folders begin of which this one is the heir.
+    heir_of: Option<String>,
     disk: Box<dyn Disk>,
     /// Number of the next file. Its lock is held while files are listed or written.
     next: Mutex<u64>,
@@ -66,11 +84,19 @@ impl FileSpool {
     pub fn new(root: &Path, url: &str, key: &str, only_key: bool) -> Self {
         let heir_of = only_key.then(|| format!("{}-", checksum(url)));
         let folder = root.join(folder_name(url, key));
-        Self::on(Box::new(RealDisk::new(folder.clone(), heir_of)), folder)
+        let disk = Box::new(RealDisk::new(folder.clone(), heir_of.clone()));
+        Self { shared: Arc::new(Shared { folder, heir_of, disk, next: Mutex::new(0) }) }
     }
 
+    #[cfg(test)]
     fn on(disk: Box<dyn Disk>, folder: PathBuf) -> Self {
-        Self { shared: Arc::new(Shared { folder, disk, next: Mutex::new(0) }) }
+        Self { shared: Arc::new(Shared { folder, heir_of: None, disk, next: Mutex::new(0) }) }
+    }
+
+    /// Which folders belong to it, or will.
+    fn territory(&self) -> Territory {
+        let Shared { folder, heir_of, .. } = &*self.shared;
+        Territory { folder: folder.clone(), heir_of: heir_of.clone() }
     }
 
     /// Runs disk work on a blocking thread.

@@ -87,7 +87,7 @@ impl RealDisk {
 }
 
 /// Locks a folder until the file is closed.
-fn lock(folder: &Path) -> io::Result<File> {
+pub(super) fn lock(folder: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(folder.join(LOCK))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -96,7 +96,8 @@ fn lock(folder: &Path) -> io::Result<File> {
     }
 }
 
-fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
+/// Names and lengths of the files in a folder.
+pub(super) fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -112,6 +113,17 @@ fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Reads a file, or its first bytes.
+pub(super) fn read(path: &Path, at_most: Option<usize>) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    match at_most {
+        Some(at_most) => file.take(at_most as u64).read_to_end(&mut bytes)?,
+        None => { file }.read_to_end(&mut bytes)?,
+    };
+    Ok(bytes)
 }
 
 impl Disk for RealDisk {
@@ -167,13 +179,7 @@ impl Disk for RealDisk {
     }
 
     fn read(&self, name: &str, at_most: Option<usize>) -> io::Result<Vec<u8>> {
-        let file = File::open(self.path(name))?;
-        let mut bytes = Vec::new();
-        match at_most {
-            Some(at_most) => file.take(at_most as u64).read_to_end(&mut bytes)?,
-            None => { file }.read_to_end(&mut bytes)?,
-        };
-        Ok(bytes)
+        read(&self.path(name), at_most)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
