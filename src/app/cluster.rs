@@ -323,11 +323,9 @@ impl Ground<'_> {
 
 fn patch_options(settings: &ClusterSettings, facts: Option<&ClusterFacts>) -> PatchOptions {
     let checks = &settings.cluster_checks;
-    let mut global_tags = settings.common.tags.clone();
-    global_tags.extend(checks.extra_tags.iter().cloned());
     let name = facts.map_or(&settings.cluster_name, |facts| &facts.name);
     PatchOptions {
-        global_tags,
+        global_tags: settings.global_tags(),
         cluster_tag_name: checks.cluster_tag_name.clone(),
         cluster_name: Some(settings.cluster_name_tag(name)).filter(|name| !name.is_empty()),
         disable_cluster_name_tag_key: checks.disable_cluster_name_tag_key,

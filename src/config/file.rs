@@ -57,7 +57,9 @@ fn descend(document: &Document, prefix: &str, place: &str, entries: &[(Yaml, Yam
         let line = document.position(&place).map_or(line, |position| position.line);
         let known = keys::find(&key);
         match value {
-            Yaml::Map(inner) if known.is_none() && !inner.is_empty() => descend(document, &key, &place, inner, line, found),
+            Yaml::Map(inner) if known.is_none_or(keys::has_keys_inside) && !inner.is_empty() => {
+                descend(document, &key, &place, inner, line, found)
+            }
             _ => {
                 // YAML 1.1 reads `off` as false and `1.30` as a number; a text is what was written.
                 let as_written = known.is_some_and(|spec| matches!(spec.kind, Kind::Text | Kind::Choice { .. })) && *value != Yaml::Null;
@@ -94,6 +96,13 @@ mod tests {
     fn a_map_that_is_a_value_is_not_taken_apart() {
         let found = entries("kubernetes_pod_labels_as_tags:\n  App: app\n");
         assert_eq!(found, [("kubernetes_pod_labels_as_tags".to_owned(), json!({"App": "app"}), found[0].2)]);
+    }
+
+    #[test]
+    fn a_recognised_part_is_taken_apart_where_keys_are_inside() {
+        let found = entries("orchestrator_explorer:\n  enabled: false\n  extra_tags: [\"a:b\"]\nlogs_config:\n  use_http: true\n");
+        let names: Vec<&str> = found.iter().map(|(key, ..)| key.as_str()).collect();
+        assert_eq!(names, ["orchestrator_explorer.enabled", "orchestrator_explorer.extra_tags", "logs_config"]);
     }
 
     #[test]

@@ -202,7 +202,8 @@ impl EventForwarder {
         let EventForwarderParts { clock, source, tokens, .. } = self.parts.clone();
         let watching = Watching { clock, source, tokens, query: query(options), remembered: self.memory.safe.clone() };
         let task = watching.run().into_actor(self).map(|told, forwarder, _| forwarder.hear(told)).finish();
-        self.watch = Some(Watch { task: context.spawn(task), buffer: EventBuffer::new(options.buffer_size), held: Vec::new(), begins: None });
+        self.watch =
+            Some(Watch { task: context.spawn(task), buffer: EventBuffer::new(options.buffer_size), held: Vec::new(), begins: None });
     }
 
     /// Drops the watch and what it has seen: the next one begins at the checkpoint.

@@ -152,7 +152,8 @@ fn an_api_server_that_began_anew_is_believed() {
 #[test]
 fn an_event_goes_out_with_a_time_and_with_the_tags_of_the_process() {
     universe::run(1, |universe| async move {
-        let rig = Rig::new(&universe, ApiserverCheckOptions { tags: vec!["zone:a".to_owned(), "kube_kind:Pod".to_owned()], ..one_by_one() });
+        let rig =
+            Rig::new(&universe, ApiserverCheckOptions { tags: vec!["zone:a".to_owned(), "kube_kind:Pod".to_owned()], ..one_by_one() });
         rig.tokens.put("1", START);
         rig.source.make(2, KubeEvent { first_seen: None, last_seen: None, ..event("a", "2") });
         rig.replica.lead(1);

@@ -16,7 +16,7 @@ pub(super) const KEYS: &[KeySpec] = &[
         .cluster(),
     text("cluster_checks.cluster_tag_name", "cluster_name", "Name of the tag that carries the cluster name").cluster(),
     list("cluster_checks.extra_tags", "", "Tags added to every cluster check").cluster(),
-    list("orchestrator_explorer.extra_tags", "", "Tags of everything that the cluster role itself sends, besides the global ones").cluster(),
+    list("orchestrator_explorer.extra_tags", "", "Further global tags of the cluster role").cluster(),
     flag("cluster_checks.advanced_dispatching_enabled", "true", "Prefer dedicated runners and use their statistics").cluster(),
     list("cluster_checks.exclude_checks", "", "Names of checks that are never dispatched").cluster(),
     text("cluster_name", "", "Name of the cluster; becomes the tag `kube_cluster_name`").cluster(),

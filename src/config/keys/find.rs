@@ -45,6 +45,12 @@ pub fn enclosing_tree(key: &str) -> Option<&'static KeySpec> {
     }
 }
 
+/// Whether a recognised part has keys of its own inside.
+#[must_use]
+pub fn has_keys_inside(tree: &KeySpec) -> bool {
+    all().any(|spec| spec.key.strip_prefix(tree.key).is_some_and(|rest| rest.starts_with('.')))
+}
+
 /// The known name nearest to one that is not known, if any is near enough to be meant.
 ///
 /// Near = at most a third of the name has to be edited.
@@ -107,10 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn no_key_lies_inside_another_one() {
+    fn no_key_lies_inside_another_one_but_a_recognised_part() {
         for spec in all() {
             for (position, _) in spec.key.match_indices('.') {
-                assert!(find(&spec.key[..position]).is_none(), "{} is inside {}", spec.key, &spec.key[..position]);
+                let outer = find(&spec.key[..position]);
+                assert!(outer.is_none_or(|outer| outer.kind == Kind::Tree), "{} is inside {}", spec.key, &spec.key[..position]);
             }
         }
     }

@@ -10,4 +10,4 @@ mod intake;
 mod kubernetes;
 mod node;
 
-pub use find::{all, enclosing_tree, find, groups, nearest};
+pub use find::{all, enclosing_tree, find, groups, has_keys_inside, nearest};

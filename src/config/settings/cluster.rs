@@ -61,7 +61,7 @@ pub struct ClusterSettings {
     pub cluster_checks: ClusterChecksSettings,
     /// Balancing.
     pub balance: BalanceSettings,
-    /// Further tags of what the cluster role itself sends.
+    /// Further global tags.
     pub orchestrator_tags: Vec<String>,
     /// Name of the cluster, empty when unknown.
     pub cluster_name: String,
@@ -128,12 +128,17 @@ impl ClusterSettings {
         if self.compliant_cluster_name_tag { name.replace('_', "-") } else { name.to_owned() }
     }
 
-    /// Tags of everything that the cluster role itself sends, of the cluster of this name: as stock has been seen to send them.
+    /// Tags of every cluster check, and of everything that the cluster role itself sends. Source: cluster-checks 5.3.
+    #[must_use]
+    pub fn global_tags(&self) -> Vec<String> {
+        [&self.common.tags, &self.cluster_checks.extra_tags, &self.orchestrator_tags].into_iter().flatten().cloned().collect()
+    }
+
+    /// Tags of everything that the cluster role of this cluster itself sends, as stock has been seen to send them.
     #[must_use]
     pub fn sent_tags(&self, cluster_name: &str) -> Vec<String> {
-        let mut tags = self.common.tags.clone();
-        tags.extend_from_slice(&self.cluster_checks.extra_tags);
-        tags.extend_from_slice(&self.orchestrator_tags);
+        let mut tags = self.global_tags();
+        tags.retain(|tag| tag.contains(':'));
         let name = self.cluster_name_tag(cluster_name);
         if !name.is_empty() {
             tags.push(format!("kube_cluster_name:{name}"));
@@ -184,8 +189,12 @@ mod tests {
 
     /// Settings with this name of the cluster.
     fn named(name: &str) -> ClusterSettings {
+        settings(name, "")
+    }
+
+    fn settings(name: &str, file: &str) -> ClusterSettings {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("datadog-cluster.yaml"), "").unwrap();
+        std::fs::write(directory.path().join("datadog-cluster.yaml"), file).unwrap();
         let environment = Environment::from_pairs([("DD_CLUSTER_NAME", name), ("DD_API_KEY", "0"), ("DD_HOSTNAME", "n1")]);
         let request = Request { role: Role::Cluster, path: Some(directory.path().to_owned()), environment, overrides: Vec::new() };
         ClusterSettings::from_config(&Config::load(request).unwrap()).unwrap()
@@ -202,5 +211,13 @@ mod tests {
         let settings = named("my_cluster");
         assert_eq!((settings.cluster_name.as_str(), &settings.invalid_cluster_name), ("my_cluster", &None));
         assert_eq!(settings.cluster_name_tag(&settings.cluster_name), "my-cluster");
+    }
+
+    #[test]
+    fn what_is_sent_has_the_tags_that_stock_was_seen_to_send() {
+        let file = "tags: [\"a:1\", plain]\nextra_tags: [\"et:1\"]\nenv: prod\ncluster_checks:\n  extra_tags: [\"cct:1\"]\n\
+                    orchestrator_explorer:\n  extra_tags: [\"oet:1\"]\n";
+        let sent = settings("example", file).sent_tags("example");
+        assert_eq!(sent, ["a:1", "et:1", "env:prod", "cct:1", "oet:1", "kube_cluster_name:example"]);
     }
 }
