@@ -9,6 +9,7 @@ mod leftovers;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ struct Shared {
     disk: Box<dyn Disk>,
     /// Number of the next file. Its lock is held while files are listed or written.
     next: Mutex<u64>,
+    /// Whether what other keys left was taken over.
+    inherited: AtomicBool,
 }
 
 /// Name of the folder of a destination. The URL and the key cannot be told from it.
@@ -85,12 +88,12 @@ impl FileSpool {
         let heir_of = only_key.then(|| format!("{}-", checksum(url)));
         let folder = root.join(folder_name(url, key));
         let disk = Box::new(RealDisk::new(folder.clone(), heir_of.clone()));
-        Self { shared: Arc::new(Shared { folder, heir_of, disk, next: Mutex::new(0) }) }
+        Self { shared: Arc::new(Shared::new(disk, folder, heir_of)) }
     }
 
     #[cfg(test)]
     fn on(disk: Box<dyn Disk>, folder: PathBuf) -> Self {
-        Self { shared: Arc::new(Shared { folder, heir_of: None, disk, next: Mutex::new(0) }) }
+        Self { shared: Arc::new(Shared::new(disk, folder, None)) }
     }
 
     /// Which folders belong to it, or will.
@@ -159,14 +162,17 @@ fn is_damage(error: &io::Error) -> bool {
 }
 
 impl Shared {
+    fn new(disk: Box<dyn Disk>, folder: PathBuf, heir_of: Option<String>) -> Self {
+        Self { folder, heir_of, disk, next: Mutex::new(0), inherited: AtomicBool::new(false) }
+    }
+
     fn open(&self) -> io::Result<SpoolListing> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         self.disk.claim()?;
         let mut listing = self.list(&mut next)?;
-        let taken_over = self.disk.inherit(&mut || {
-            *next += 1;
-            whole(*next - 1)
-        })?;
+        // Once only: whoever opens again takes a file that he does not know for one that was sent.
+        let inherited = self.inherited.load(Ordering::Relaxed);
+        let taken_over = if inherited { 0 } else { self.inherit(&mut next)? };
         if taken_over > 0 {
             info!(folder = %self.folder.display(), files = taken_over, "took over what was stored for another key of the same intake");
             let SpoolListing { damaged, unfinished, .. } = listing;
@@ -174,8 +180,16 @@ impl Shared {
             listing.damaged += damaged;
             listing.unfinished += unfinished;
         }
+        self.inherited.store(true, Ordering::Relaxed);
         listing.disk = self.space();
         Ok(listing)
+    }
+
+    fn inherit(&self, next: &mut u64) -> io::Result<u64> {
+        self.disk.inherit(&mut || {
+            *next += 1;
+            whole(*next - 1)
+        })
     }
 
     /// Reads the beginnings of all files, and removes what is not whole.

@@ -369,6 +369,20 @@ fn a_changed_key_inherits_what_the_old_one_stored() {
     assert!(place.root.path().join(folder_name("http://other", "old-key")).exists());
 }
 
+#[test]
+fn only_the_first_opening_inherits() {
+    let place = Place::new();
+    let old = place.spool("old-key");
+    old.shared.open().unwrap();
+    old.shared.store(&payloads(&["a"]), 1).unwrap();
+    let spool = place.spool(KEY);
+    assert_eq!(spool.shared.open().unwrap().payloads, [], "somebody still uses it");
+    drop(old);
+    assert_eq!(spool.shared.open().unwrap().payloads, [], "an output removes what it finds strange when it opens again");
+    drop(spool);
+    assert_eq!(found(&place.spool(KEY).shared).0, BTreeSet::from(["a".to_owned()]));
+}
+
 #[actix_rt::test]
 async fn a_folder_that_cannot_be_made_or_went_away_is_an_error_that_names_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
