@@ -3,25 +3,30 @@
 /// Prefix of hosts that belong to the intake of Datadog.
 const APP: &str = "app.";
 
-/// Base URL without a slash at its end: `dd_url` if set, else `https://app.<site>`; hosts of Datadog get the version prefix.
+/// URL without a slash at its end: `dd_url` if set, else `https://app.<site>`.
+#[must_use]
+pub fn configured_url(dd_url: Option<&str>, site: &str) -> String {
+    let url = dd_url.map_or_else(|| format!("https://{APP}{site}"), str::to_owned);
+    url.trim_end_matches('/').to_owned()
+}
+
+/// The [`configured_url`]; hosts of Datadog get the version prefix.
 #[must_use]
 pub fn base_url(dd_url: Option<&str>, site: &str, version: &str) -> String {
-    let url = dd_url.map_or_else(|| format!("https://{APP}{site}"), str::to_owned);
-    let url = url.trim_end_matches('/');
-    match of_datadog(url) {
+    let url = configured_url(dd_url, site);
+    match of_datadog(&url) {
         Some((scheme, domain, path)) => format!("{scheme}://{}-app.agent.{domain}{path}", version.replace('.', "-")),
-        None => url.to_owned(),
+        None => url,
     }
 }
 
 /// Where API keys of an intake are validated: `api.` for hosts of Datadog, the intake itself otherwise.
 #[must_use]
 pub fn validation_url(dd_url: Option<&str>, site: &str) -> String {
-    let url = dd_url.map_or_else(|| format!("https://{APP}{site}"), str::to_owned);
-    let url = url.trim_end_matches('/');
-    let base = match of_datadog(url) {
+    let url = configured_url(dd_url, site);
+    let base = match of_datadog(&url) {
         Some((scheme, domain, _)) => format!("{scheme}://api.{domain}"),
-        None => url.to_owned(),
+        None => url,
     };
     format!("{base}/api/v1/validate")
 }

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::config::ApiKey;
 use crate::config::settings::{IntakeSettings, OutputKind};
+use crate::output::address;
 use crate::output::datadog::DatadogTransport;
 use crate::output::error::OutputError;
 use crate::output::settings::OutputSettings;
@@ -103,28 +104,31 @@ pub fn leftovers(settings: &OutputSettings, plans: &[OutputPlan]) -> Option<Left
     Some(Leftovers::new(root, spools, settings.policy.spool))
 }
 
-/// One plan per intake and key: each has its own queue and backoff.
+/// One plan per intake, user of it, and key: each has its own queue and backoff.
 fn datadog(settings: &OutputSettings, carrier: &Handle) -> Result<Vec<OutputPlan>, OutputError> {
     let mut transports = Vec::new();
     let mut seen = BTreeSet::new();
     let mut keys_of = BTreeMap::<String, usize>::new();
     for (url, key) in endpoints(&settings.intake)? {
         let transport = DatadogTransport::try_new(&settings.intake, url, key.clone(), carrier.clone())?;
-        let destination = transport.destination().to_owned();
-        if seen.insert((destination.clone(), key.expose())) {
-            *keys_of.entry(destination).or_default() += 1;
-            transports.push((transport, key));
+        // Not the URL that is asked: the version is part of that, and a newer program is to find what an older one stored.
+        let url = address::configured_url(url, &settings.intake.site);
+        if seen.insert((url.clone(), key.expose())) {
+            *keys_of.entry(address::without_credentials(&url)).or_default() += 1;
+            transports.push((transport, url, key));
         }
     }
-    let plan = |(transport, key): (DatadogTransport, &ApiKey)| {
-        let destination = transport.destination().to_owned();
-        let only_key = keys_of.get(&destination) == Some(&1);
-        let spool = settings.intake.spool.as_ref().map(|spool| FileSpool::new(&spool.folder, &destination, &owner(key), only_key));
+    let plan = |(transport, url, key): (DatadogTransport, String, &ApiKey)| {
+        let place = address::without_credentials(&url);
+        let only_key = keys_of.get(&place) == Some(&1);
+        // User name and password are part of the key.
+        let secret = if url == place { owner(key) } else { Cow::Owned(format!("{} {url}", owner(key))) };
+        let spool = settings.intake.spool.as_ref().map(|spool| FileSpool::new(&spool.folder, &place, &secret, only_key));
         let transport = Arc::new(transport);
         let secret_key = key.handle().map(|handle| SecretKey { handle: handle.to_owned(), transport: Arc::clone(&transport) });
         OutputPlan {
             name: "Output(datadog)",
-            destination,
+            destination: transport.destination().to_owned(),
             key_ending: Some(key.ending()),
             transport,
             spool,
@@ -214,15 +218,55 @@ mod tests {
             plans(settings).unwrap().iter().map(|plan| (plan.spool.is_some(), plan.primary, plan.policy.max_in_flight)).collect::<Vec<_>>()
         };
         assert_eq!(shown(&settings), [(false, true, 1), (false, false, 10)]);
+        settings = with_spool(settings, "/spool".as_ref());
+        assert_eq!(shown(&settings), [(false, true, 1), (true, false, 10)]);
+    }
+
+    fn with_spool(mut settings: OutputSettings, folder: &std::path::Path) -> OutputSettings {
         settings.intake.spool = Some(SpoolSettings {
-            folder: "/spool".into(),
+            folder: folder.to_owned(),
             max_bytes: 1,
             max_disk_ratio: 1.0,
             flush_ratio: 1.0,
             max_age: std::time::Duration::ZERO,
             samples: true,
         });
-        assert_eq!(shown(&settings), [(false, true, 1), (true, false, 10)]);
+        settings
+    }
+
+    /// Names of the folders of all outputs, all of which can be used at the same time.
+    fn folders(settings: OutputSettings) -> BTreeSet<String> {
+        let root = tempfile::tempdir().unwrap();
+        let plans = plans(&with_spool(settings, root.path())).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        for plan in &plans {
+            runtime.block_on(plan.spool.as_ref().unwrap().open()).unwrap();
+        }
+        std::fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_newer_program_finds_what_an_older_one_stored() {
+        let of_version = |version: &str| {
+            let mut settings = settings(&[OutputKind::Datadog], Some("main-key"));
+            (settings.intake.url, settings.intake.version) = (None, version.to_owned());
+            (destinations(&settings), folders(settings))
+        };
+        let (old, new) = (of_version("7.81.1"), of_version("7.82.0"));
+        assert_ne!(old.0, new.0);
+        assert_eq!(old.1, new.1);
+    }
+
+    #[test]
+    fn every_user_of_an_intake_is_an_output_of_its_own() {
+        let mut settings = settings(&[OutputKind::Datadog], Some("main-key"));
+        settings.intake.url = Some("http://a@proxy.invalid".to_owned());
+        settings.intake.additional_endpoints = BTreeMap::from([
+            ("http://b@proxy.invalid".to_owned(), vec![ApiKey::new("main-key")]),
+            ("http://a@proxy.invalid/".to_owned(), vec![ApiKey::new("main-key")]),
+        ]);
+        assert_eq!(destinations(&settings), ["http://proxy.invalid n-key", "http://proxy.invalid n-key"]);
+        assert_eq!(folders(settings).len(), 2);
     }
 
     #[test]
