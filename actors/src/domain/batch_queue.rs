@@ -1,4 +1,4 @@
-//! Batches that wait to be encoded: bounded by bytes, the oldest goes first when it is full.
+//! Batches that wait to be encoded: bounded by bytes, the oldest but the very first goes when it is full.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct BatchQueue {
 }
 
 impl BatchQueue {
-    /// An empty queue for about `max_bytes` of memory.
+    /// An empty queue for about `max_bytes` of memory behind the first batch.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
         Self { max_bytes, bytes: 0, waiting: VecDeque::new() }
@@ -43,7 +43,8 @@ impl BatchQueue {
 
     /// Adds a batch and returns those that had to go for it.
     ///
-    /// The newest batch stays whatever its size: it is in memory anyway, and encoded it may be a tenth of it.
+    /// The first one stays, which is about to be encoded, and the newest, both whatever their size: they are in memory anyway, and
+    /// encoded they may be a tenth of it.
     pub fn push(&mut self, batch: Arc<Batch>, ticket: Option<Ticket>) -> Vec<WaitingBatch> {
         let contents = Contents::of_batch(&batch);
         let items = batch.series.len() + batch.sketches.len() + batch.check_runs.len() + batch.events.len();
@@ -51,8 +52,9 @@ impl BatchQueue {
         self.bytes += bytes;
         self.waiting.push_back(WaitingBatch { batch, contents, ticket, bytes });
         let mut dropped = Vec::new();
-        while self.bytes > self.max_bytes && self.waiting.len() > 1 {
-            let Some(oldest) = self.waiting.pop_front() else { break };
+        let first_bytes = self.waiting.front().map_or(0, |first| first.bytes);
+        while self.bytes - first_bytes > self.max_bytes && self.waiting.len() > 2 {
+            let Some(oldest) = self.waiting.remove(1) else { break };
             self.bytes -= oldest.bytes;
             dropped.push(oldest);
         }
@@ -93,18 +95,20 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_batches_go_and_are_handed_back() {
+    fn the_oldest_batches_but_the_first_go_and_are_handed_back() {
         let mut queue = BatchQueue::new(BYTES_PER_ITEM * 5);
         let push = |queue: &mut BatchQueue, events| -> Vec<u64> {
             queue.push(batch(events), None).iter().map(|dropped| dropped.contents.events).collect()
         };
-        assert!(push(&mut queue, 2).is_empty());
+        assert!(push(&mut queue, 9).is_empty());
+        assert!(push(&mut queue, 2).is_empty(), "the first may be of any size, and a small one does not push it out");
         assert!(push(&mut queue, 3).is_empty());
         assert_eq!(push(&mut queue, 1), [2]);
-        assert_eq!(queue.contents().events, 4);
-        assert_eq!(queue.pop().map(|waiting| waiting.contents.events), Some(3));
-        assert_eq!(push(&mut queue, 9), [1], "a batch larger than the bound pushes all others out and stays");
+        assert_eq!(queue.contents().events, 13);
         assert_eq!(queue.pop().map(|waiting| waiting.contents.events), Some(9));
+        assert!(push(&mut queue, 4).is_empty());
+        assert_eq!(push(&mut queue, 8), [1, 4], "a batch larger than the bound pushes out all but the first, and stays");
+        assert_eq!([queue.pop(), queue.pop()].map(|waiting| waiting.map(|waiting| waiting.contents.events)), [Some(3), Some(8)]);
         assert!(queue.is_empty() && queue.bytes == 0);
     }
 }

@@ -18,6 +18,8 @@ pub struct Held {
     /// Where to tell what becomes of it, as long as that is not told.
     pub ticket: Option<Ticket>,
     in_memory: bool,
+    /// Whether it was taken out to be stored.
+    storing: bool,
     order: u64,
     attempts: u32,
 }
@@ -27,6 +29,10 @@ impl Held {
     #[must_use]
     pub fn in_memory(&self) -> bool {
         self.in_memory
+    }
+
+    fn storing_bytes(&self) -> u64 {
+        if self.storing { self.payload.contents.bytes } else { 0 }
     }
 
     /// Identifies it among all payloads of the queue; earlier ones have lower numbers.
@@ -58,7 +64,7 @@ fn place(held: &Held) -> Place {
 /// Payloads that may be sent, by number of attempts, then age.
 type Ready = BTreeMap<Route, BTreeSet<(u32, u64)>>;
 
-/// Payloads that wait, in order of arrival.
+/// Payloads that wait, in order of arrival. Memory may hold more than its bound until [`PayloadQueue::trim`] is called.
 ///
 /// Dropping follows age. Sending follows the number of attempts, then age: a payload that a destination never accepts does not stand
 /// in the way of the others. What is only on the disk and what is in memory take turns, so that neither an old backlog nor new data
@@ -78,6 +84,7 @@ pub struct PayloadQueue {
     contents: Contents,
     stored: Contents,
     memory_bytes: u64,
+    /// Bytes of what is to be stored, and of what was taken out for it.
     unstored_bytes: u64,
     disk_bytes: u64,
 }
@@ -107,17 +114,14 @@ impl PayloadQueue {
         }
     }
 
-    /// Adds a payload and returns what had to go for it; that may be the payload itself.
-    ///
-    /// With `store_first` it is not sent before it was taken by [`Self::take_unstored`] and put back.
-    pub fn push(&mut self, payload: Payload, ticket: Option<Ticket>, store_first: bool) -> Vec<Held> {
+    /// Adds a payload. With `store_first` it is not sent before it was taken by [`Self::take_unstored`] and put back.
+    pub fn push(&mut self, payload: Payload, ticket: Option<Ticket>, store_first: bool) {
         let order = self.next_order;
         self.next_order += 1;
         self.contents += payload.contents;
         self.memory_bytes += payload.contents.bytes;
-        let held = Held { payload, stored: None, since: 0, ticket, in_memory: true, order, attempts: 0 };
+        let held = Held { payload, stored: None, since: 0, ticket, in_memory: true, storing: false, order, attempts: 0 };
         self.insert(held, if store_first { Place::Unstored } else { Place::Memory });
-        self.trim()
     }
 
     /// Adds what a spool held when it was opened, oldest first; it is older than everything that arrives.
@@ -127,7 +131,8 @@ impl PayloadQueue {
         self.contents += contents;
         self.note_stored(id, &contents);
         let payload = Payload { route, body: Vec::new(), contents };
-        self.insert(Held { payload, stored: Some(id), since, ticket: None, in_memory: false, order, attempts: 0 }, Place::Disk);
+        let held = Held { payload, stored: Some(id), since, ticket: None, in_memory: false, storing: false, order, attempts: 0 };
+        self.insert(held, Place::Disk);
     }
 
     /// Takes the next payload whose route is open; from the disk only if `disk` says so.
@@ -156,26 +161,28 @@ impl PayloadQueue {
     /// Ends a payload that was taken out: it was sent or dropped.
     pub fn settle(&mut self, held: &Held) {
         self.memory_bytes -= held.payload.contents.bytes;
+        self.unstored_bytes -= held.storing_bytes();
         self.forget(held);
     }
 
-    /// Puts a payload back, at its old age, and returns what had to go for it. `tried` counts an attempt.
-    pub fn put_back(&mut self, mut held: Held, tried: bool) -> Vec<Held> {
+    /// Puts a payload back, at its old age. `tried` counts an attempt.
+    pub fn put_back(&mut self, mut held: Held, tried: bool) {
         held.attempts = held.attempts.saturating_add(u32::from(tried));
         if !held.in_memory {
             self.memory_bytes -= held.payload.contents.bytes;
         }
+        self.unstored_bytes -= held.storing_bytes();
+        held.storing = false;
         let place = place(&held);
         self.insert(held, place);
-        self.trim()
     }
 
     /// Puts a payload back that is on the disk now.
-    pub fn put_back_stored(&mut self, mut held: Held, id: SpoolId, since: i64) -> Vec<Held> {
+    pub fn put_back_stored(&mut self, mut held: Held, id: SpoolId, since: i64) {
         self.note_stored(id, &held.payload.contents);
         held.stored = Some(id);
         held.since = since;
-        self.put_back(held, false)
+        self.put_back(held, false);
     }
 
     /// What the files of the next group take, see [`Self::take_unstored`]. Units: bytes; 0 = there is none.
@@ -187,7 +194,12 @@ impl PayloadQueue {
     /// Takes what is to be stored, oldest first: one payload, and more while their files take `at_most` bytes.
     pub fn take_unstored(&mut self, at_most: u64) -> Vec<Held> {
         let group: Vec<u64> = self.group(at_most).map(|(order, _)| order).collect();
-        group.into_iter().filter_map(|order| self.remove(order)).collect()
+        let mut taken: Vec<Held> = group.into_iter().filter_map(|order| self.remove(order)).collect();
+        for held in &mut taken {
+            held.storing = true;
+            self.unstored_bytes += held.storing_bytes();
+        }
+        taken
     }
 
     fn group(&self, at_most: u64) -> impl Iterator<Item = (u64, u64)> {
@@ -232,6 +244,28 @@ impl PayloadQueue {
             let Some(oldest) = self.places[Place::Memory as usize].first().copied() else { break };
             self.change_place(oldest, Place::Unstored);
         }
+    }
+
+    /// Whether memory holds more than it may.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.memory_bytes > self.max_bytes
+    }
+
+    /// Makes room in memory until it holds what it may, and returns what had to go, oldest first.
+    ///
+    /// With `storing`, what is to be stored or just being stored neither goes nor counts: it is in memory only until the disk has it.
+    pub fn trim(&mut self, storing: bool) -> Vec<Held> {
+        while self.is_over() && self.forget_a_body() {}
+        let may_go: &[Place] = if storing { &[Place::Memory] } else { &[Place::Unstored, Place::Memory] };
+        let max_bytes = self.max_bytes + if storing { self.unstored_bytes } else { 0 };
+        let mut dropped = Vec::new();
+        while self.memory_bytes > max_bytes {
+            let oldest = may_go.iter().filter_map(|place| self.places[*place as usize].first().copied()).min();
+            let Some(gone) = oldest.and_then(|oldest| self.drop_entry(oldest)) else { break };
+            dropped.push(gone);
+        }
+        dropped
     }
 
     /// Takes the oldest payload off the disk, and out of memory if it is there too.
@@ -357,19 +391,6 @@ impl PayloadQueue {
         self.memory_bytes -= held.payload.contents.bytes;
         self.insert(held, Place::Disk);
         true
-    }
-
-    fn trim(&mut self) -> Vec<Held> {
-        let mut dropped = Vec::new();
-        while self.memory_bytes > self.max_bytes {
-            if self.forget_a_body() {
-                continue;
-            }
-            let only_here = [Place::Unstored, Place::Memory].map(|place| self.places[place as usize].first().copied());
-            let Some(gone) = only_here.into_iter().flatten().min().and_then(|oldest| self.drop_entry(oldest)) else { break };
-            dropped.push(gone);
-        }
-        dropped
     }
 }
 

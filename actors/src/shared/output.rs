@@ -84,7 +84,8 @@ pub struct OutputParts {
 
 /// Owns the queue of one destination and sends from it.
 ///
-/// Events are stored before they are sent, other payloads when memory gets full and at the end. After a restart it knows what is on
+/// Events are stored before they are sent, other payloads when memory gets full and at the end. While the disk takes what memory may
+/// not hold, no further batch is encoded. After a restart it knows what is on
 /// the disk, and counts the rest as dropped. A slow or broken destination costs its own oldest data and never makes anyone wait.
 pub struct Output {
     parts: OutputParts,
@@ -142,12 +143,30 @@ impl Output {
 
     /// Starts whatever can be started now; called after every change.
     fn go_on(&mut self, context: &mut Context<Self>) {
-        self.encode_next(context);
+        self.bound_memory();
         self.remove_next(context);
         self.store_next(context);
         self.send_next(context);
+        self.encode_next(context);
         self.finish_drain_when_idle();
         self.publish();
+    }
+
+    /// Chooses what goes to the disk because memory is full, and gives up the oldest of what does not go there.
+    fn bound_memory(&mut self) {
+        let (storing, policy) = (self.spool.usable(), self.parts.policy);
+        if storing && policy.spool.samples {
+            self.queue.spill(policy.spool.memory_goal(policy.max_queue_bytes));
+        }
+        self.trim(storing);
+    }
+
+    fn trim(&mut self, storing: bool) {
+        let gone = self.queue.trim(storing);
+        if !gone.is_empty() {
+            self.count_gone(gone, DropReason::QueueFull);
+            self.say_overflow();
+        }
     }
 
     /// Notes what became of one part of a batch; tells its source with the last part.
@@ -168,14 +187,6 @@ impl Output {
         }
         self.stats.count_dropped(reason, dropped);
         dropped
-    }
-
-    fn count_overflow(&mut self, gone: Vec<Held>) {
-        if gone.is_empty() {
-            return;
-        }
-        self.count_gone(gone, DropReason::QueueFull);
-        self.say_overflow();
     }
 
     fn say_overflow(&self) {

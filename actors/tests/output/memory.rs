@@ -98,13 +98,13 @@ fn batches_wait_within_the_bound_while_the_queue_is_not_needed() {
         let stage = Stage::new(universe, 1000, &[]);
         let batch =
             |events| Arc::new(Batch { events: vec![Event { title: "intake".to_owned(), ..Event::default() }; events], ..Batch::default() });
-        // Without a pause in between: the first is being encoded, the second waits, the third takes its place.
-        for events in [1, 2, 3] {
+        // Without a pause in between: the first is being encoded, the second is next, the fourth takes the place of the third.
+        for events in [1, 2, 3, 4] {
             stage.output.tell(Enqueue::new(batch(events))).unwrap();
         }
         stage.universe.settle().await;
-        assert_eq!(stage.dropped(DropReason::QueueFull), Contents { events: 2, ..Contents::default() });
-        assert_eq!(stage.stats().sent.events, 4);
+        assert_eq!(stage.dropped(DropReason::QueueFull), Contents { events: 3, ..Contents::default() });
+        assert_eq!(stage.stats().sent.events, 7);
     });
 }
 

@@ -101,6 +101,52 @@ fn memory_that_gets_full_goes_to_the_disk_oldest_first() {
     });
 }
 
+/// As many service checks of 100 bytes.
+fn runs(count: usize) -> Vec<String> {
+    (0..count).map(|mark| format!("{mark:0100}")).collect()
+}
+
+fn texts(bodies: &[String]) -> Vec<&str> {
+    bodies.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn a_flush_larger_than_memory_goes_to_the_disk() {
+    universe::run(19, |universe| async move {
+        let spool = FakeSpool::with_delay(Duration::from_secs(1));
+        let stage = Stage::build(universe, with(&spool));
+        let bodies = runs(30);
+        stage.enqueue_runs(&texts(&bodies)).await;
+        stage.enqueue_runs(&["next"]).await;
+        assert_eq!(stage.accepted().len(), 5, "what memory holds anyway");
+        assert_eq!((stage.stats().queued.bytes, stage.stats().queued.check_runs), (2500, 26), "the next one is not encoded yet");
+        stage.universe.advance(MINUTE).await;
+        let mut accepted = stage.accepted();
+        accepted.sort();
+        assert_eq!((accepted.len(), &accepted[..30]), (31, bodies.as_slice()));
+        assert!(stage.stats().dropped.is_empty() && spool.bodies().is_empty());
+    });
+}
+
+#[test]
+fn a_flush_larger_than_memory_and_disk_costs_its_oldest() {
+    universe::run(20, |universe| async move {
+        let spool = FakeSpool::default();
+        let stage = in_outage(universe, with_policy(&spool, SpoolPolicy { max_bytes: 4095, ..SpoolPolicy::default() })).await;
+        stage.enqueue_runs(&texts(&runs(30))).await;
+        assert_eq!((stage.dropped(DropReason::QueueFull).check_runs, stage.stats().queued.bytes), (20, 1000), "no room for any");
+
+        let spool = FakeSpool::with_delay(Duration::from_secs(1));
+        let stage = Stage::named("further", stage.universe.clone(), with(&spool));
+        stage.does(Act::Answer(503));
+        stage.enqueue_runs(&texts(&runs(30))).await;
+        assert!(stage.stats().dropped.is_empty());
+        spool.fail(true);
+        stage.universe.advance(MINUTE).await;
+        assert_eq!((stage.dropped(DropReason::QueueFull).check_runs, stage.stats().queued.bytes), (20, 1000), "it does not work");
+    });
+}
+
 #[test]
 fn samples_stay_in_memory_if_that_is_wanted() {
     universe::run(5, |universe| async move {
@@ -111,9 +157,9 @@ fn samples_stay_in_memory_if_that_is_wanted() {
         }
         stage.enqueue("intake", &["event"]).await;
         assert_eq!(spool.bodies(), ["event"]);
-        assert_eq!(stage.dropped(DropReason::QueueFull).check_runs, 11, "1000 bytes, and the event counts too");
+        assert_eq!(stage.dropped(DropReason::QueueFull).check_runs, 10, "1000 bytes, and the event takes none of them for long");
         let report = stage.drain(Duration::from_secs(2)).await;
-        assert_eq!((report.kept, report.lost.check_runs), (one_event(5), 9));
+        assert_eq!((report.kept, report.lost.check_runs), (one_event(5), 10));
     });
 }
 

@@ -14,7 +14,8 @@ fn lease(queue: &mut PayloadQueue) -> Held {
 }
 
 fn push(queue: &mut PayloadQueue, mark: u8, size: usize) -> Contents {
-    total(&queue.push(payload(SERIES, mark, size), None, false))
+    queue.push(payload(SERIES, mark, size), None, false);
+    total(&queue.trim(false))
 }
 
 fn total(gone: &[Held]) -> Contents {
@@ -30,8 +31,9 @@ fn store(queue: &mut PayloadQueue, first: u64) -> u64 {
     let taken = queue.take_unstored(u64::MAX);
     let count = taken.len() as u64;
     for (id, held) in (first..).zip(taken) {
-        assert!(queue.put_back_stored(held, SpoolId(id), 100 + id as i64).is_empty());
+        queue.put_back_stored(held, SpoolId(id), 100 + id as i64);
     }
+    assert!(queue.trim(true).is_empty());
     count
 }
 
@@ -187,6 +189,19 @@ fn a_disk_that_fails_leaves_all_in_memory() {
     assert!(queue.has_unstored(), "nothing of it counts as on its way to the disk any more");
 }
 
+#[test]
+fn what_is_to_be_stored_stays_while_the_disk_can_be_used() {
+    let mut queue = PayloadQueue::new(10);
+    for mark in [1, 2, 3] {
+        queue.push(payload(EVENTS, mark, 6), None, mark < 3);
+    }
+    queue.push(payload(SERIES, 4, 6), None, false);
+    assert!(queue.is_over());
+    assert_eq!(queue.trim(true).iter().map(|held| held.payload.body[0]).collect::<Vec<_>>(), [3], "what does not go there keeps the bound");
+    assert_eq!(queue.trim(false).iter().map(|held| held.payload.body[0]).collect::<Vec<_>>(), [1, 2]);
+    assert!(!queue.is_over());
+}
+
 proptest! {
     #[test]
     fn the_bound_holds_and_nothing_is_lost_uncounted(steps in proptest::collection::vec((0_u8..9, 1_usize..8), 1..80)) {
@@ -198,19 +213,24 @@ proptest! {
             match step {
                 0 => held.extend(queue.lease(true, |_| true)),
                 1 => if let Some(one) = held.pop() { queue.settle(&one); gone += 1; },
-                2 => if let Some(one) = held.pop() { gone += queue.put_back(one, true).len(); },
+                2 => if let Some(one) = held.pop() { queue.put_back(one, true); },
                 3 => storing.extend(queue.take_unstored(8192)),
                 4 => for one in storing.drain(..) {
                     next_id += 1;
-                    gone += queue.put_back_stored(one, SpoolId(next_id), 0).len();
+                    queue.put_back_stored(one, SpoolId(next_id), 0);
                 },
                 5 => queue.spill(10),
                 6 => gone += usize::from(queue.evict().is_some()),
                 _ => {
                     pushed += 1;
-                    gone += queue.push(payload(if size % 2 == 0 { SERIES } else { EVENTS }, 0, size), None, step == 7).len();
+                    queue.push(payload(if size % 2 == 0 { SERIES } else { EVENTS }, 0, size), None, step == 7);
                 }
             }
+            gone += queue.trim(true).len();
+            let to_be_stored = queue.unstored_bytes;
+            let over: u64 = held.iter().chain(&storing).map(|held| held.payload.contents.bytes).sum();
+            prop_assert!(queue.memory_bytes <= over.max(20) + to_be_stored);
+            gone += queue.trim(false).len();
             let under_way: u64 = held.iter().chain(&storing).map(|held| held.payload.contents.bytes).sum();
             // What is read from the disk to be sent comes on top.
             let read: u64 = held.iter().filter(|held| !held.in_memory()).map(|held| held.payload.contents.bytes).sum();

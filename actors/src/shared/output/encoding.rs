@@ -12,9 +12,10 @@ use crate::domain::delivery::{DropReason, Encoded, Fate};
 use crate::domain::receipts::Ticket;
 
 impl Output {
-    /// Makes payloads of the oldest batch, one batch at a time.
+    /// Makes payloads of the oldest batch, one batch at a time, unless the disk has not yet taken those of the one before.
     pub(super) fn encode_next(&mut self, context: &mut Context<Self>) {
-        if self.encoding.is_some() {
+        let full = self.spool.usable() && self.queue.is_over();
+        if full || self.encoding.is_some() {
             return;
         }
         let Some(WaitingBatch { batch, contents, ticket, .. }) = self.batches.pop() else { return };
@@ -48,8 +49,7 @@ impl Output {
         let ending = !matches!(self.stage, Stage::Open);
         for payload in encoded.payloads {
             let store_first = self.spool.usable() && self.parts.policy.spool.stores_first(&payload.contents, ending);
-            let dropped = self.queue.push(payload, ticket, store_first);
-            self.count_overflow(dropped);
+            self.queue.push(payload, ticket, store_first);
         }
         let refused = [(encoded.oversize, DropReason::Oversize), (encoded.invalid, DropReason::Invalid)];
         let fate = refused.into_iter().find(|(contents, _)| !contents.is_empty()).map_or(Fate::Safe, |(_, reason)| reason.fate());

@@ -98,8 +98,7 @@ impl Output {
                 self.drop_payload(held, DropReason::Damaged);
             }
             Ending::BodyUnread(error) => {
-                let dropped = self.queue.put_back(attempt.held, true);
-                self.count_overflow(dropped);
+                self.queue.put_back(attempt.held, true);
                 self.lose_disk(&error);
             }
         }
@@ -179,7 +178,7 @@ impl Output {
 
     fn try_later(&mut self, held: Held, wave: Wave) {
         let route = held.payload.route;
-        let dropped = self.queue.put_back(held, true);
+        self.queue.put_back(held, true);
         let delay = self.breakers.failed(route, wave, self.parts.clock.monotonic(), self.parts.random.unit());
         let errors = self.breakers.errors(&route);
         self.stats.retries += 1;
@@ -187,7 +186,6 @@ impl Output {
             let (destination, error) = (&self.stats.destination, self.stats.last_error.as_deref().unwrap_or_default());
             warn!(%destination, route = route.name, error, errors, retries = self.stats.retries, ?delay, "sending failed");
         }
-        self.count_overflow(dropped);
     }
 
     /// Takes note of what an answer says about the key.

@@ -120,10 +120,10 @@ impl Output {
 
     fn go_on_in_memory(&mut self) {
         for held in std::mem::take(&mut self.spool.storing) {
-            let dropped = self.queue.put_back(held, false);
-            self.count_overflow(dropped);
+            self.queue.put_back(held, false);
         }
         self.queue.give_up_storing();
+        self.trim(false);
         if !self.parts.primary {
             for ticket in self.queue.take_tickets() {
                 self.tell(Some(ticket), Fate::Safe);
@@ -138,10 +138,6 @@ impl Output {
             return;
         }
         let Some(spool) = self.parts.spool.clone() else { return };
-        let policy = self.parts.policy;
-        if policy.spool.samples {
-            self.queue.spill(policy.spool.memory_goal(policy.max_queue_bytes));
-        }
         let needed = self.queue.group_bytes(GROUP_BYTES);
         if needed == 0 {
             return;
@@ -217,8 +213,7 @@ impl Output {
         let group = std::mem::take(&mut self.spool.storing);
         for (mut held, id) in group.into_iter().zip(stored.ids) {
             let ticket = held.ticket.take();
-            let dropped = self.queue.put_back_stored(held, id, since);
-            self.count_overflow(dropped);
+            self.queue.put_back_stored(held, id, since);
             self.tell(ticket, Fate::Safe);
         }
     }
