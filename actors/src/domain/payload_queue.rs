@@ -84,6 +84,8 @@ pub struct PayloadQueue {
     contents: Contents,
     stored: Contents,
     memory_bytes: u64,
+    /// Payloads that were taken out and have their body on the disk only.
+    reading: u64,
     /// Bytes of what is to be stored, and of what was taken out for it.
     unstored_bytes: u64,
     disk_bytes: u64,
@@ -109,6 +111,7 @@ impl PayloadQueue {
             contents: Contents::default(),
             stored: Contents::default(),
             memory_bytes: 0,
+            reading: 0,
             unstored_bytes: 0,
             disk_bytes: 0,
         }
@@ -135,14 +138,15 @@ impl PayloadQueue {
         self.insert(held, Place::Disk);
     }
 
-    /// Takes the next payload whose route is open; from the disk only if `disk` says so.
-    pub fn lease(&mut self, disk: bool, mut open: impl FnMut(&Route) -> bool) -> Option<Held> {
+    /// Takes the next payload whose route is open. From the disk one is always taken while no other is being read, and more as long as
+    /// memory holds no more than `read_until` bytes with it; `None` = nothing is taken from there.
+    pub fn lease(&mut self, read_until: Option<u64>, mut open: impl FnMut(&Route) -> bool) -> Option<Held> {
         let mut first = |ready: &Ready| {
             let candidates = ready.iter().filter(|(route, _)| open(route)).filter_map(|(_, orders)| orders.first().copied());
             candidates.min().map(|(_, order)| order)
         };
         let in_memory = first(&self.ready);
-        let on_disk = if disk { first(&self.ready_on_disk) } else { None };
+        let on_disk = read_until.and_then(|limit| first(&self.ready_on_disk).filter(|order| self.may_read(*order, limit)));
         let order = match (in_memory, on_disk) {
             (Some(in_memory), Some(on_disk)) => {
                 self.disk_is_next = !self.disk_is_next;
@@ -153,14 +157,21 @@ impl PayloadQueue {
         let held = self.remove(order)?;
         if !held.in_memory {
             // Its body is about to be read.
+            self.reading += 1;
             self.memory_bytes += held.payload.contents.bytes;
         }
         Some(held)
     }
 
+    fn may_read(&self, order: u64, limit: u64) -> bool {
+        let bytes = self.entries.get(&order).map_or(0, |held| held.payload.contents.bytes);
+        self.reading == 0 || self.memory_bytes + bytes <= limit
+    }
+
     /// Ends a payload that was taken out: it was sent or dropped.
     pub fn settle(&mut self, held: &Held) {
         self.memory_bytes -= held.payload.contents.bytes;
+        self.reading -= u64::from(!held.in_memory);
         self.unstored_bytes -= held.storing_bytes();
         self.forget(held);
     }
@@ -169,6 +180,7 @@ impl PayloadQueue {
     pub fn put_back(&mut self, mut held: Held, tried: bool) {
         held.attempts = held.attempts.saturating_add(u32::from(tried));
         if !held.in_memory {
+            self.reading -= 1;
             self.memory_bytes -= held.payload.contents.bytes;
         }
         self.unstored_bytes -= held.storing_bytes();

@@ -74,6 +74,14 @@ impl SpoolPolicy {
         (max_queue_bytes as f64 * self.flush_ratio.clamp(0.0, 1.0)) as u64
     }
 
+    /// Bytes of bodies up to which several are read from the disk at a time.
+    ///
+    /// Why half of what stays in memory: what is new needs the other half, or goes to the disk, behind the backlog.
+    #[must_use]
+    pub fn reading_goal(&self, max_queue_bytes: u64) -> u64 {
+        self.memory_goal(max_queue_bytes) / 2
+    }
+
     /// Bytes that the files may take now, of which `used` are taken.
     #[must_use]
     pub fn limit(&self, used: u64, disk: Option<DiskSpace>) -> u64 {

@@ -249,6 +249,29 @@ fn a_full_spool_gives_up_its_oldest_and_counts_it() {
 }
 
 #[test]
+fn a_backlog_that_is_sent_leaves_memory_to_what_is_new() {
+    universe::run(24, |universe| async move {
+        let spool = FakeSpool::default();
+        let stage = in_outage(universe, with(&spool)).await;
+        stage.enqueue("intake", &texts(&runs(20))).await;
+        stage.drain(Duration::from_secs(1)).await;
+
+        let setup = with(&spool);
+        let policy = OutputPolicy { max_in_flight: 10, ..setup.policy };
+        let next = Stage::named("next_life", stage.universe.clone(), Setup { policy, ..setup });
+        next.does(Act::Late(Duration::from_secs(1)));
+        next.universe.settle().await;
+        assert_eq!(next.attempts().len(), 2, "of 100 bytes each, a quarter of memory");
+        let new = "x".repeat(200);
+        next.enqueue_runs(&[&new]).await;
+        assert_eq!(next.attempts()[2], new);
+        assert!(next.stats().dropped.is_empty() && spool.bodies().len() == 20, "it neither goes nor goes to the disk");
+        next.universe.advance(MINUTE).await;
+        assert!(next.accepted().is_empty() && next.stats().sent.payloads == 21 && spool.bodies().is_empty());
+    });
+}
+
+#[test]
 fn what_is_older_than_it_may_be_is_given_up() {
     universe::run(10, |universe| async move {
         let spool = FakeSpool::default();

@@ -10,7 +10,7 @@ fn payload(route: Route, mark: u8, size: usize) -> Payload {
 }
 
 fn lease(queue: &mut PayloadQueue) -> Held {
-    queue.lease(true, |_| true).expect("something waits")
+    queue.lease(Some(u64::MAX), |_| true).expect("something waits")
 }
 
 fn push(queue: &mut PayloadQueue, mark: u8, size: usize) -> Contents {
@@ -86,16 +86,16 @@ fn a_closed_route_does_not_hold_up_the_others() {
     let mut queue = PayloadQueue::new(100);
     push(&mut queue, 1, 4);
     queue.push(payload(EVENTS, 2, 4), None, false);
-    let leased = queue.lease(true, |route| route.name != "series_v2").expect("events are open");
+    let leased = queue.lease(Some(u64::MAX), |route| route.name != "series_v2").expect("events are open");
     assert_eq!(leased.payload.route, EVENTS);
-    assert!(queue.lease(true, |route| route.name != "series_v2").is_none());
+    assert!(queue.lease(Some(u64::MAX), |route| route.name != "series_v2").is_none());
 }
 
 #[test]
 fn what_is_to_be_stored_is_not_sent_before() {
     let mut queue = PayloadQueue::new(100);
     queue.push(payload(EVENTS, 1, 4), None, true);
-    assert!(queue.has_unstored() && queue.lease(true, |_| true).is_none());
+    assert!(queue.has_unstored() && queue.lease(Some(u64::MAX), |_| true).is_none());
     assert_eq!(store(&mut queue, 7), 1);
     let leased = lease(&mut queue);
     assert_eq!((leased.stored, leased.since, leased.in_memory()), (Some(SpoolId(7)), 107, true));
@@ -111,7 +111,7 @@ fn a_body_on_the_disk_leaves_memory_before_anything_is_lost() {
     store(&mut queue, 1);
     assert!(push(&mut queue, 2, 6).is_empty(), "number 1 is on the disk");
     assert_eq!((queue.contents().bytes, queue.stored().bytes), (12, 6));
-    let leased = queue.lease(true, |route| *route == EVENTS).expect("it still waits");
+    let leased = queue.lease(Some(u64::MAX), |route| *route == EVENTS).expect("it still waits");
     assert!(!leased.in_memory() && leased.payload.body.is_empty());
 }
 
@@ -135,17 +135,34 @@ fn the_disk_and_memory_take_turns_each_oldest_first() {
     for id in [10, 11, 12] {
         queue.restore(SpoolId(id), SERIES, Contents { payloads: 1, bytes: 1, ..Contents::default() }, 0);
     }
-    let order: Vec<u64> = std::iter::from_fn(|| queue.lease(true, |_| true))
+    let order: Vec<u64> = std::iter::from_fn(|| queue.lease(Some(u64::MAX), |_| true))
         .map(|held| held.stored.map_or_else(|| u64::from(held.payload.body[0]), |id| id.0))
         .collect();
     assert_eq!(order, [10, 1, 11, 2, 12, 3]);
 }
 
 #[test]
+fn what_is_read_leaves_room_for_what_is_new() {
+    let mut queue = PayloadQueue::new(100);
+    for id in 0..4 {
+        queue.restore(SpoolId(id), SERIES, Contents { payloads: 1, bytes: 20, ..Contents::default() }, 0);
+    }
+    let leased: Vec<Held> = std::iter::from_fn(|| queue.lease(Some(50), |_| true)).collect();
+    assert_eq!(leased.len(), 2, "the third would make it 60");
+    queue.push(payload(EVENTS, 1, 60), None, false);
+    assert!(queue.trim(false).is_empty());
+    queue.settle(&leased[0]);
+    assert_eq!(queue.lease(Some(50), |_| true).and_then(|held| held.stored), None, "of the new one there is no file");
+    queue.settle(&leased[1]);
+    assert_eq!(queue.lease(Some(0), |_| true).and_then(|held| held.stored), Some(SpoolId(2)), "one is always read");
+    assert!(queue.lease(Some(0), |_| true).is_none());
+}
+
+#[test]
 fn an_end_leaves_the_disk_alone() {
     let mut queue = PayloadQueue::new(100);
     queue.restore(SpoolId(1), SERIES, Contents { payloads: 1, bytes: 1, ..Contents::default() }, 0);
-    assert!(queue.lease(false, |_| true).is_none());
+    assert!(queue.lease(None, |_| true).is_none());
     assert_eq!((queue.routes(false).count(), queue.routes(true).count()), (0, 1));
 }
 
@@ -211,7 +228,7 @@ proptest! {
         let (mut pushed, mut gone, mut next_id) = (0, 0, 0);
         for (step, size) in steps {
             match step {
-                0 => held.extend(queue.lease(true, |_| true)),
+                0 => held.extend(queue.lease(Some(20), |_| true)),
                 1 => if let Some(one) = held.pop() { queue.settle(&one); gone += 1; },
                 2 => if let Some(one) = held.pop() { queue.put_back(one, true); },
                 3 => storing.extend(queue.take_unstored(8192)),
@@ -227,20 +244,17 @@ proptest! {
                 }
             }
             gone += queue.trim(true).len();
-            let to_be_stored = queue.unstored_bytes;
-            let over: u64 = held.iter().chain(&storing).map(|held| held.payload.contents.bytes).sum();
-            prop_assert!(queue.memory_bytes <= over.max(20) + to_be_stored);
-            gone += queue.trim(false).len();
             let under_way: u64 = held.iter().chain(&storing).map(|held| held.payload.contents.bytes).sum();
-            // What is read from the disk to be sent comes on top.
-            let read: u64 = held.iter().filter(|held| !held.in_memory()).map(|held| held.payload.contents.bytes).sum();
-            prop_assert!(queue.memory_bytes <= under_way.max(20) + read);
+            prop_assert!(queue.memory_bytes <= under_way.max(20) + queue.unstored_bytes);
+            gone += queue.trim(false).len();
+            prop_assert!(queue.memory_bytes <= under_way.max(20));
+            prop_assert_eq!(queue.reading, held.iter().filter(|held| !held.in_memory()).count() as u64);
             prop_assert_eq!(queue.contents().payloads as usize + gone, pushed);
             prop_assert_eq!(queue.ids.len() as u64, queue.stored().payloads);
             prop_assert_eq!(queue.disk_bytes(), 4096 * queue.stored().payloads);
         }
         for one in held.into_iter().chain(storing) { queue.settle(&one); }
-        while let Some(one) = { queue.give_up_storing(); queue.lease(true, |_| true) } { queue.settle(&one); }
+        while let Some(one) = { queue.give_up_storing(); queue.lease(Some(u64::MAX), |_| true) } { queue.settle(&one); }
         prop_assert!(queue.contents().is_empty() && queue.stored().is_empty() && queue.memory_bytes == 0 && queue.unstored_bytes == 0);
     }
 }

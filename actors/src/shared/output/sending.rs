@@ -32,11 +32,12 @@ impl Output {
             return;
         }
         let now = self.parts.clock.monotonic();
-        while self.in_flight.len() < self.parts.policy.max_in_flight.max(1) {
-            let from_disk = self.sends_from_disk();
+        let policy = self.parts.policy;
+        let read_until = self.sends_from_disk().then(|| policy.spool.reading_goal(policy.max_queue_bytes));
+        while self.in_flight.len() < policy.max_in_flight.max(1) {
             let (breakers, in_flight) = (&self.breakers, &self.in_flight);
             let under_way = |route: &Route| in_flight.values().filter(|attempt| attempt.held.payload.route == *route).count();
-            let Some(held) = self.queue.lease(from_disk, |route| breakers.allow(route, now, under_way(route))) else {
+            let Some(held) = self.queue.lease(read_until, |route| breakers.allow(route, now, under_way(route))) else {
                 self.wake_up_when_a_route_opens(now, context);
                 return;
             };
