@@ -24,6 +24,7 @@ struct Folder {
     failing: bool,
     space: Option<DiskSpace>,
     opened: u64,
+    removal_takes: Duration,
 }
 
 /// A spool for tests. Clones share the disk.
@@ -47,6 +48,11 @@ impl FakeSpool {
     /// From now on nothing works, or all does again.
     pub fn fail(&self, failing: bool) {
         self.folder().failing = failing;
+    }
+
+    /// From now on each removal takes this (virtual) time.
+    pub fn remove_slowly(&self, takes: Duration) {
+        self.folder().removal_takes = takes;
     }
 
     /// What the disk tells of itself; each store takes from what is available.
@@ -147,6 +153,10 @@ impl Spool for FakeSpool {
     fn remove(&self, ids: Vec<SpoolId>) -> BoxFuture<'static, Vec<SpoolId>> {
         let spool = self.clone();
         async move {
+            let takes = spool.folder().removal_takes;
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
             if spool.check("remove").is_err() {
                 return ids;
             }

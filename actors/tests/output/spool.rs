@@ -272,6 +272,28 @@ fn a_backlog_that_is_sent_leaves_memory_to_what_is_new() {
 }
 
 #[test]
+fn the_replay_of_a_backlog_does_not_hold_up_what_is_to_be_stored() {
+    universe::run(21, |universe| async move {
+        let spool = FakeSpool::default();
+        let stage = in_outage(universe, with(&spool)).await;
+        let backlog: Vec<String> = (0..100).map(|number| format!("old-{number}")).collect();
+        stage.enqueue("intake", &texts(&backlog)).await;
+        // Whenever a removal ends, the next payload was delivered already.
+        spool.remove_slowly(Duration::from_millis(150));
+        stage.does(Act::Late(Duration::from_millis(100)));
+        while stage.attempts().len() < 10 {
+            stage.universe.advance(Duration::from_millis(10)).await;
+        }
+        stage.enqueue_with_receipt(1, &["new"]).await;
+        stage.universe.advance(Duration::from_secs(1)).await;
+        assert_eq!(stage.told(), [(1, Fate::Safe)]);
+        assert!(spool.bodies().len() > 50, "long before the end of the backlog");
+        stage.universe.advance(MINUTE).await;
+        assert!(spool.bodies().is_empty() && stage.stats().dropped.is_empty());
+    });
+}
+
+#[test]
 fn what_is_older_than_it_may_be_is_given_up() {
     universe::run(10, |universe| async move {
         let spool = FakeSpool::default();

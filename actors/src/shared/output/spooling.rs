@@ -133,7 +133,7 @@ impl Output {
 
     /// Stores what has to be stored, one group at a time.
     pub(super) fn store_next(&mut self, context: &mut Context<Self>) {
-        let busy = self.spool.removing || !self.spool.storing.is_empty();
+        let busy = !self.spool.storing.is_empty();
         if self.spool.disk != Disk::Working || busy || matches!(self.stage, Stage::Closed(_)) {
             return;
         }
@@ -147,8 +147,8 @@ impl Output {
             self.go_on_in_memory();
             return;
         }
-        if !self.spool.to_remove.is_empty() {
-            // There is room when that is done, and not before.
+        if !self.has_room(needed) {
+            // There is when what is given up is removed, and not before.
             self.remove_next(context);
             return;
         }
@@ -171,9 +171,7 @@ impl Output {
 
     /// Gives up what is oldest on the disk until the files of `needed` bytes have room.
     fn make_room(&mut self, needed: u64) -> bool {
-        let policy = self.parts.policy.spool;
-        let used = self.queue.disk_bytes();
-        let limit = policy.limit(used, self.spool.space);
+        let limit = self.limit();
         if needed > limit {
             return false;
         }
@@ -187,6 +185,15 @@ impl Output {
             self.say_given_up(contents, DropReason::SpoolFull);
         }
         self.queue.disk_bytes() + needed <= limit
+    }
+
+    /// Whether they have room beside what is not removed yet.
+    fn has_room(&self, needed: u64) -> bool {
+        self.queue.disk_bytes() + self.spool.doomed() + needed <= self.limit()
+    }
+
+    fn limit(&self) -> u64 {
+        self.parts.policy.spool.limit(self.queue.disk_bytes() + self.spool.doomed(), self.spool.space)
     }
 
     fn expire(&mut self) {
@@ -224,10 +231,12 @@ impl Output {
             return;
         }
         let Some(spool) = self.parts.spool.clone() else { return };
-        let (ids, freed) = (std::mem::take(&mut self.spool.to_remove), std::mem::take(&mut self.spool.to_free));
+        let ids = std::mem::take(&mut self.spool.to_remove);
+        self.spool.freeing = std::mem::take(&mut self.spool.to_free);
         self.spool.removing = true;
         context.spawn(spool.remove(ids).into_actor(self).map(move |left, output, context| {
             output.spool.removing = false;
+            let freed = std::mem::take(&mut output.spool.freeing);
             output.spool.left.extend(left);
             if let Some(space) = &mut output.spool.space {
                 space.available = space.available.saturating_add(freed);

@@ -58,6 +58,8 @@ pub(super) struct SpoolState {
     pub(super) to_remove: Vec<SpoolId>,
     /// Room that this will make. Units: bytes.
     pub(super) to_free: u64,
+    /// Room that the removal under way makes. Units: bytes.
+    pub(super) freeing: u64,
     /// What could not be removed; tried again from time to time.
     pub(super) left: Vec<SpoolId>,
     /// Whether a removal is under way.
@@ -77,6 +79,7 @@ impl SpoolState {
             group: 0,
             to_remove: Vec::new(),
             to_free: 0,
+            freeing: 0,
             left: Vec::new(),
             removing: false,
             warned: false,
@@ -89,6 +92,11 @@ impl SpoolState {
             self.to_remove.push(id);
             self.to_free += bytes_on_disk(held.payload.contents.bytes);
         }
+    }
+
+    /// What the files take that are not needed any more and not removed yet. Units: bytes.
+    pub(super) fn doomed(&self) -> u64 {
+        self.to_free + self.freeing
     }
 
     /// Whether something can be stored now, or perhaps soon.
