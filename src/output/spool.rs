@@ -6,16 +6,18 @@
 mod disk;
 mod leftovers;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use muster_actors::domain::delivery::Payload;
 use muster_actors::domain::spool_file::{self, FileError, Head, LONGEST_HEAD};
+use muster_actors::domain::spool_policy::unread_are_lost;
 use muster_actors::ports::{DiskSpace, Spool, SpoolId, SpoolListing, Spooled, StoreError, StoredGroup};
 use ring::digest::{SHA256, digest};
 use tracing::info;
@@ -61,6 +63,8 @@ struct Shared {
     next: Mutex<u64>,
     /// Whether what other keys left was taken over.
     inherited: AtomicBool,
+    /// Files that the disk could not read when it was last asked for them.
+    unread: Mutex<BTreeSet<SpoolId>>,
 }
 
 /// Name of the folder of a destination. The URL and the key cannot be told from it.
@@ -153,17 +157,21 @@ fn unfinished(number: u64) -> String {
     format!("{number:020}{UNFINISHED}")
 }
 
-/// Whether an error says that this file is lost, rather than that nothing can be read now.
+/// Whether an error says that there is no whole file.
 fn is_damage(error: &io::Error) -> bool {
-    /// `EIO`, `EBADMSG`, `EUCLEAN`: the disk cannot read it, or its file system knows that it is damaged.
-    const BROKEN: [i32; 3] = [5, 74, 117];
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
-        || error.raw_os_error().is_some_and(|code| BROKEN.contains(&code))
+}
+
+/// Whether an error may be due to this file or to the whole disk.
+fn is_unread(error: &io::Error) -> bool {
+    /// `EIO`, `EBADMSG`, `EUCLEAN`: the disk cannot read it, or its file system knows that something is damaged.
+    const CODES: [i32; 3] = [5, 74, 117];
+    error.raw_os_error().is_some_and(|code| CODES.contains(&code))
 }
 
 impl Shared {
     fn new(disk: Box<dyn Disk>, folder: PathBuf, heir_of: Option<String>) -> Self {
-        Self { folder, heir_of, disk, next: Mutex::new(0), inherited: AtomicBool::new(false) }
+        Self { folder, heir_of, disk, next: Mutex::new(0), inherited: AtomicBool::new(false), unread: Mutex::default() }
     }
 
     fn open(&self) -> io::Result<SpoolListing> {
@@ -195,6 +203,7 @@ impl Shared {
     /// Reads the beginnings of all files, and removes what is not whole.
     fn list(&self, next: &mut u64) -> io::Result<SpoolListing> {
         let mut listing = SpoolListing::default();
+        let (mut unread, mut last_error) = (BTreeSet::new(), None);
         for (name, bytes) in self.disk.list()? {
             if let Some(number) = numbered(&name, UNFINISHED) {
                 *next = (*next).max(number + 1);
@@ -207,6 +216,11 @@ impl Shared {
             let head = match self.disk.read(&name, Some(LONGEST_HEAD)) {
                 Ok(beginning) => Head::read(&beginning, bytes),
                 Err(error) if is_damage(&error) => Err(FileError::Foreign),
+                Err(error) if is_unread(&error) => {
+                    unread.insert(SpoolId(number));
+                    last_error = Some(error);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             match head {
@@ -221,6 +235,13 @@ impl Shared {
                 }
             }
         }
+        let lost = unread_are_lost(&unread, &self.unread(), listing.payloads.len());
+        self.unread().extend(&unread);
+        match last_error {
+            Some(error) if !lost => return Err(error),
+            _ => unread.iter().try_for_each(|id| self.disk.remove(&whole(id.0)))?,
+        }
+        listing.damaged += unread.len() as u64;
         listing.payloads.sort_by_key(|payload| (payload.since, payload.id));
         Ok(listing)
     }
@@ -260,8 +281,13 @@ impl Shared {
     fn body(&self, id: SpoolId) -> io::Result<Option<Vec<u8>>> {
         let name = whole(id.0);
         let body = match self.disk.read(&name, None) {
-            Ok(file) => spool_file::body(file).ok(),
+            Ok(file) => {
+                self.unread().remove(&id);
+                spool_file::body(file).ok()
+            }
             Err(error) if is_damage(&error) => None,
+            // Perhaps it is the disk. After that the folder is opened again before this file is read again.
+            Err(error) if is_unread(&error) && !self.unread().insert(id) => None,
             Err(error) => return Err(error),
         };
         if body.is_none() {
@@ -276,6 +302,10 @@ impl Shared {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
+    }
+
+    fn unread(&self) -> MutexGuard<'_, BTreeSet<SpoolId>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn space(&self) -> Option<DiskSpace> {

@@ -1,5 +1,6 @@
 //! What of an output goes to the disk, how much may lie there and for how long.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::delivery::{Contents, DropReason};
@@ -112,6 +113,13 @@ pub fn outlasts(reason: DropReason, contents: &Contents) -> bool {
     reason == DropReason::InvalidKey && contents.events > 0
 }
 
+/// Whether files that the disk could not read are lost, rather than the disk not working: they could not be read `before` either, and
+/// others can now. If there is but one, the second time decides.
+#[must_use]
+pub fn unread_are_lost(unread: &BTreeSet<SpoolId>, before: &BTreeSet<SpoolId>, readable: usize) -> bool {
+    unread.is_subset(before) && (readable > 0 || unread.len() == 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +166,15 @@ mod tests {
     fn age_is_counted_in_whole_seconds_and_clocks_may_step_back() {
         let policy = SpoolPolicy { max_age: Duration::from_secs(10), ..SpoolPolicy::default() };
         assert!(!policy.is_too_old(100, 110) && policy.is_too_old(100, 111) && !policy.is_too_old(100, 50));
+    }
+
+    #[test]
+    fn a_file_is_lost_when_it_cannot_be_read_twice_and_others_can() {
+        let ids = |numbers: &[u64]| numbers.iter().copied().map(SpoolId).collect::<BTreeSet<_>>();
+        assert!(!unread_are_lost(&ids(&[1]), &ids(&[]), 5), "once may be the disk");
+        assert!(unread_are_lost(&ids(&[1]), &ids(&[1]), 5) && !unread_are_lost(&ids(&[1, 2]), &ids(&[1]), 5));
+        assert!(!unread_are_lost(&ids(&[1, 2]), &ids(&[1, 2]), 0), "no file can be read");
+        assert!(unread_are_lost(&ids(&[1]), &ids(&[1]), 0), "nothing else tells");
     }
 
     #[test]

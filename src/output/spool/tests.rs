@@ -52,6 +52,8 @@ struct State {
     lasting_names: BTreeMap<String, u64>,
     operations: usize,
     fault: Option<(usize, Fault)>,
+    /// Which reading does not work, given the name of the file and how much is read of it.
+    unreadable: Option<fn(&str, Option<usize>) -> bool>,
 }
 
 /// A disk of which every operation can be the last.
@@ -65,6 +67,10 @@ impl Model {
 
     fn spool(&self) -> FileSpool {
         FileSpool::on(Box::new(self.clone()), PathBuf::from("model"))
+    }
+
+    fn cannot_read(&self, which: fn(&str, Option<usize>) -> bool) {
+        self.0.lock().unwrap().unreadable = Some(which);
     }
 
     /// Does an operation that changes something, given whether only half of it.
@@ -146,6 +152,9 @@ impl Disk for Model {
 
     fn read(&self, name: &str, at_most: Option<usize>) -> io::Result<Vec<u8>> {
         let state = self.0.lock().unwrap();
+        if state.unreadable.is_some_and(|unreadable| unreadable(name, at_most)) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let bytes = &state.files[state.names.get(name).ok_or_else(missing)?].bytes;
         Ok(bytes[..at_most.unwrap_or(usize::MAX).min(bytes.len())].to_vec())
     }
@@ -245,6 +254,39 @@ fn a_group_is_stored_whole_or_not_at_all() {
         assert!(found.is_disjoint(&told.refused), "operation {at}: {found:?}");
         assert!(found.is_superset(&told.stored.difference(&told.removed).cloned().collect()), "operation {at}: {found:?}");
     }
+}
+
+#[test]
+fn a_disk_that_reads_nothing_for_a_while_costs_nothing() {
+    let disk = Model::default();
+    let spool = disk.spool();
+    spool.shared.open().unwrap();
+    spool.shared.store(&payloads(&["a", "b", "c"]), 1).unwrap();
+    disk.cannot_read(|_, _| true);
+    assert!(spool.shared.body(SpoolId(0)).is_err());
+    for _ in 0..3 {
+        assert!(spool.shared.open().is_err());
+    }
+    disk.cannot_read(|_, _| false);
+    assert_eq!(found(&spool.shared).0.len(), 3);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_again_while_others_can_is_damaged() {
+    let disk = Model::default();
+    let spool = disk.spool();
+    spool.shared.open().unwrap();
+    spool.shared.store(&payloads(&["a", "b", "c"]), 1).unwrap();
+    disk.cannot_read(|name, _| name == whole(0));
+    assert!(spool.shared.open().is_err(), "perhaps it is the disk");
+    let listing = spool.shared.open().unwrap();
+    assert_eq!((listing.damaged, listing.payloads.len()), (1, 2));
+
+    disk.cannot_read(|name, at_most| name == whole(1) && at_most.is_none());
+    assert!(spool.shared.body(SpoolId(1)).is_err());
+    assert_eq!(spool.shared.open().unwrap().payloads.len(), 2);
+    assert_eq!(spool.shared.body(SpoolId(1)).unwrap(), None);
+    assert_eq!(found(&spool.shared).0, BTreeSet::from(["c".to_owned()]));
 }
 
 struct Place {
