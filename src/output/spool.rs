@@ -20,6 +20,7 @@ use muster_actors::domain::spool_file::{self, FileError, Head, LONGEST_HEAD};
 use muster_actors::domain::spool_policy::unread_are_lost;
 use muster_actors::ports::{DiskSpace, Spool, SpoolId, SpoolListing, Spooled, StoreError, StoredGroup};
 use ring::digest::{SHA256, digest};
+use tokio::task::AbortHandle;
 use tracing::info;
 
 use self::disk::{Disk, RealDisk, WHOLE};
@@ -65,6 +66,8 @@ struct Shared {
     inherited: AtomicBool,
     /// Files that the disk could not read when it was last asked for them.
     unread: Mutex<BTreeSet<SpoolId>>,
+    /// Calls that nobody waits for any more and that have not returned.
+    overdue: Mutex<Vec<AbortHandle>>,
 }
 
 /// Name of the folder of a destination. The URL and the key cannot be told from it.
@@ -106,7 +109,7 @@ impl FileSpool {
         Territory { folder: folder.clone(), heir_of: heir_of.clone() }
     }
 
-    /// Runs disk work on a blocking thread.
+    /// Runs disk work on a blocking thread, unless an earlier call still hangs: the threads are needed for other work too.
     fn work<T: Send + 'static>(
         &self,
         step: &'static str,
@@ -118,11 +121,19 @@ impl FileSpool {
             move |source| StoreError { step, source: Arc::new(source) }
         };
         async move {
-            let done = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(move || work(&shared))).await;
-            match done {
+            let no_answer = || io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
+            if shared.hangs() {
+                return Err(failure(no_answer()));
+            }
+            let worker = Arc::clone(&shared);
+            let mut call = tokio::task::spawn_blocking(move || work(&worker));
+            match tokio::time::timeout(PATIENCE, &mut call).await {
                 Ok(Ok(done)) => done.map_err(failure),
                 Ok(Err(panic)) => Err(failure(io::Error::other(panic))),
-                Err(_) => Err(failure(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer"))),
+                Err(_) => {
+                    shared.overdue().push(call.abort_handle());
+                    Err(failure(no_answer()))
+                }
             }
         }
         .boxed()
@@ -171,7 +182,7 @@ fn is_unread(error: &io::Error) -> bool {
 
 impl Shared {
     fn new(disk: Box<dyn Disk>, folder: PathBuf, heir_of: Option<String>) -> Self {
-        Self { folder, heir_of, disk, next: Mutex::new(0), inherited: AtomicBool::new(false), unread: Mutex::default() }
+        Self { folder, heir_of, disk, next: Mutex::new(0), inherited: AtomicBool::new(false), unread: Mutex::default(), overdue: Mutex::default() }
     }
 
     fn open(&self) -> io::Result<SpoolListing> {
@@ -302,6 +313,17 @@ impl Shared {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
+    }
+
+    /// Whether a call has not returned for which nobody waits any more.
+    fn hangs(&self) -> bool {
+        let mut overdue = self.overdue();
+        overdue.retain(|call| !call.is_finished());
+        !overdue.is_empty()
+    }
+
+    fn overdue(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.overdue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unread(&self) -> MutexGuard<'_, BTreeSet<SpoolId>> {

@@ -289,6 +289,23 @@ fn a_file_that_cannot_be_read_again_while_others_can_is_damaged() {
     assert_eq!(found(&spool.shared).0, BTreeSet::from(["c".to_owned()]));
 }
 
+#[test]
+fn a_disk_that_hangs_costs_one_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let disk = Model::default();
+    let spool = disk.spool();
+    let hanging = disk.0.lock().unwrap();
+    for _ in 0..3 {
+        let opened = runtime.block_on(async { tokio::join!(spool.open(), tokio::time::advance(PATIENCE * 2)).0 });
+        assert_eq!(opened.unwrap_err().source.to_string(), "the disk does not answer");
+    }
+    assert_eq!(Arc::strong_count(&spool.shared), 2, "one call has it besides this test");
+    drop(hanging);
+    while runtime.block_on(spool.open()).is_err() {
+        std::thread::yield_now();
+    }
+}
+
 struct Place {
     root: tempfile::TempDir,
 }
