@@ -55,7 +55,7 @@ impl<T> Recipe<'_, T> {
             contents += (self.contents)(item);
         }
         let Ok(compressed) = self.compressor.compress(body) else {
-            into.invalid += contents;
+            into.uncompressed += contents;
             return;
         };
         if compressed.len() as u64 > self.limits.compressed {

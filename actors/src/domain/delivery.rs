@@ -111,6 +111,8 @@ pub struct Encoded {
     pub oversize: Contents,
     /// Items that cannot be expressed: metric names without a letter, numbers that are not finite.
     pub invalid: Contents,
+    /// Items of bodies that the compressor failed at, for example because it got no memory.
+    pub uncompressed: Contents,
 }
 
 /// Why something will never be sent.
@@ -131,6 +133,8 @@ pub enum DropReason {
     Invalid,
     /// Encoding failed.
     Encoding,
+    /// Compressing failed.
+    Compression,
     /// The destination is gone for good, for example a closed pipe.
     Closed,
     /// The output restarted and lost its queue.
@@ -157,6 +161,7 @@ impl DropReason {
             Self::Oversize => "oversize",
             Self::Invalid => "invalid",
             Self::Encoding => "encoding",
+            Self::Compression => "compression",
             Self::Closed => "closed",
             Self::Restart => "restart",
             Self::Shutdown => "shutdown",
@@ -170,14 +175,20 @@ impl DropReason {
 impl DropReason {
     /// What whoever gave it has to know.
     ///
-    /// Why a refused key is a loss: with another key the same would be accepted.
+    /// Why a refused key is a loss: with another key the same would be accepted. Why a compressor that fails is one, and other encoding is
+    /// not: it fails for want of memory, which may be there later, and the other for what is in the batch, which would be given for ever.
     #[must_use]
     pub fn fate(self) -> Fate {
         match self {
             Self::BadRequest | Self::TooLarge | Self::Oversize | Self::Invalid | Self::Encoding | Self::Closed => Fate::Refused(self),
-            Self::QueueFull | Self::InvalidKey | Self::Restart | Self::Shutdown | Self::SpoolFull | Self::TooOld | Self::Damaged => {
-                Fate::Lost(self)
-            }
+            Self::QueueFull
+            | Self::InvalidKey
+            | Self::Compression
+            | Self::Restart
+            | Self::Shutdown
+            | Self::SpoolFull
+            | Self::TooOld
+            | Self::Damaged => Fate::Lost(self),
         }
     }
 }

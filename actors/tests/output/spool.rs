@@ -74,6 +74,9 @@ fn what_cannot_be_expressed_is_refused_when_the_rest_is_safe() {
         stage.enqueue_with_receipt(2, &["poison"]).await;
         stage.enqueue_with_receipt(3, &[]).await;
         assert_eq!(stage.told(), [(1, Fate::Refused(DropReason::Oversize)), (2, Fate::Refused(DropReason::Encoding)), (3, Fate::Safe)]);
+        stage.enqueue_with_receipt(4, &["no memory", "oversize", "b"]).await;
+        assert_eq!(stage.told(), [(4, Fate::Lost(DropReason::Compression))], "of what could not be compressed nothing is wrong");
+        assert_eq!(stage.dropped(DropReason::Compression).events, 1);
     });
 }
 

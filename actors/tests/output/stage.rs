@@ -56,9 +56,16 @@ impl OutputTransport for Scripted {
         for event in &batch.events {
             assert_ne!(event.text, "poison", "a bug in encoding");
             let contents = Contents { events: 1, ..Contents::default() };
-            if event.text == "oversize" {
-                encoded.oversize += contents;
-                continue;
+            match event.text.as_str() {
+                "oversize" => {
+                    encoded.oversize += contents;
+                    continue;
+                }
+                "no memory" => {
+                    encoded.uncompressed += contents;
+                    continue;
+                }
+                _ => {}
             }
             let route = self.route(&event.title).unwrap();
             encoded.payloads.push(Payload::new(route, event.text.clone().into_bytes(), contents));

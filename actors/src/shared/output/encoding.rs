@@ -41,8 +41,19 @@ impl Output {
         if !encoded.oversize.is_empty() {
             warn!(destination = self.stats.destination, contents = ?encoded.oversize, "single items too large to send");
         }
-        self.stats.count_dropped(DropReason::Oversize, encoded.oversize);
-        self.stats.count_dropped(DropReason::Invalid, encoded.invalid);
+        if !encoded.uncompressed.is_empty() {
+            error!(destination = self.stats.destination, contents = ?encoded.uncompressed, "compressing failed");
+        }
+        let left_out = [
+            (encoded.uncompressed, DropReason::Compression),
+            (encoded.oversize, DropReason::Oversize),
+            (encoded.invalid, DropReason::Invalid),
+        ];
+        let mut fate = Fate::Safe;
+        for (contents, reason) in left_out.into_iter().filter(|(contents, _)| !contents.is_empty()) {
+            self.stats.count_dropped(reason, contents);
+            fate = fate.with(reason.fate());
+        }
         if let Some(ticket) = ticket {
             self.receipts.expect(ticket, encoded.payloads.len() as u64);
         }
@@ -51,8 +62,6 @@ impl Output {
             let store_first = self.spool.usable() && self.parts.policy.spool.stores_first(&payload.contents, ending);
             self.queue.push(payload, ticket, store_first);
         }
-        let refused = [(encoded.oversize, DropReason::Oversize), (encoded.invalid, DropReason::Invalid)];
-        let fate = refused.into_iter().find(|(contents, _)| !contents.is_empty()).map_or(Fate::Safe, |(_, reason)| reason.fate());
         self.tell(ticket, fate);
     }
 }
