@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use muster_actors::domain::delivery::{Contents, DropReason, Fate, KeyState};
+use muster_actors::domain::delivery::{Contents, DropReason, Fate, KeyState, Payload, Route};
 use muster_actors::domain::spool_policy::{DiskSpace, SpoolPolicy};
 use muster_actors::kernel::universe::{self, Universe};
+use muster_actors::ports::Spool as _;
 use muster_actors::shared::output::OutputPolicy;
 use muster_actors::testing::spool::FakeSpool;
 
@@ -308,6 +309,24 @@ fn what_is_older_than_it_may_be_is_given_up() {
         stage.universe.advance(MINUTE * 6).await;
         assert_eq!(spool.bodies(), ["new"]);
         assert_eq!(stage.dropped(DropReason::TooOld), one_event(3));
+    });
+}
+
+#[test]
+fn what_a_newer_program_stored_waits_for_it() {
+    universe::run(22, |universe| async move {
+        let spool = FakeSpool::default();
+        let route = Route { name: "of a newer program", path: "", content_type: "" };
+        spool.store(vec![Payload::new(route, b"newer".to_vec(), one_event(0))], 0).await.unwrap();
+        let stage = Stage::build(universe, with(&spool));
+        stage.enqueue("intake", &["a"]).await;
+        // It is opened again.
+        spool.fail(true);
+        stage.enqueue("intake", &["b"]).await;
+        spool.fail(false);
+        stage.universe.advance(MINUTE * 3).await;
+        assert_eq!(stage.accepted(), ["a", "b"]);
+        assert_eq!((spool.opened(), spool.bodies(), stage.stats().dropped.len()), (2, vec!["newer".to_owned()], 0));
     });
 }
 

@@ -1,5 +1,6 @@
 //! The disk of an output: what goes there, what comes back, what is given up.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -8,7 +9,7 @@ use tracing::{error, info, warn};
 use super::Output;
 use super::stages::{Disk, Stage};
 use crate::domain::delivery::{Contents, DropReason, Fate};
-use crate::ports::{SpoolListing, StoreError, StoredGroup};
+use crate::ports::{SpoolListing, Spooled, StoreError, StoredGroup};
 
 /// Time between two looks at a disk that failed, and at the age of what lies there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
@@ -72,33 +73,38 @@ impl Output {
             error!(%destination, files = listing.damaged, "damaged files of the spool removed");
             self.stats.count_dropped(DropReason::Damaged, Contents { payloads: listing.damaged, ..Contents::default() });
         }
-        if self.spool.read {
-            // What this incarnation does not know was sent or given up, and could not be removed then.
-            let strange = listing.payloads.iter().map(|payload| payload.id).filter(|id| !self.queue.knows(*id));
-            self.spool.to_remove.extend(strange);
-        } else {
-            self.spool.read = true;
-            self.spool.not_read = Contents::default();
-            self.restore(listing);
-        }
+        self.restore(listing.payloads);
         self.expire();
         self.queue.store(|contents| contents.events > 0);
     }
 
-    fn restore(&mut self, listing: SpoolListing) {
-        let mut restored = Contents::default();
-        for payload in listing.payloads {
-            if let Some(route) = self.parts.transport.route(&payload.route) {
+    fn restore(&mut self, payloads: Vec<Spooled>) {
+        let first_time = !std::mem::replace(&mut self.spool.read, true);
+        let (mut restored, mut foreign) = (Contents::default(), BTreeSet::new());
+        for payload in payloads {
+            let Some(route) = self.parts.transport.route(&payload.route) else {
+                // It waits for the program that stored it, as files of a newer format do.
+                foreign.insert(payload.route);
+                continue;
+            };
+            if first_time {
                 restored += payload.contents;
                 self.queue.restore(payload.id, route, payload.contents, payload.since);
-            } else {
-                error!(destination = self.stats.destination, route = payload.route, "payload of an unknown route dropped");
-                self.stats.count_dropped(DropReason::Damaged, payload.contents);
+            } else if !self.queue.knows(payload.id) {
+                // It was sent or given up, and could not be removed then.
                 self.spool.to_remove.push(payload.id);
             }
         }
+        if !first_time {
+            return;
+        }
+        self.spool.not_read = Contents::default();
+        let destination = &self.stats.destination;
+        if !foreign.is_empty() {
+            warn!(%destination, routes = ?foreign, "payloads of routes that this program does not know stay on the disk");
+        }
         if !restored.is_empty() {
-            let (destination, payloads, events) = (&self.stats.destination, restored.payloads, restored.events);
+            let (payloads, events) = (restored.payloads, restored.events);
             info!(%destination, payloads, events, bytes = restored.bytes, "sending again what is on the disk");
         }
     }
