@@ -294,11 +294,6 @@ impl PayloadQueue {
         old.into_iter().filter_map(|order| self.drop_entry(order)).collect()
     }
 
-    /// Takes all tickets off: nobody is to hear any more what becomes of these payloads.
-    pub fn take_tickets(&mut self) -> Vec<Ticket> {
-        self.entries.values_mut().filter_map(|held| held.ticket.take()).collect()
-    }
-
     /// What waits, what is taken out included.
     #[must_use]
     pub fn contents(&self) -> Contents {

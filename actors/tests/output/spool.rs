@@ -418,6 +418,16 @@ fn a_further_intake_without_a_disk_stops_no_source() {
         spool.fail(true);
         stored.universe.advance(Duration::from_secs(2)).await;
         assert_eq!(stored.told(), [(2, Fate::Safe)], "and no longer when it fails");
+
+        // Also when the batch is not encoded yet, because the disk has to take another one first.
+        let spool = FakeSpool::with_delay(Duration::from_secs(1));
+        let behind = Stage::named("behind", stage.universe.clone(), Setup { primary: false, ..with(&spool) });
+        behind.does(Act::Answer(503));
+        behind.enqueue_runs(&texts(&runs(30))).await;
+        behind.enqueue_with_receipt(3, &["c"]).await;
+        spool.fail(true);
+        behind.universe.advance(Duration::from_secs(2)).await;
+        assert_eq!(behind.told(), [(3, Fate::Safe)]);
     });
 }
 

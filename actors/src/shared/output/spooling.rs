@@ -129,12 +129,13 @@ impl Output {
             self.queue.put_back(held, false);
         }
         self.queue.give_up_storing();
-        self.trim(false);
         if !self.parts.primary {
-            for ticket in self.queue.take_tickets() {
-                self.tell(Some(ticket), Fate::Safe);
+            // Wherever in here their batches are.
+            for receipt in self.receipts.take_all() {
+                receipt.settle(Fate::Safe);
             }
         }
+        self.trim(false);
     }
 
     /// Stores what has to be stored, one group at a time.
