@@ -94,6 +94,7 @@ impl FileSpool {
     pub fn new(root: &Path, url: &str, key: &str, only_key: bool) -> Self {
         let heir_of = only_key.then(|| format!("{}-", checksum(url)));
         let folder = root.join(folder_name(url, key));
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
         let disk = Box::new(RealDisk::new(folder.clone(), heir_of.clone()));
         Self { shared: Arc::new(Shared::new(disk, folder, heir_of)) }
     }

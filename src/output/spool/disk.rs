@@ -86,6 +86,18 @@ impl RealDisk {
     }
 }
 
+/// Makes a folder and those it is in, as far as they are missing. What is made lasts, or is not there after an error.
+fn make(folder: &Path) -> io::Result<()> {
+    let Some(parent) = folder.parent().filter(|_| !folder.is_dir()) else { return Ok(()) };
+    make(parent)?;
+    DirBuilder::new().mode(FOLDER_MODE).create(folder)?;
+    let synced = File::open(parent).and_then(|parent| parent.sync_all());
+    if synced.is_err() {
+        fs::remove_dir(folder)?;
+    }
+    synced
+}
+
 /// Locks a folder until the file is closed.
 pub(super) fn lock(folder: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(folder.join(LOCK))?;
@@ -132,10 +144,9 @@ impl Disk for RealDisk {
         if held.is_some() && self.path(LOCK).exists() {
             return Ok(());
         }
-        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.folder)?;
+        make(&self.folder)?;
         *held = Some(lock(&self.folder)?);
-        // The folders on the way are new too, perhaps.
-        self.folder.ancestors().skip(1).take(2).try_for_each(|folder| File::open(folder)?.sync_all())
+        Ok(())
     }
 
     fn inherit(&self, name: &mut dyn FnMut() -> String) -> io::Result<u64> {

@@ -398,6 +398,18 @@ fn damaged_files_are_removed_and_counted_and_those_of_newer_programs_wait() {
 }
 
 #[test]
+fn a_folder_may_be_relative_and_those_on_the_way_are_made() {
+    let here = tempfile::tempdir_in(".").unwrap();
+    for root in [PathBuf::from(here.path().file_name().unwrap()), here.path().join("b/c")] {
+        let spool = FileSpool::new(&root, "http://intake", KEY, true);
+        spool.shared.open().unwrap();
+        assert!(root.join(folder_name("http://intake", KEY)).is_dir());
+    }
+    let mode = |folder: &str| std::fs::metadata(here.path().join(folder)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("b"), mode("b/c")), (0o700, 0o700));
+}
+
+#[test]
 fn a_second_process_is_refused() {
     let place = Place::new();
     let first = place.spool(KEY);
