@@ -25,6 +25,7 @@ struct Folder {
     space: Option<DiskSpace>,
     opened: u64,
     removal_takes: Duration,
+    refusing: bool,
 }
 
 /// A spool for tests. Clones share the disk.
@@ -48,6 +49,11 @@ impl FakeSpool {
     /// From now on nothing works, or all does again.
     pub fn fail(&self, failing: bool) {
         self.folder().failing = failing;
+    }
+
+    /// From now on nothing more can be stored, although all else works, or all does again.
+    pub fn refuse(&self, refusing: bool) {
+        self.folder().refusing = refusing;
     }
 
     /// From now on each removal takes this (virtual) time.
@@ -88,7 +94,8 @@ impl FakeSpool {
     }
 
     fn check(&self, step: &str) -> Result<(), StoreError> {
-        if self.folder().failing {
+        let folder = self.folder();
+        if folder.failing || (folder.refusing && step == "store") {
             return Err(StoreError { step: step.to_owned(), source: Arc::new(std::io::Error::other("no space left on device")) });
         }
         Ok(())

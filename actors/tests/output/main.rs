@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod lives;
+mod log;
 mod memory;
 mod spool;
 mod stage;

@@ -9,6 +9,7 @@ use muster_actors::ports::Spool as _;
 use muster_actors::shared::output::OutputPolicy;
 use muster_actors::testing::spool::FakeSpool;
 
+use crate::log;
 use crate::stage::{Act, Setup, Stage, one_event};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -374,6 +375,24 @@ fn a_disk_that_fails_is_done_without_and_used_again_when_it_works() {
         stage.universe.advance(MINUTE * 5).await;
         assert_eq!(stage.stats().sent.events, 3);
         assert!(spool.bodies().is_empty());
+    });
+}
+
+#[test]
+fn a_disk_that_can_be_opened_and_takes_nothing_is_one_warning() {
+    universe::run(23, |universe| async move {
+        log::listen();
+        let spool = FakeSpool::default();
+        let stage = in_outage(universe, with(&spool)).await;
+        spool.refuse(true);
+        stage.enqueue_with_receipt(1, &["a"]).await;
+        stage.universe.advance(MINUTE * 10).await;
+        assert!(spool.opened() > 5);
+        assert_eq!((log::logged("spool cannot be used"), log::logged("spool can be used again")), (1, 0));
+        spool.refuse(false);
+        stage.universe.advance(MINUTE * 2).await;
+        assert_eq!(stage.told(), [(1, Fate::Safe)]);
+        assert_eq!((log::logged("spool cannot be used"), log::logged("spool can be used again")), (1, 1));
     });
 }
 

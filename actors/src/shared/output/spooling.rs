@@ -62,10 +62,6 @@ impl Output {
         self.spool.disk = Disk::Working;
         self.spool.space = listing.disk;
         let destination = &self.stats.destination;
-        if self.spool.warned {
-            info!(%destination, "spool can be used again");
-            self.spool.warned = false;
-        }
         if listing.unfinished > 0 {
             info!(%destination, files = listing.unfinished, "files that nobody was told of were left unfinished, and are removed");
         }
