@@ -164,8 +164,8 @@ impl Output {
     fn trim(&mut self, storing: bool) {
         let gone = self.queue.trim(storing);
         if !gone.is_empty() {
-            self.count_gone(gone, DropReason::QueueFull);
-            self.say_overflow();
+            let dropped = self.count_gone(gone, DropReason::QueueFull);
+            self.say_overflow(dropped.payloads);
         }
     }
 
@@ -189,9 +189,10 @@ impl Output {
         dropped
     }
 
-    fn say_overflow(&self) {
+    /// Tells the loss of so many payloads, or of batches.
+    fn say_overflow(&self, payloads: u64) {
         let total = self.stats.dropped.get(&DropReason::QueueFull).copied().unwrap_or_default();
-        if is_loud(total.payloads) {
+        if payloads == 0 || is_one_loud(total.payloads, payloads) {
             error!(destination = self.stats.destination, dropped = ?total, "queue full, oldest data dropped");
         }
     }
@@ -223,6 +224,12 @@ impl Output {
 /// Whether the n-th repetition is worth a log line. Source: style 6.
 fn is_loud(count: u64) -> bool {
     count == 1 || count.is_multiple_of(100)
+}
+
+/// Whether one of the last repetitions, `together` of `count`, is worth a log line.
+fn is_one_loud(count: u64, together: u64) -> bool {
+    let before = count.saturating_sub(together);
+    (before + 1..=count).any(is_loud)
 }
 
 impl Actor for Output {
@@ -288,7 +295,7 @@ impl Handler<Enqueue> for Output {
                 self.stats.count_dropped(DropReason::QueueFull, contents);
                 self.tell(ticket, DropReason::QueueFull.fate());
             }
-            self.say_overflow();
+            self.say_overflow(0);
         }
         self.go_on(context);
     }

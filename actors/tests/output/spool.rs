@@ -240,6 +240,7 @@ fn at_its_deadline_what_is_under_way_and_stored_counts_as_kept() {
 #[test]
 fn a_full_spool_gives_up_its_oldest_and_counts_it() {
     universe::run(9, |universe| async move {
+        log::listen();
         let spool = FakeSpool::default();
         let stage = in_outage(universe, with_policy(&spool, SpoolPolicy { max_bytes: 3 * 4096, ..SpoolPolicy::default() })).await;
         for body in ["a", "b", "c", "d", "e"] {
@@ -247,6 +248,11 @@ fn a_full_spool_gives_up_its_oldest_and_counts_it() {
         }
         assert_eq!(spool.bodies(), ["c", "d", "e"]);
         assert_eq!(stage.dropped(DropReason::SpoolFull), Contents { payloads: 2, bytes: 2, events: 2, ..Contents::default() });
+        for _ in 0..50 {
+            stage.enqueue("intake", &["c", "d", "e"]).await;
+        }
+        assert_eq!(stage.dropped(DropReason::SpoolFull).events, 152);
+        assert_eq!(log::logged("given up"), 2, "the first, and among three at once the hundredth");
         stage.does(Act::Answer(202));
         stage.universe.advance(MINUTE * 5).await;
         assert_eq!(stage.stats().sent.events, 3);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{error, info, warn};
 
-use super::Output;
 use super::stages::{Disk, Stage};
+use super::{Output, is_one_loud};
 use crate::domain::delivery::{Contents, DropReason, Fate};
 use crate::ports::{SpoolListing, Spooled, StoreError, StoredGroup};
 
@@ -209,9 +209,11 @@ impl Output {
     }
 
     fn say_given_up(&self, contents: Contents, reason: DropReason) {
-        let (destination, reason) = (&self.stats.destination, reason.as_str());
-        let Contents { payloads, bytes, points, sketches, check_runs, events } = contents;
-        error!(%destination, reason, payloads, bytes, points, sketches, check_runs, events, "payloads on the disk given up");
+        let total = self.stats.dropped.get(&reason).copied().unwrap_or_default();
+        if is_one_loud(total.payloads, contents.payloads) {
+            let (destination, reason) = (&self.stats.destination, reason.as_str());
+            error!(%destination, reason, dropped = ?total, "payloads on the disk given up");
+        }
     }
 
     fn note_stored(&mut self, stored: StoredGroup, since: i64) {
