@@ -13,6 +13,7 @@ use muster_actors::cluster::membership::WatchedNodes;
 use muster_actors::cluster::metadata_mapper::{MetadataMapper, MetadataMapperParts};
 use muster_actors::cluster::wiring::{Balancing, DispatchingParts, Storage};
 use muster_actors::domain::contender::Candidacy;
+use muster_actors::domain::discovery::DiscoveryReport;
 use muster_actors::domain::kube::objects::Kind;
 use muster_actors::domain::kube::plan::DiscoveryPlan;
 use muster_actors::domain::lease::LeaseTimings;
@@ -30,6 +31,7 @@ use crate::app::cluster_outputs::ClusterOutputs;
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::kubernetes::{Informers, Kubernetes};
+use crate::app::sent::nobody_collects;
 use crate::autodiscovery::kube_options::discovery_options;
 use crate::autodiscovery::{FileWatch, Listeners};
 use crate::cli::Start;
@@ -53,6 +55,10 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     let mut host = Host::open(config, &settings.common)?;
     if let Some(name) = &settings.invalid_cluster_name {
         warn!(found = name, "cluster_name is not valid and not used, allowed: lower-case letters, digits, - and _, labels joined by dots");
+    }
+    if settings.stand_alone {
+        // A config of the check is told of when it is found.
+        nobody_collects(settings.kubernetes.events.collect, &DiscoveryReport::default()).iter().for_each(|problem| warn!("{problem}"));
     }
     let kubernetes = if settings.stand_alone { None } else { Some(Kubernetes::connect(&settings).await?) };
     let peer = peer(&settings, &tokens, kubernetes.as_ref())?;
@@ -332,5 +338,6 @@ fn patch_options(settings: &ClusterSettings, facts: Option<&ClusterFacts>) -> Pa
         // An id belongs to a Kubernetes cluster (cluster-checks 5.3).
         cluster_id: facts.and_then(|facts| facts.id.clone()),
         exclude_checks: checks.exclude_checks.iter().cloned().collect::<BTreeSet<_>>(),
+        runs_apiserver_check: facts.is_some(),
     }
 }

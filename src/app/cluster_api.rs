@@ -226,7 +226,7 @@ fn fill_status(host: &Host, settings: &ClusterSettings, published: &Published, e
     let (table, findings, leadership) = (published.served.reader(), published.findings.reader(), published.leadership.reader());
     let informers = published.informers.reader();
     let (figures, balance, policy) = (published.figures.reader(), published.balance.reader(), settings.balance.policy.clone());
-    let (clock, fill_sent) = (Arc::clone(&host.clock), published.sent.fill_status(settings.stand_alone));
+    let (clock, fill_sent) = (Arc::clone(&host.clock), published.sent.fill_status(settings, published.discovery.reader()));
     let enabled = settings.cluster_checks.enabled;
     let (elects, stand_alone) = (elects && (settings.stand_alone || settings.kubernetes.election.enabled), settings.stand_alone);
     Arc::new(move |document| {

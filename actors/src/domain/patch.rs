@@ -25,6 +25,8 @@ pub struct PatchOptions {
     pub cluster_id: Option<String>,
     /// Check names that are not dispatched, `cluster_checks.exclude_checks`.
     pub exclude_checks: BTreeSet<String>,
+    /// Whether the server itself does the work of the check `kubernetes_apiserver`: not where there is no Kubernetes.
+    pub runs_apiserver_check: bool,
 }
 
 impl Default for PatchOptions {
@@ -36,6 +38,7 @@ impl Default for PatchOptions {
             disable_cluster_name_tag_key: false,
             cluster_id: None,
             exclude_checks: BTreeSet::new(),
+            runs_apiserver_check: false,
         }
     }
 }

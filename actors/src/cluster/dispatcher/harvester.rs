@@ -82,6 +82,12 @@ impl Harvester {
         harvest
     }
 
+    /// Whether a check that no agent gets is run by nobody, and that was not told yet.
+    fn nobody_runs(&mut self, check_name: &str) -> bool {
+        let runs_here = check_name == CHECK_NAME && self.options.runs_apiserver_check;
+        !runs_here && self.unsupported.insert(check_name.to_owned())
+    }
+
     fn patch(&mut self, key: ConfigKey, config: &CheckConfig, harvest: &mut Harvest) {
         if !self.patched.insert(key) {
             self.inbox.named(key);
@@ -92,13 +98,19 @@ impl Harvester {
                 // Not named, however often it is told: if the table holds it from before the options changed, it goes with the end of
                 // the listing.
                 self.patched.remove(&key);
-                if because == IgnoredBecause::NotClusterCheck && config.name != CHECK_NAME && self.unsupported.insert(config.name.clone()) {
+                if because == IgnoredBecause::NotClusterCheck && self.nobody_runs(&config.name) {
                     // Stock cluster agents run these themselves; the official chart brings some (cluster-agent-kubernetes 9.3).
-                    let source = &config.source;
-                    warn!(
-                        check = config.name,
-                        source, "check is not supported here and not run; with cluster_check: true an agent runs it"
-                    );
+                    let (check, source) = (&config.name, &config.source);
+                    if config.name == CHECK_NAME {
+                        warn!(
+                            check,
+                            source,
+                            "check is not run: without Kubernetes nobody here asks an API server; with cluster_check: true, and \
+                             skip_leader_election: true in its instance, an agent that reaches one runs it"
+                        );
+                    } else {
+                        warn!(check, source, "check is not supported here and not run; with cluster_check: true an agent runs it");
+                    }
                 } else {
                     debug!(check = config.name, %because, "config is not dispatched");
                 }
@@ -197,6 +209,14 @@ mod tests {
         let config = discovered("redisdb", "host: a\n");
         let harvest = list(&mut harvester(), &config, [config.source.clone()].into());
         assert!(harvest.synced && harvest.removed.is_empty());
+    }
+
+    #[test]
+    fn the_check_of_the_api_server_is_nobodys_only_without_kubernetes() {
+        assert!(harvester().nobody_runs(CHECK_NAME));
+        let mut in_kubernetes = Harvester::new(Arc::new(PatchOptions { runs_apiserver_check: true, ..PatchOptions::default() }));
+        assert!(!in_kubernetes.nobody_runs(CHECK_NAME));
+        assert!(in_kubernetes.nobody_runs("orchestrator") && !in_kubernetes.nobody_runs("orchestrator"), "told once");
     }
 
     #[test]
