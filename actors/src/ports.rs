@@ -14,12 +14,15 @@ use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::config::CheckConfig;
 use crate::domain::delivery::{Encoded, KeyState, Payload, Route, SendResult};
 use crate::domain::figures::CheckFigures;
-use crate::domain::ids::CheckId;
+use crate::domain::ids::{CheckId, Epoch};
 use crate::domain::kube::objects::Kind;
+use crate::domain::lease::Leadership;
 use crate::domain::lock_record::{LockError, LockRecord, LockVersion, StoredLock};
 use crate::domain::replication::Shipment;
 use crate::domain::samples::{Batch, RunSamples};
 use crate::domain::secrets::{Handles, SecretError, SecretValues};
+use crate::kernel::clock::Clock;
+use crate::kernel::published::Reader;
 use crate::messages::informer::WatchEvent;
 use crate::messages::replica::{FetchDeltas, OfferTable};
 
@@ -234,6 +237,12 @@ pub trait AssignmentStore: Send + Sync {
 ///
 /// Why not asked once before saving: a save takes time, and a successor may have saved meanwhile.
 pub type StillLeads = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Tells whether this replica still leads in this term of office.
+#[must_use]
+pub fn still_leads(leadership: Reader<Leadership>, clock: Arc<dyn Clock>, term: Epoch) -> StillLeads {
+    Arc::new(move || leadership.peek().term(clock.monotonic()) == Some(term))
+}
 
 /// What became of a save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use tracing::warn;
 
 use crate::domain::config::CheckConfig;
 use crate::domain::digest::config_key;
-use crate::domain::ids::ConfigKey;
+use crate::domain::ids::{ConfigKey, Epoch};
 use crate::domain::kube::apiserver_check::{self, ApiserverCheckOptions, CHECK_NAME as CHECK};
+use crate::domain::lease::Leadership;
 use crate::messages::dispatcher::ConfigsDiscovered;
 
 /// Time for which the first run waits until discovery is synced.
@@ -17,6 +18,9 @@ use crate::messages::dispatcher::ConfigsDiscovered;
 /// Why: a run with the defaults would forward what a config filters out. Why not for ever: discovery is synced only when every one
 /// of its sources has listed, and one that never does must not keep all events back.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The term of office of a check that runs without leading.
+const NO_TERM: Epoch = Epoch(0);
 
 /// Owns the configs of the check that discovery told of. Of several the one that came last counts.
 pub(super) struct ApiserverConfigs {
@@ -37,6 +41,11 @@ impl ApiserverConfigs {
     /// The options that count.
     pub(super) fn options(&self) -> &Arc<ApiserverCheckOptions> {
         &self.options
+    }
+
+    /// The term of office in which the check may act here now.
+    pub(super) fn acting_in(&self, leadership: &Leadership, now: Duration) -> Option<Epoch> {
+        if self.options.skip_leader_election { Some(NO_TERM) } else { leadership.term(now) }
     }
 
     /// What is odd about the configs.

@@ -58,6 +58,10 @@ pub struct ControlPlaneProbeParts {
 
 /// Owns what is known of the control plane. On every replica; acts on the one that leads. What fails never stops the rest.
 ///
+/// Why also without a config of the check and with `collect_kubernetes_events` off: stock's image brings
+/// `kubernetes_apiserver.d/conf.yaml.default`, so its check runs on every leader, and that option is only about step 6 of a run
+/// (cluster-agent-kubernetes 3.2). Monitors of the control plane must not fall silent with a change of the program.
+///
 /// Needs nothing after a restart. Source: cluster-agent-kubernetes 3.8, 3.9.
 pub struct ControlPlaneProbe {
     parts: ControlPlaneProbeParts,
@@ -96,15 +100,15 @@ impl ControlPlaneProbe {
 
     fn look(&mut self, context: &mut Context<Self>) {
         let now = self.parts.clock.monotonic();
-        let options = Arc::clone(self.configs.options());
-        let acts = options.skip_leader_election || self.parts.leadership.peek().leads(now);
+        let acts = self.configs.acting_in(&self.parts.leadership.peek(), now).is_some();
         if !acts || !self.configs.are_known(now.saturating_sub(self.started_at)) {
             return self.rest(context);
         }
         self.stats.duty = Duty::Active;
-        let due = self.began_at.is_none_or(|at| now.saturating_sub(at) >= options.interval);
+        let due = self.began_at.is_none_or(|at| now.saturating_sub(at) >= self.configs.options().interval);
         if due && self.run.is_none() {
             self.began_at = Some(now);
+            let options = Arc::clone(self.configs.options());
             let learned = learn(self.parts.clone(), options).into_actor(self);
             self.run = Some(context.spawn(learned.map(|learned, probe, context| probe.end(learned, context))));
         }

@@ -26,22 +26,16 @@ use crate::domain::event_token::EventToken;
 use crate::domain::ids::Epoch;
 use crate::domain::kube::apiserver_check::{ApiserverCheckOptions, EventMode};
 use crate::domain::kube::event::KubeEvent;
-use crate::domain::kube::event_buffer::EventBuffer;
-use crate::domain::samples::{Batch, Series, SeriesKind};
+use crate::domain::kube::event_buffer::{EventBuffer, dropped_gauge};
+use crate::domain::samples::{Batch, Series};
 use crate::kernel::supervised::Observed;
 use crate::messages::aggregator::Commit;
 use crate::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced};
 use crate::messages::event_forwarder::{Duty, EventForwarderStats, FinishRound};
 use crate::messages::output::{Fate, Settled};
 use crate::messages::resolver::ReplayDiscovery;
-use crate::ports::StillLeads;
+use crate::ports::{StillLeads, still_leads};
 use crate::supervised;
-
-/// Events that found no room in the buffer of the watch since the last round. Source: cluster-agent-kubernetes 3.4b.
-const DROPPED: &str = "datadog.cluster_agent.kubernetes_apiserver.events_dropped";
-
-/// The term of office of a check that runs without leading.
-const NO_TERM: Epoch = Epoch(0);
 
 /// A round under way.
 struct UnderWay {
@@ -124,11 +118,7 @@ impl EventForwarder {
 
     /// The term of office in which it may act now.
     fn acting_in(&self) -> Option<Epoch> {
-        if self.options().skip_leader_election {
-            return Some(NO_TERM);
-        }
-        let leadership = self.parts.leadership.peek();
-        leadership.leads(self.parts.clock.monotonic()).then_some(leadership.epoch)
+        self.configs.acting_in(&self.parts.leadership.peek(), self.parts.clock.monotonic())
     }
 
     /// Tells whether it may still act in this term.
@@ -136,11 +126,7 @@ impl EventForwarder {
         if self.options().skip_leader_election {
             return Arc::new(|| true);
         }
-        let (leadership, clock) = (self.parts.leadership.clone(), Arc::clone(&self.parts.clock));
-        Arc::new(move || {
-            let leadership = leadership.peek();
-            leadership.epoch == term && leadership.leads(clock.monotonic())
-        })
+        still_leads(self.parts.leadership.clone(), Arc::clone(&self.parts.clock), term)
     }
 
     fn look(&mut self, context: &mut Context<Self>) {
@@ -322,19 +308,7 @@ impl EventForwarder {
             self.stats.dropped += dropped;
             warn!(dropped, buffer = options.buffer_size, "events are lost, event_collection_buffer_size is too small");
         }
-        let mut tags = options.tags.clone();
-        tags.sort_unstable();
-        tags.dedup();
-        let gauge = Series {
-            name: DROPPED.to_owned(),
-            points: vec![(self.parts.clock.unix_seconds(), dropped as f64)],
-            tags,
-            host: self.parts.hostname.clone(),
-            kind: SeriesKind::Gauge,
-            interval: 0,
-            source_type_name: "System".to_owned(),
-            no_index: false,
-        };
+        let gauge = Series { host: self.parts.hostname.clone(), ..dropped_gauge(dropped, self.parts.clock.unix_seconds(), &options.tags) };
         self.parts.aggregator.post(Commit { batch: Batch { series: vec![gauge], ..Batch::default() } });
     }
 

@@ -75,10 +75,9 @@ impl StatsCollector {
 
     /// The term of office in which this replica dispatches now, if it does.
     fn acting_in(&self) -> Option<Epoch> {
-        let leadership = self.parts.leadership.peek();
         let table = self.parts.served.peek();
-        let acts = leadership.leads(self.parts.clock.monotonic()) && table.standing == Standing::Active && table.epoch == leadership.epoch;
-        acts.then_some(leadership.epoch)
+        let term = self.parts.leadership.peek().term(self.parts.clock.monotonic());
+        term.filter(|term| table.standing == Standing::Active && table.epoch == *term)
     }
 
     fn look(&mut self, context: &mut Context<Self>) {

@@ -49,6 +49,12 @@ impl Leadership {
         self.role == Role::Leader && self.valid_until.is_none_or(|until| now < until)
     }
 
+    /// The term of office in which this replica may answer for the cluster at this monotonic time, if it may.
+    #[must_use]
+    pub fn term(&self, now: Duration) -> Option<Epoch> {
+        self.leads(now).then_some(self.epoch)
+    }
+
     /// Whether this replica may change the assignment at this monotonic time: a little shorter than it may answer.
     #[must_use]
     pub fn decides(&self, now: Duration) -> bool {
@@ -132,6 +138,8 @@ mod tests {
     fn a_leader_falls_silent_at_the_end_of_its_validity_and_stops_deciding_two_seconds_before() {
         let leader = Leadership { role: Role::Leader, valid_until: Some(Duration::from_secs(10)), ..Leadership::default() };
         assert!(leader.leads(Duration::from_millis(9_999)) && !leader.leads(Duration::from_secs(10)));
+        let in_office = Leadership { epoch: Epoch(4), ..leader.clone() };
+        assert_eq!((in_office.term(Duration::from_millis(9_999)), in_office.term(Duration::from_secs(10))), (Some(Epoch(4)), None));
         assert!(leader.decides(Duration::from_millis(7_999)) && !leader.decides(Duration::from_secs(8)));
         let alone = Leadership { valid_until: None, ..leader };
         assert!(alone.leads(Duration::MAX) && alone.decides(Duration::MAX));

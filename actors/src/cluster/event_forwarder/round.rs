@@ -17,7 +17,7 @@ use crate::domain::event_token::{EventToken, Step};
 use crate::domain::kube::apiserver_check::ApiserverCheckOptions;
 use crate::domain::kube::event::KubeEvent;
 use crate::domain::kube::event_hosts::ObjectFacts;
-use crate::domain::kube::event_rules::{EventContext, Transformed, field_selector, transform};
+use crate::domain::kube::event_rules::{EventContext, Transformed, query_selector, transform};
 use crate::domain::samples::Batch;
 use crate::kernel::heavy_work::heavy_work;
 use crate::messages::output::{Enqueue, Receipt};
@@ -43,10 +43,7 @@ pub(super) fn describe(error: &StoreError) -> String {
 
 /// Which events the API server is asked for.
 pub(super) fn query(options: &ApiserverCheckOptions) -> EventQuery {
-    // What is forwarded one by one is selected by other rules.
-    let selects = !options.unbundle || options.bundle_unspecified;
-    let field_selector = if selects { field_selector(&options.filtered_types) } else { String::new() };
-    EventQuery { field_selector, limit: options.max_events_per_run }
+    EventQuery { field_selector: query_selector(options), limit: options.max_events_per_run }
 }
 
 /// How far this process got, and what it knows of what is stored.

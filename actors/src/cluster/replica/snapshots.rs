@@ -11,7 +11,7 @@ use crate::cluster::replica::{Replica, State};
 use crate::domain::replication::Mirror;
 use crate::domain::snapshot;
 use crate::kernel::heavy_work::heavy_work;
-use crate::ports::{SaveOutcome, StillLeads, StoreError};
+use crate::ports::{SaveOutcome, StoreError, still_leads};
 
 /// Shortest time between two saves. Source: style 9.6.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -55,11 +55,7 @@ impl Replica {
         };
         (self.saving.unsaved, self.saving.last_began) = (false, Some(now));
         let (table, store) = (mirror.table.clone(), Arc::clone(store));
-        let (leadership, clock, epoch) = (self.parts.leadership.clone(), Arc::clone(&self.parts.clock), self.epoch);
-        let leads: StillLeads = Arc::new(move || {
-            let leadership = leadership.peek();
-            leadership.epoch == epoch && leadership.leads(clock.monotonic())
-        });
+        let leads = still_leads(self.parts.leadership.clone(), Arc::clone(&self.parts.clock), self.epoch);
         let work = async move {
             let bytes = heavy_work(move || snapshot::whole(&table)).await.map_err(|error| error.to_string())?;
             store.save(bytes, leads).await.map_err(|error| describe(&error))

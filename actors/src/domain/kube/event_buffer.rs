@@ -48,13 +48,11 @@ impl EventBuffer {
     }
 }
 
-impl Drained {
-    /// The gauge of what was dropped; `tags` are those of all that the check submits.
-    #[must_use]
-    pub fn dropped_gauge(&self, at_unix_seconds: i64, tags: &[String]) -> Series {
-        let name = "datadog.cluster_agent.kubernetes_apiserver.events_dropped".to_owned();
-        gauge(name, self.dropped as f64, &[], at_unix_seconds, tags)
-    }
+/// The gauge of what was dropped since the run before; `tags` are those of all that the check submits.
+#[must_use]
+pub fn dropped_gauge(dropped: u64, at_unix_seconds: i64, tags: &[String]) -> Series {
+    let name = "datadog.cluster_agent.kubernetes_apiserver.events_dropped".to_owned();
+    gauge(name, dropped as f64, &[], at_unix_seconds, tags)
 }
 
 #[cfg(test)]
@@ -70,10 +68,10 @@ mod tests {
         }
         let drained = buffer.drain();
         assert_eq!(drained, Drained { events: vec![event("1"), event("2")], dropped: 1 });
-        let gauge = drained.dropped_gauge(100, &["a:b".to_owned()]);
+        let gauge = dropped_gauge(drained.dropped, 100, &["a:b".to_owned()]);
         assert_eq!(gauge.name, "datadog.cluster_agent.kubernetes_apiserver.events_dropped");
         assert_eq!((gauge.points, gauge.tags), (vec![(100, 1.0)], vec!["a:b".to_owned()]));
-        assert_eq!(buffer.drain().dropped_gauge(115, &[]).points, [(115, 0.0)]);
+        assert_eq!(dropped_gauge(buffer.drain().dropped, 115, &[]).points, [(115, 0.0)]);
         buffer.push(event("4"));
         assert_eq!(buffer.drain().events, [event("4")]);
     }

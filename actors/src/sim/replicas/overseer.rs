@@ -302,10 +302,7 @@ impl Overseer {
 
 impl Inner {
     fn leading(&self) -> Vec<(String, Epoch)> {
-        let leads = |life: &Life| {
-            let leadership = life.watched.leadership.peek();
-            leadership.leads(life.watched.clock.monotonic()).then_some(leadership.epoch)
-        };
+        let leads = |life: &Life| life.watched.leadership.peek().term(life.watched.clock.monotonic());
         self.lives.iter().filter_map(|(name, life)| Some((name.clone(), leads(life)?))).collect()
     }
 }
