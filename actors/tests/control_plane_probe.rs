@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_actors::cluster::control_plane_probe::{ControlPlaneProbe, ControlPlaneProbeParts};
 use muster_actors::domain::config::{CheckConfig, Data};
 use muster_actors::domain::ids::Epoch;
 use muster_actors::domain::kube::apiserver_check::ApiserverCheckOptions;
@@ -20,6 +19,7 @@ use muster_actors::messages::aggregator::Commit;
 use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoverySynced};
 use muster_actors::messages::event_forwarder::{ControlPlaneProbeStats, Duty};
 use muster_actors::ports::ClusterReadError;
+use muster_actors::shared::control_plane_probe::{ControlPlaneProbe, ControlPlaneProbeParts};
 use muster_actors::testing::control_plane::FakeControlPlane;
 
 struct Rig {
@@ -43,7 +43,7 @@ impl Rig {
             control_plane: Arc::new(plane.clone()),
             server_version: ServerVersion::parse(version),
             aggregator,
-            replay: universe.recorder("resolver").0,
+            replay: Some(universe.recorder("resolver").0),
             defaults: ApiserverCheckOptions::default(),
             hostname: "dca-host".to_owned(),
             published,

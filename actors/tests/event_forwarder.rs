@@ -8,6 +8,8 @@ mod fates;
 mod finishing;
 #[path = "event_forwarder/leaders.rs"]
 mod leaders;
+#[path = "event_forwarder/nodes.rs"]
+mod nodes;
 #[path = "event_forwarder/options.rs"]
 mod options;
 #[path = "event_forwarder/reading.rs"]

@@ -58,7 +58,9 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     }
     if settings.stand_alone {
         // A config of the check is told of when it is found.
-        nobody_collects(settings.kubernetes.events.collect, &DiscoveryReport::default()).iter().for_each(|problem| warn!("{problem}"));
+        for problem in nobody_collects(settings.kubernetes.events.collect, &DiscoveryReport::default()) {
+            warn!("{problem}");
+        }
     }
     let kubernetes = if settings.stand_alone { None } else { Some(Kubernetes::connect(&settings).await?) };
     let peer = peer(&settings, &tokens, kubernetes.as_ref())?;

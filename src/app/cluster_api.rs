@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use muster_actors::balance::rebalancing::RebalancerView;
-use muster_actors::cluster::control_plane_probe::ControlPlaneProbe;
-use muster_actors::cluster::event_forwarder::EventForwarder;
 use muster_actors::cluster::kube_discovery::KubeDiscovery;
 use muster_actors::cluster::metadata_mapper::MetadataMapper;
 use muster_actors::cluster::metadata_reporter::MetadataReporter;
@@ -20,6 +18,8 @@ use muster_actors::domain::world::ServedTable;
 use muster_actors::kernel::mailbox::Handle;
 use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::shared::aggregator::Aggregator;
+use muster_actors::shared::control_plane_probe::ControlPlaneProbe;
+use muster_actors::shared::event_forwarder::EventForwarder;
 use muster_actors::shared::resolver::Resolver;
 
 use crate::api::auth::Tokens;

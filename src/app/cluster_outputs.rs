@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use muster_actors::cluster::control_plane_probe::{ControlPlaneProbe, ControlPlaneProbeParts};
-use muster_actors::cluster::event_forwarder::EventForwarder;
-use muster_actors::cluster::event_forwarder::parts::EventForwarderParts;
 use muster_actors::cluster::metadata_reporter::{MetadataReporter, MetadataReporterParts};
 use muster_actors::cluster::self_telemetry::{SelfTelemetry, SelfTelemetryParts};
 use muster_actors::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use muster_actors::messages::aggregator::FlushNow;
-use muster_actors::messages::event_forwarder::FinishRound;
 use muster_actors::messages::output::Enqueue;
 use muster_actors::shared::aggregator::{Aggregator, AggregatorPolicy};
+use muster_actors::shared::event_forwarder::EventForwarder;
 use muster_actors::shared::resolver::DiscoverySubscriber;
 use tracing::warn;
 
+use crate::app::api_server::{AtApiServer, finish_events};
 use crate::app::cluster_api::{ClusterActors, Published};
 use crate::app::host::Host;
 use crate::app::kubernetes::Kubernetes;
@@ -29,9 +27,6 @@ use crate::output::settings::OutputSettings;
 
 /// Time that the aggregator has to hand over what it has.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
-
-/// Time for storing the token, after all that was sent is settled.
-const TOKEN_LIMIT: Duration = Duration::from_secs(3);
 
 /// What sends, and whom to ask when it ends.
 pub(super) struct ClusterOutputs {
@@ -77,36 +72,24 @@ impl ClusterOutputs {
         let Some((kubernetes, facts)) = cluster else { return Ok((started, Vec::new())) };
 
         let (events, probe) = (&actors.event_forwarder, &actors.control_plane_probe);
-        let parts = EventForwarderParts {
-            clock: Arc::clone(&host.clock),
-            leadership: published.leadership.reader(),
-            source: Arc::new(kubernetes.events(settings)),
-            tokens: Arc::new(kubernetes.event_tokens(settings)),
-            outputs: started.outputs.outlets(),
-            settled: events.outlet(),
-            aggregator: actors.aggregator.outlet(),
-            replay: actors.resolver.outlet(),
-            defaults: settings.kubernetes.events.defaults(),
-            source_detection: settings.kubernetes.events.source_detection,
-            cluster_name: facts.name.clone(),
+        let at = AtApiServer {
+            host,
+            api: kubernetes.api(),
+            events: &settings.kubernetes.events,
+            namespace: kubernetes.resources_namespace(),
+            cluster_name: &facts.name,
             global_tags: tags,
-            hostname: settings.common.hostname.clone(),
-            published: Arc::clone(&published.sent.events),
-        };
-        group.child(events, STATE_OWNER_CAPACITY, move || EventForwarder::new(parts.clone()));
-        started.events = Some(events.clone());
-        let parts = ControlPlaneProbeParts {
-            clock: Arc::clone(&host.clock),
-            leadership: published.leadership.reader(),
-            control_plane: Arc::new(kubernetes.control_plane(settings)),
+            hostname: &settings.common.hostname,
             server_version: facts.version.clone(),
+            leadership: published.leadership.reader(),
+            outputs: started.outputs.outlets(),
             aggregator: actors.aggregator.outlet(),
-            replay: actors.resolver.outlet(),
-            defaults: settings.kubernetes.events.defaults(),
-            hostname: settings.common.hostname.clone(),
-            published: Arc::clone(&published.sent.control_plane),
+            replay: Some(actors.resolver.outlet()),
+            published_events: &published.sent.events,
+            published_control_plane: &published.sent.control_plane,
         };
-        group.child(probe, STATE_OWNER_CAPACITY, move || ControlPlaneProbe::new(parts.clone()));
+        at.start(&group, events, probe);
+        started.events = Some(events.clone());
         let subscribers = vec![
             DiscoverySubscriber { started: events.outlet(), configs: events.outlet(), synced: events.outlet() },
             DiscoverySubscriber { started: probe.outlet(), configs: probe.outlet(), synced: probe.outlet() },
@@ -118,9 +101,8 @@ impl ClusterOutputs {
     /// leads, so that the next leader begins after them.
     pub(super) async fn finish(&self) {
         let finishing = async {
-            let Some(events) = &self.events else { return };
-            if let Err(error) = events.ask(FinishRound, self.stop_timeout + TOKEN_LIMIT).await {
-                warn!(%error, "events that were sent last may be sent again by the next leader");
+            if let Some(events) = &self.events {
+                finish_events(events, self.stop_timeout).await;
             }
         };
         let draining = async {

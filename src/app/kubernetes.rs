@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use muster_actors::cluster::informer::{Informer, InformerParts, actor_name};
 use muster_actors::cluster::leader_election::Election;
 use muster_actors::domain::contender::Candidacy;
@@ -19,15 +18,11 @@ use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::messages::informer::ObjectsChanged;
 use tracing::{info, warn};
 
-use crate::app::carrier::Carrier;
+use crate::app::api_server::ApiServer;
 use crate::app::host::Host;
 use crate::config::ClusterSettings;
 use crate::config::settings::WatchPods;
 use crate::errors;
-use crate::kube::client::{Connection, connect};
-use crate::kube::control_plane::KubeControlPlane;
-use crate::kube::event_token::ConfigMapTokens;
-use crate::kube::events::KubeEvents;
 use crate::kube::facts::{ClusterFacts, FactAsker};
 use crate::kube::lock::{KubeLock, LockPlace, ServiceDirectory, ServiceDirectoryParts, own_address};
 use crate::kube::snapshot_store::ConfigMapSnapshot;
@@ -46,9 +41,7 @@ pub(super) type InformerStatuses = Publisher<Vec<Reader<InformerStatus>>>;
 
 /// The way to the API server, and who this replica is.
 pub(super) struct Kubernetes {
-    /// Carries everything that is received from and sent to the API server.
-    carrier: Carrier,
-    connection: Connection,
+    api: ApiServer,
     /// Name in the lock, that of the pod.
     pub(super) identity: String,
     /// `host:port` under which other replicas reach this one.
@@ -63,9 +56,8 @@ impl Kubernetes {
     /// Errors: no usable kubeconfig or pod environment.
     pub(super) async fn connect(settings: &ClusterSettings) -> anyhow::Result<Self> {
         let kubernetes = &settings.kubernetes;
-        let carrier = Carrier::start("kubernetes", 1)?;
-        let api_server = kubernetes.api_server.clone();
-        let connection = carrier.handle.spawn(async move { connect(&api_server).await }).await.context("connect to Kubernetes")??;
+        let api = ApiServer::connect(&kubernetes.api_server).await?;
+        let connection = &api.connection;
         let advertised = kubernetes.election.advertise.as_deref();
         let url = &connection.url;
         let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
@@ -79,20 +71,20 @@ impl Kubernetes {
         let identity = kubernetes.election.identity.clone();
         let namespace = kubernetes.resources_namespace_in(&connection.namespace).to_owned();
         info!(identity, namespace, address, "replica in Kubernetes");
-        Ok(Self { carrier, connection, identity, address, namespace })
+        Ok(Self { api, identity, address, namespace })
     }
 
     /// Namespace of this pod, where runners live, too.
     pub(super) fn own_namespace(&self) -> &str {
-        &self.connection.namespace
+        &self.api.connection.namespace
     }
 
     /// Waits until the API server answers, for ever; then asks what only it knows. `published` takes the id of the cluster.
     pub(super) async fn facts(&self, host: &Host, settings: &ClusterSettings, published: &Publisher<ClusterId>) -> ClusterFacts {
         let asker = FactAsker {
-            client: &self.connection.client,
+            client: &self.api.connection.client,
             random: &host.random,
-            namespace: &self.connection.namespace,
+            namespace: &self.api.connection.namespace,
             pod: &self.identity,
             cluster_name: &settings.cluster_name,
             cluster_name_label: settings.kubernetes.cluster_name_label.as_deref(),
@@ -100,22 +92,14 @@ impl Kubernetes {
         asker.ask(published).await
     }
 
-    /// The events of the cluster.
-    pub(super) fn events(&self, settings: &ClusterSettings) -> KubeEvents {
-        let limit = settings.kubernetes.api_server.timeout;
-        KubeEvents { client: self.connection.client.clone(), runtime: self.carrier.handle.clone(), limit }
+    /// The way to the API server.
+    pub(super) fn api(&self) -> &ApiServer {
+        &self.api
     }
 
-    /// Where it is kept how far they were forwarded.
-    pub(super) fn event_tokens(&self, settings: &ClusterSettings) -> ConfigMapTokens {
-        let name = &settings.kubernetes.events.token_name;
-        ConfigMapTokens::new(self.connection.client.clone(), &self.namespace, name, self.carrier.handle.clone())
-    }
-
-    /// The control plane.
-    pub(super) fn control_plane(&self, settings: &ClusterSettings) -> KubeControlPlane {
-        let limit = settings.kubernetes.api_server.timeout;
-        KubeControlPlane::new(self.connection.client.clone(), self.carrier.handle.clone(), limit)
+    /// Namespace of lock, snapshot and token of the events.
+    pub(super) fn resources_namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// How it is decided whether this replica leads.
@@ -132,7 +116,7 @@ impl Kubernetes {
         let limit = timings.call_limit();
         let place = LockPlace { kind: election.lock, namespace: self.namespace.clone(), name: election.lock_name.clone() };
         let directory = ServiceDirectoryParts {
-            client: self.connection.client.clone(),
+            client: self.api.connection.client.clone(),
             clock: Arc::clone(&host.clock),
             slices: settings.kubernetes.discovery.use_endpoint_slices,
             namespace: self.namespace.clone(),
@@ -141,7 +125,7 @@ impl Kubernetes {
             limit,
         };
         Election::Contend {
-            store: Arc::new(KubeLock::new(self.connection.client.clone(), place, limit)),
+            store: Arc::new(KubeLock::new(self.api.connection.client.clone(), place, limit)),
             candidacy: Candidacy { identity: self.identity.clone(), address: self.address.clone(), timings, release: election.release },
             directory: Some(Arc::new(ServiceDirectory::new(directory))),
             random: Arc::clone(&host.random),
@@ -150,7 +134,7 @@ impl Kubernetes {
 
     /// What outlives the end of all replicas.
     pub(super) fn snapshots(&self, settings: &ClusterSettings) -> Option<ConfigMapSnapshot> {
-        settings.kubernetes.snapshot.then(|| ConfigMapSnapshot::new(self.connection.client.clone(), &self.namespace))
+        settings.kubernetes.snapshot.then(|| ConfigMapSnapshot::new(self.api.connection.client.clone(), &self.namespace))
     }
 
     /// Starts one informer for each kind.
@@ -166,14 +150,14 @@ impl Kubernetes {
         let mut readers = Vec::new();
         for (kind, (handle, subscribers)) in informers.0 {
             let source = KubeWatch {
-                client: self.connection.client.clone(),
+                client: self.api.connection.client.clone(),
                 settings: WatchSettings {
                     kind,
                     namespace: self.watched_namespace(kind, settings),
-                    page_size: settings.kubernetes.api_server.page_size,
+                    page_size: settings.kubernetes.page_size,
                     streaming: version.is_some_and(ServerVersion::may_stream_listings),
                 },
-                runtime: self.carrier.handle.clone(),
+                runtime: self.api.carrier.handle.clone(),
                 random: Arc::clone(&host.random),
                 clock: Arc::clone(&host.clock),
             };
@@ -203,7 +187,7 @@ impl Kubernetes {
     }
 
     fn watched_namespace(&self, kind: Kind, settings: &ClusterSettings) -> Option<String> {
-        (kind == Kind::Pods && settings.kubernetes.watch_pods == WatchPods::Own).then(|| self.connection.namespace.clone())
+        (kind == Kind::Pods && settings.kubernetes.watch_pods == WatchPods::Own).then(|| self.api.connection.namespace.clone())
     }
 }
 

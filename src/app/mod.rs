@@ -3,6 +3,7 @@
 //! Source of the order: cluster-agent-kubernetes 6.9.
 
 mod admin;
+mod api_server;
 mod carrier;
 mod cluster;
 mod cluster_api;
@@ -11,6 +12,7 @@ mod discovery;
 mod host;
 mod kubernetes;
 mod node;
+mod node_apiserver;
 mod observer;
 mod outputs;
 mod runner_stats;

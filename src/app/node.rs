@@ -25,6 +25,7 @@ use crate::app::admin::{FillStatus, RoleView, admin_api};
 use crate::app::carrier::Carrier;
 use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
+use crate::app::node_apiserver::NodeApiserver;
 use crate::app::outputs::Outputs;
 use crate::app::runner_stats::PublishedStats;
 use crate::checks::{AgentProxy, CheckSettings, NativeLoader};
@@ -50,6 +51,7 @@ pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CHECK_THREADS);
     let checks = Carrier::start("checks", threads).context("start the threads of checks")?;
 
+    let apiserver = NodeApiserver::new(&settings);
     let outputs = Outputs::start(&host, &OutputSettings::for_node(&settings))?;
     let report = Arc::new(Publisher::new(DiscoveryReport::default()));
     let resolver = Handle::<Resolver>::new("Resolver");
@@ -58,7 +60,7 @@ pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode
     let ports = NodePorts {
         clock: Arc::clone(&host.clock),
         random: Arc::clone(&host.random),
-        loader: Arc::new(NativeLoader::new(check_settings(&host, &settings))),
+        loader: Arc::new(NativeLoader::new(check_settings(&host, &settings, &apiserver))),
         runtime: checks.handle.clone(),
         outputs: outputs.outlets(),
         replay: resolver.outlet(),
@@ -70,28 +72,37 @@ pub(super) async fn serve(start: Start<NodeSettings>) -> anyhow::Result<ExitCode
     let (subscriber, published) = (node.local.clone(), Arc::clone(&report));
     let make_resolver = discovery::resolver(&host, &settings.common, vec![files as _], vec![subscriber], published, secrets);
     host.kernel.one_for_one("discovery", None).child(&resolver, STATE_OWNER_CAPACITY, make_resolver);
-    let shown = Shown { node: &node, report: &report, outputs: &outputs, secrets: secret_command };
+    let shown = Shown { node: &node, apiserver: &apiserver, report: &report, outputs: &outputs, secrets: secret_command };
     open_ports(&mut host, &settings, local_token, &shown)?;
     add_metrics(&host, &report, &node);
     host.started.set(true);
     Host::say_role(&settings.common);
     info!(identifier = %settings.identifier, kind = ?settings.kind, "node running");
 
-    host.stop.clone().wait().await.context("receive signals")?;
+    let stop = host.stop.clone();
+    tokio::select! {
+        told = stop.wait() => told.context("receive signals")?,
+        () = apiserver.serve(&host, outputs.outlets(), node.commits.clone()) => {}
+    }
     let stop_timeout = settings.intake.forwarder.stop_timeout;
     let code = host
         .close(async move {
-            node.drain(CHECK_GRACE).await;
-            outputs.drain(stop_timeout).await;
+            let draining = async {
+                node.drain(CHECK_GRACE).await;
+                outputs.drain(stop_timeout).await;
+            };
+            // In this order: nothing more is read, and what waits for the outputs is settled by their end.
+            futures_util::future::join(apiserver.finish(CHECK_GRACE + stop_timeout), draining).await;
         })
         .await;
     Ok(code)
 }
 
-fn check_settings(host: &Host, settings: &NodeSettings) -> CheckSettings {
+fn check_settings(host: &Host, settings: &NodeSettings, apiserver: &NodeApiserver) -> CheckSettings {
     let proxy = &settings.intake.proxy;
     let exposed = |url: &Option<Secret<String>>| url.as_ref().map(|url| url.expose().clone());
     CheckSettings {
+        apiserver: Some(apiserver.link()),
         proxy: AgentProxy { http: exposed(&proxy.http), https: exposed(&proxy.https), no_proxy: proxy.no_proxy.clone() },
         ..CheckSettings::new(settings.common.compat_version.clone(), Arc::clone(&host.clock))
     }
@@ -167,6 +178,7 @@ fn provider_plans(host: &Host, settings: &NodeSettings) -> anyhow::Result<Vec<Pr
 /// What the ports answer from.
 struct Shown<'a> {
     node: &'a Node,
+    apiserver: &'a NodeApiserver,
     report: &'a Publisher<DiscoveryReport>,
     outputs: &'a Outputs,
     /// What must not be shown.
@@ -175,14 +187,14 @@ struct Shown<'a> {
 
 /// Opens the local API and, on runners, the API that the cluster role asks.
 fn open_ports(host: &mut Host, settings: &NodeSettings, local: Secret<String>, shown: &Shown<'_>) -> anyhow::Result<()> {
-    let Shown { node, report, outputs, secrets } = shown;
+    let Shown { node, apiserver, report, outputs, secrets } = shown;
     let common = &settings.common;
     let shown = RoleView {
         hostname: Publisher::new(common.hostname.clone()).reader(),
         discovery: report.reader(),
         journal: None,
         secrets: secrets.clone(),
-        fill_status: fill_status(node, outputs),
+        fill_status: fill_status(node, apiserver, outputs),
     };
     let admin = admin_api(host, common, shown)?;
     let version = admin.version.clone();
@@ -211,9 +223,11 @@ fn open_ports(host: &mut Host, settings: &NodeSettings, local: Secret<String>, s
 }
 
 /// The node's own sections of the status.
-fn fill_status(node: &Node, outputs: &Outputs) -> FillStatus {
+fn fill_status(node: &Node, apiserver: &NodeApiserver, outputs: &Outputs) -> FillStatus {
     let (stats, providers, forwarder) = (node.stats.clone(), node.providers.clone(), outputs.status());
+    let fill_apiserver = apiserver.fill_status();
     Arc::new(move |document| {
+        fill_apiserver(document);
         let view = stats.peek();
         let checks = view.checks.iter().map(|(id, check)| {
             let statistics = serde_json::to_value(&**check).unwrap_or_default();

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::common::Trust;
 use super::http_check::HttpCheck;
+use super::kubernetes_apiserver::ApiserverCheck;
 use super::openmetrics::OpenMetricsCheck;
 use super::options::Options;
 use super::settings::CheckSettings;
@@ -14,6 +15,7 @@ use super::tcp_check::TcpCheck;
 
 /// Everything a check is loaded from.
 struct Parts<'a> {
+    whole: &'a CheckInstance,
     instance: &'a Map<String, Json>,
     init: Options<'a>,
     trust: Trust,
@@ -23,8 +25,9 @@ struct Parts<'a> {
 type Constructor = fn(&Parts<'_>) -> Result<Box<dyn Check>, LoadError>;
 
 /// The checks of this build, sorted by name.
-const CHECKS: [(&str, Constructor); 3] = [
+const CHECKS: [(&str, Constructor); 4] = [
     ("http_check", |parts| Ok(Box::new(HttpCheck::load(parts.instance, parts.init, parts.trust, parts.settings)?))),
+    ("kubernetes_apiserver", |parts| Ok(Box::new(ApiserverCheck::load(parts.whole, parts.settings.apiserver()?)?))),
     ("openmetrics", |parts| {
         Ok(Box::new(OpenMetricsCheck::load(Options::new(parts.instance, ""), parts.init, parts.trust, parts.settings)?))
     }),
@@ -67,6 +70,7 @@ impl CheckLoader for NativeLoader {
             None => Map::new(),
         };
         let parts = Parts {
+            whole: instance,
             instance: &map,
             init: Options::new(&init, "init_config"),
             trust: Trust::of_provider(&config.provider),

@@ -5,6 +5,7 @@ mod common;
 mod http_check;
 mod http_client;
 mod http_options;
+mod kubernetes_apiserver;
 mod loader;
 mod normalize;
 pub(crate) mod openmetrics;
@@ -14,5 +15,6 @@ mod submission;
 mod tcp_check;
 mod tls;
 
+pub use kubernetes_apiserver::{ApiserverLink, Reached};
 pub use loader::NativeLoader;
 pub use settings::{AgentProxy, CheckSettings};

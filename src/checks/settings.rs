@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use muster_actors::kernel::clock::Clock;
+use muster_actors::ports::LoadError;
+
+use super::kubernetes_apiserver::ApiserverLink;
 
 /// Proxies of the agent, used by instances that name none themselves.
 ///
@@ -40,6 +43,8 @@ pub struct CheckSettings {
     pub clock: Arc<dyn Clock>,
     /// When this process started. Units: seconds since the Unix epoch. Source: openmetrics `use_process_start_time`.
     pub started_at: f64,
+    /// What works at the API server of Kubernetes; `None` where nobody does.
+    pub apiserver: Option<ApiserverLink>,
 }
 
 impl CheckSettings {
@@ -47,7 +52,15 @@ impl CheckSettings {
     #[must_use]
     pub fn new(agent_version: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
         let started_at = clock.unix_nanos() as f64 / 1e9;
-        Self { agent_version: agent_version.into(), proxy: AgentProxy::default(), clock, started_at }
+        Self { agent_version: agent_version.into(), proxy: AgentProxy::default(), clock, started_at, apiserver: None }
+    }
+
+    /// What works at the API server.
+    ///
+    /// Errors: nobody does in this process.
+    pub(crate) fn apiserver(&self) -> Result<&ApiserverLink, LoadError> {
+        let nobody = || LoadError::Unreadable { index: 0, text: "nobody works at an API server in this process".to_owned() };
+        self.apiserver.as_ref().ok_or_else(nobody)
     }
 }
 

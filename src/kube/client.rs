@@ -129,14 +129,23 @@ pub async fn server_version(client: &Client) -> Result<Option<ServerVersion>, ku
     Ok(ServerVersion::parse(&answer.git_version))
 }
 
+/// The version, if the API server tells it to everybody; `None` if it answers and does not.
+///
+/// Errors: it does not answer, or not with what it is asked for.
+pub async fn version_if_told(client: &Client) -> Result<Option<ServerVersion>, kube::Error> {
+    match server_version(client).await {
+        // It answers, and that is what counts.
+        Err(kube::Error::Api(status)) if status.code == 403 || status.code == 404 => Ok(None),
+        told => told,
+    }
+}
+
 /// Waits until the API server answers, for ever. Returns its version; `None` if it does not tell.
 pub async fn wait_for_api_server(client: &Client, random: &Arc<dyn Random>) -> Option<ServerVersion> {
     let mut failures = 0;
     let version = loop {
-        match server_version(client).await {
+        match version_if_told(client).await {
             Ok(version) => break version,
-            // It answers, and that is what counts.
-            Err(kube::Error::Api(status)) if status.code == 403 || status.code == 404 => break None,
             Err(error) => {
                 failures += 1;
                 if failures % LOG_EVERY == 1 {
@@ -187,7 +196,7 @@ current-context: CONTEXT
         let path = folder.path().join("kubeconfig");
         fs::write(&path, KUBECONFIG.replace("CONTEXT", context)).unwrap();
         let timeout = Duration::from_secs(10);
-        let mut settings = ApiServerSettings { kubeconfig: Some(path), ca_path: None, tls_verify: true, timeout, page_size: 500 };
+        let mut settings = ApiServerSettings { kubeconfig: Some(path), ca_path: None, tls_verify: true, timeout };
         change(folder.path(), &mut settings);
         connect(&settings).await.map_err(|error| chain(&error))
     }

@@ -73,10 +73,7 @@ impl FactAsker<'_> {
     pub async fn ask(&self, published: &Publisher<ClusterId>) -> ClusterFacts {
         let version = wait_for_api_server(self.client, self.random).await;
         let id = self.cluster_id(published).await;
-        let name = self.name_from_labels().await;
-        if name.is_empty() {
-            warn!("Failed to auto-detect a Kubernetes cluster name. We recommend you set it manually via the cluster_name config option");
-        }
+        let name = name_of_cluster(self.client, self.cluster_name, self.cluster_name_label).await;
         ClusterFacts { version, id, name, node: self.own_node().await }
     }
 
@@ -103,36 +100,6 @@ impl FactAsker<'_> {
         }
     }
 
-    /// The name of the cluster as labels of nodes tell it. Source: cluster-agent-kubernetes 5.2, step 3.
-    ///
-    /// Of all nodes the first one that has the label counts, and not the own one: it becomes a tag, so every replica must come to the
-    /// same answer, also where only some nodes have the label.
-    async fn name_from_labels(&self) -> String {
-        let nodes = Api::<Node>::all(self.client.clone());
-        let mut labels = BTreeMap::new();
-        let mut refusals = Refusals::default();
-        for label in cluster_name_labels(self.cluster_name_label) {
-            loop {
-                match nodes.list(&ListParams::default().labels(label).limit(1)).await {
-                    Ok(found) => {
-                        let value = found.items.into_iter().next().and_then(|node| node.metadata.labels?.remove(label));
-                        labels.extend(value.map(|value| (Arc::from(label), Arc::from(value))));
-                        break;
-                    }
-                    Err(error) => {
-                        let error = ObjectError::classify("list", "nodes", "", &error);
-                        info!(error = errors::chain(&error), label, "labels of nodes do not tell the name of the cluster");
-                        if !matches!(error, ObjectError::Unavailable(_)) && refusals.are_final() {
-                            break;
-                        }
-                    }
-                }
-                tokio::time::sleep(FACT_RETRY).await;
-            }
-        }
-        cluster_name(self.cluster_name, &labels, self.cluster_name_label)
-    }
-
     /// The node of the own pod, which names this host. Source: cluster-agent-kubernetes 5.3.
     async fn own_node(&self) -> String {
         let pods = Api::<Pod>::namespaced(self.client.clone(), self.namespace);
@@ -150,6 +117,40 @@ impl FactAsker<'_> {
             tokio::time::sleep(FACT_RETRY).await;
         }
     }
+}
+
+/// The name of the cluster: as configured, else as labels of nodes tell it; empty if nobody does. Source: cluster-agent-kubernetes 5.2, step 3.
+///
+/// Of all nodes the first one that has the label counts, and not the own one: it becomes a tag, so every process must come to the same
+/// answer, also where only some nodes have the label.
+pub async fn name_of_cluster(client: &Client, configured: &str, label: Option<&str>) -> String {
+    let nodes = Api::<Node>::all(client.clone());
+    let mut labels = BTreeMap::new();
+    let mut refusals = Refusals::default();
+    for label in cluster_name_labels(label) {
+        loop {
+            match nodes.list(&ListParams::default().labels(label).limit(1)).await {
+                Ok(found) => {
+                    let value = found.items.into_iter().next().and_then(|node| node.metadata.labels?.remove(label));
+                    labels.extend(value.map(|value| (Arc::from(label), Arc::from(value))));
+                    break;
+                }
+                Err(error) => {
+                    let error = ObjectError::classify("list", "nodes", "", &error);
+                    info!(error = errors::chain(&error), label, "labels of nodes do not tell the name of the cluster");
+                    if !matches!(error, ObjectError::Unavailable(_)) && refusals.are_final() {
+                        break;
+                    }
+                }
+            }
+            tokio::time::sleep(FACT_RETRY).await;
+        }
+    }
+    let name = cluster_name(configured, &labels, label);
+    if name.is_empty() {
+        warn!("Failed to auto-detect a Kubernetes cluster name. We recommend you set it manually via the cluster_name config option");
+    }
+    name
 }
 
 /// Whether asking again may help.

@@ -108,7 +108,12 @@ fn a_mistake_names_key_found_and_allowed() {
 #[test]
 fn an_unknown_check_is_told_which_ones_there_are() {
     let error = given("redisdb", &json!({})).load().err().unwrap();
-    assert!(error.to_string().starts_with("no loader for check \"redisdb\", known checks: http_check, openmetrics, tcp_check"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("no loader for check \"redisdb\", known checks: http_check, kubernetes_apiserver, openmetrics, tcp_check"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+mod apiserver_check;
 mod damage;
 mod demo;
 mod pretend_agent;

@@ -1,10 +1,6 @@
 //! Actors of the cluster role.
 
-mod apiserver_configs;
-mod complaints;
-pub mod control_plane_probe;
 pub mod dispatcher;
-pub mod event_forwarder;
 pub mod informer;
 pub mod journal;
 pub mod kube_discovery;

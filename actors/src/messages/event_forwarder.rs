@@ -26,7 +26,9 @@ pub enum Duty {
     Standby,
     /// This replica would do it, but the options say that nobody does.
     Off,
-    /// This replica does it.
+    /// An agent does it: the check is dispatched as a cluster check.
+    Dispatched,
+    /// This process does it.
     Active,
 }
 

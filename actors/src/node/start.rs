@@ -14,7 +14,7 @@ use crate::kernel::mailbox::{Handle, Outlet, STATE_OWNER_CAPACITY};
 use crate::kernel::published::{Publisher, Reader};
 use crate::kernel::rng::Random;
 use crate::kernel::supervisor::Kernel;
-use crate::messages::aggregator::FlushNow;
+use crate::messages::aggregator::{Commit, FlushNow};
 use crate::messages::output::Enqueue;
 use crate::messages::resolver::ReplayDiscovery;
 use crate::messages::worker_pool::{Drain, RunNow};
@@ -84,6 +84,8 @@ pub struct Node {
     pub run_now: Outlet<RunNow>,
     /// What the `Resolver` of this machine's files tells.
     pub local: DiscoverySubscriber,
+    /// Takes what is sent beside the runs of checks.
+    pub commits: Outlet<Commit>,
     pool: Handle<WorkerPool>,
     aggregator: Handle<Aggregator>,
 }
@@ -153,7 +155,7 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
         });
     }
     let local = DiscoverySubscriber { started: local.outlet(), configs: local.outlet(), synced: local.outlet() };
-    Node { stats: reader, providers: views, run_now: pool.outlet(), local, pool, aggregator }
+    Node { stats: reader, providers: views, run_now: pool.outlet(), local, commits: aggregator.outlet(), pool, aggregator }
 }
 
 impl Node {

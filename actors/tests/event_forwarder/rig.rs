@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use muster_actors::cluster::event_forwarder::EventForwarder;
-use muster_actors::cluster::event_forwarder::parts::EventForwarderParts;
 use muster_actors::domain::config::{CheckConfig, Data};
 use muster_actors::domain::delivery::DropReason;
 use muster_actors::domain::event_token::EventToken;
@@ -22,6 +20,8 @@ use muster_actors::messages::dispatcher::{ConfigsDiscovered, DiscoverySynced};
 use muster_actors::messages::event_forwarder::EventForwarderStats;
 use muster_actors::messages::output::{Enqueue, Fate, Receipt};
 use muster_actors::messages::resolver::ReplayDiscovery;
+use muster_actors::shared::event_forwarder::EventForwarder;
+use muster_actors::shared::event_forwarder::parts::EventForwarderParts;
 use muster_actors::testing::event_source::FakeEventSource;
 use muster_actors::testing::event_tokens::FakeEventTokens;
 
@@ -145,7 +145,7 @@ impl Replica {
             outputs: outputs.iter().map(|output| output.outlet(universe, "output")).collect(),
             settled: forwarder.outlet(),
             aggregator,
-            replay,
+            replay: Some(replay),
             defaults,
             source_detection: false,
             cluster_name: "c1".to_owned(),
@@ -226,10 +226,16 @@ impl Rig {
 
     /// Discovery finds a config of the check.
     pub fn configure(&self, source: &str, instances: &[&str]) -> Arc<CheckConfig> {
+        self.configure_as(source, instances, false)
+    }
+
+    /// The same, with `cluster_check`.
+    pub fn configure_as(&self, source: &str, instances: &[&str], cluster_check: bool) -> Arc<CheckConfig> {
         let config = Arc::new(CheckConfig {
             name: "kubernetes_apiserver".to_owned(),
             instances: instances.iter().map(|text| Data::from(*text)).collect(),
             source: source.to_owned(),
+            cluster_check,
             ..CheckConfig::default()
         });
         self.replica.forwarder.tell(ConfigsDiscovered { added: vec![Arc::clone(&config)], removed: Vec::new() }).unwrap();

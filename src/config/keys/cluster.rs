@@ -19,7 +19,7 @@ pub(super) const KEYS: &[KeySpec] = &[
     list("orchestrator_explorer.extra_tags", "", "Further global tags of the cluster role").cluster(),
     flag("cluster_checks.advanced_dispatching_enabled", "true", "Prefer dedicated runners and use their statistics").cluster(),
     list("cluster_checks.exclude_checks", "", "Names of checks that are never dispatched").cluster(),
-    text("cluster_name", "", "Name of the cluster; becomes the tag `kube_cluster_name`").cluster(),
+    text("cluster_name", "", "Name of the cluster; becomes the tag `kube_cluster_name`"),
     flag("disable_cluster_name_tag_key", "false", "Leave out the tag `cluster_name`").cluster(),
     flag("enabled_rfc1123_compliant_cluster_name_tag", "true", "Write `_` as `-` in the cluster name tag").cluster(),
     flag("muster.standalone", "false", "Run without Kubernetes even where it is found").cluster(),

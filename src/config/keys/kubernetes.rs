@@ -6,13 +6,12 @@ use crate::config::option::{KeySpec, Kind, Unit, choice, duration, duration_from
 
 /// The table.
 pub(super) const KEYS: &[KeySpec] = &[
-    text("kubernetes_kubeconfig_path", "", "Configuration of the Kubernetes client; set = Kubernetes is there").cluster(),
-    text("kubernetes_apiserver_ca_path", "", "File with the certificate authority of the API server, instead of the usual one").cluster(),
-    flag("kubernetes_apiserver_tls_verify", "true", "Verify the certificate of the API server").cluster(),
-    duration_from_one("kubernetes_apiserver_client_timeout", Unit::Seconds, "10", "Longest time of one request to the API server")
-        .cluster(),
+    text("kubernetes_kubeconfig_path", "", "Configuration of the Kubernetes client; set = Kubernetes is there"),
+    text("kubernetes_apiserver_ca_path", "", "File with the certificate authority of the API server, instead of the usual one"),
+    flag("kubernetes_apiserver_tls_verify", "true", "Verify the certificate of the API server"),
+    duration_from_one("kubernetes_apiserver_client_timeout", Unit::Seconds, "10", "Longest time of one request to the API server"),
     integer("muster.kubernetes_page_size", "500", 1, 100_000, "Objects in one page of a listing").cluster(),
-    text("kube_resources_namespace", "", "Namespace of lock, snapshot and token of the events; empty = that of the pod").cluster(),
+    text("kube_resources_namespace", "", "Namespace of lock, snapshot and token of the events; empty = that of the pod"),
     text("pod_name", "", "Own pod name, the name in the lock; empty = the host name of the system (with `muster.lock_file` and the port)").cluster(),
     flag("leader_election", "false", "Elect one of several replicas; without it this replica leads").cluster(),
     duration("leader_lease_duration", Unit::Seconds, "60", "Time without renewal after which another replica takes over; 0 = 60").cluster(),
@@ -47,8 +46,7 @@ pub(super) const KEYS: &[KeySpec] = &[
         "Node annotations served when an agent names none; they become host aliases",
     )
     .cluster(),
-    text("kubernetes_node_label_as_cluster_name", "", "Node label whose value is the cluster name where `cluster_name` is not set")
-        .cluster(),
+    text("kubernetes_node_label_as_cluster_name", "", "Node label whose value is the cluster name where `cluster_name` is not set"),
     choice(
         "muster.watch_pods",
         "own",

@@ -83,13 +83,7 @@ impl ClusterSettings {
         if intake.api_key.is_none() && !stand_alone {
             return Err(SettingsError::NoApiKey);
         }
-        let configured_name = text(config, "cluster_name");
-        let valid = configured_name.as_deref().is_some_and(|name| cluster_name_is_valid(name, &common.hostname));
-        let (cluster_name, invalid_cluster_name) = match configured_name {
-            Some(name) if valid => (name, None),
-            Some(name) => (String::new(), Some(name)),
-            None => (String::new(), None),
-        };
+        let (cluster_name, invalid_cluster_name) = cluster_name(config, &common.hostname);
         Ok(Self {
             common,
             cmd_port: read(config, "cluster_agent.cmd_port"),
@@ -144,6 +138,14 @@ impl ClusterSettings {
             tags.push(format!("kube_cluster_name:{name}"));
         }
         tags
+    }
+}
+
+/// Name of the cluster as configured, empty when there is none; and what was found instead, if it is not valid and so not used.
+pub(super) fn cluster_name(config: &Config, hostname: &str) -> (String, Option<String>) {
+    match text(config, "cluster_name") {
+        Some(name) if cluster_name_is_valid(&name, hostname) => (name, None),
+        found => (String::new(), found),
     }
 }
 

@@ -24,8 +24,17 @@ pub struct ApiServerSettings {
     pub tls_verify: bool,
     /// Longest time of one request; watches have none.
     pub timeout: Duration,
-    /// Objects in one page of a listing.
-    pub page_size: u32,
+}
+
+impl ApiServerSettings {
+    pub(super) fn from_config(config: &Config) -> Self {
+        Self {
+            kubeconfig: path(config, "kubernetes_kubeconfig_path"),
+            ca_path: path(config, "kubernetes_apiserver_ca_path"),
+            tls_verify: read(config, "kubernetes_apiserver_tls_verify"),
+            timeout: read(config, "kubernetes_apiserver_client_timeout"),
+        }
+    }
 }
 
 /// Which kind of object the lock is.
@@ -80,6 +89,8 @@ pub enum WatchPods {
 pub struct KubernetesSettings {
     /// The API server.
     pub api_server: ApiServerSettings,
+    /// Objects in one page of a listing.
+    pub page_size: u32,
     /// Namespace of lock and snapshot; `None` = that of the pod.
     pub resources_namespace: Option<String>,
     /// Service of the cluster role, by which a leader without an address annotation is looked up.
@@ -109,13 +120,8 @@ impl KubernetesSettings {
     #[must_use]
     pub fn from_config(config: &Config) -> Self {
         Self {
-            api_server: ApiServerSettings {
-                kubeconfig: path(config, "kubernetes_kubeconfig_path"),
-                ca_path: path(config, "kubernetes_apiserver_ca_path"),
-                tls_verify: read(config, "kubernetes_apiserver_tls_verify"),
-                timeout: read(config, "kubernetes_apiserver_client_timeout"),
-                page_size: number(config, "muster.kubernetes_page_size"),
-            },
+            api_server: ApiServerSettings::from_config(config),
+            page_size: number(config, "muster.kubernetes_page_size"),
             resources_namespace: text(config, "kube_resources_namespace"),
             service_name: read(config, "cluster_agent.kubernetes_service_name"),
             election: election(config),

@@ -1,5 +1,6 @@
 //! What each consumer needs, as plain types, built once from the configuration.
 
+mod apiserver_check;
 mod balance;
 mod cluster;
 mod cluster_agent_url;
@@ -12,6 +13,7 @@ mod node;
 mod read;
 mod secrets;
 
+pub use apiserver_check::ApiserverCheckSettings;
 pub use balance::BalanceSettings;
 pub use cluster::{ClusterChecksSettings, ClusterSettings};
 pub use cluster_agent_url::{EndpointError, cluster_agent_url};

@@ -9,6 +9,7 @@ use muster_actors::domain::world::NodeKind;
 use serde_json::{Map as JsonMap, Value as Json};
 use url::Url;
 
+use super::apiserver_check::ApiserverCheckSettings;
 use super::cluster_agent_url::cluster_agent_url;
 use super::common::CommonSettings;
 use super::error::SettingsError;
@@ -127,6 +128,8 @@ pub struct NodeSettings {
     pub outputs: Vec<OutputKind>,
     /// The intake.
     pub intake: IntakeSettings,
+    /// The check `kubernetes_apiserver`.
+    pub apiserver_check: ApiserverCheckSettings,
 }
 
 impl NodeSettings {
@@ -175,6 +178,7 @@ impl NodeSettings {
             checks: checks(config),
             outputs,
             intake,
+            apiserver_check: ApiserverCheckSettings::from_config(config, &common.hostname),
             common,
         })
     }

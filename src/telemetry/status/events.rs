@@ -65,6 +65,7 @@ fn duty(duty: Duty, active: &'static str, off: &'static str) -> &'static str {
     match duty {
         Duty::Active => active,
         Duty::Off => off,
+        Duty::Dispatched => "An agent does it, as a cluster check",
         Duty::Standby => "Standby, another replica leads or none",
     }
 }

@@ -29,7 +29,7 @@ pub enum OptionsError {
     Option(#[from] OptionError),
 }
 
-/// Name of the check. The cluster role does its work itself, on the leader.
+/// Name of the check. The cluster role does its work itself, on the leader, unless it is dispatched to an agent.
 pub const CHECK_NAME: &str = "kubernetes_apiserver";
 
 /// How events are collected.
@@ -84,6 +84,8 @@ pub struct ApiserverCheckOptions {
     pub openshift_quotas: bool,
     /// Run without leading, because the check is dispatched as a cluster check.
     pub skip_leader_election: bool,
+    /// What has no host of its own stays without one, as of a check that moves from agent to agent.
+    pub empty_default_hostname: bool,
     /// Tags of everything the check submits.
     pub tags: Vec<String>,
     /// Time between two runs.
@@ -109,10 +111,19 @@ impl Default for ApiserverCheckOptions {
             use_component_status: true,
             openshift_quotas: true,
             skip_leader_election: false,
+            empty_default_hostname: false,
             tags: Vec::new(),
             interval: Duration::from_secs(15),
             remarks: Vec::new(),
         }
+    }
+}
+
+impl ApiserverCheckOptions {
+    /// Host of what has none of its own, on an agent of this name.
+    #[must_use]
+    pub fn host<'a>(&self, agent: &'a str) -> &'a str {
+        if self.empty_default_hostname { "" } else { agent }
     }
 }
 
@@ -143,6 +154,7 @@ pub fn parse(instance: &Data, init_config: Option<&Data>, defaults: &ApiserverCh
         use_component_status: options.flag("use_component_status", defaults.use_component_status)?,
         openshift_quotas: options.flag("collect_openshift_clusterquotas", defaults.openshift_quotas)?,
         skip_leader_election: options.flag("skip_leader_election", defaults.skip_leader_election)?,
+        empty_default_hostname: options.flag("empty_default_hostname", defaults.empty_default_hostname)?,
         tags,
         interval: interval(&values, &init_config)?,
         remarks,
@@ -296,6 +308,7 @@ mod tests {
             use_component_status: false
             collect_openshift_clusterquotas: off
             skip_leader_election: true
+            empty_default_hostname: true
             tags: [a:b, 1]
             min_collection_interval: 30
         "#;
@@ -314,6 +327,7 @@ mod tests {
             use_component_status: false,
             openshift_quotas: false,
             skip_leader_election: true,
+            empty_default_hostname: true,
             tags: vec!["a:b".to_owned(), "1".to_owned()],
             interval: seconds(30),
             remarks: Vec::new(),

@@ -6,13 +6,13 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream, ReadyChunks, Stream, StreamExt as _};
 use tokio::time::sleep;
 
-use crate::cluster::complaints::Report;
-use crate::cluster::event_forwarder::listing::list_newer;
-use crate::cluster::event_forwarder::round::{LIST, LOAD, WATCH, describe};
 use crate::domain::event_token::EventToken;
 use crate::domain::kube::event::KubeEvent;
 use crate::kernel::clock::Clock;
 use crate::ports::{ClusterReadError, EventChange, EventQuery, EventSource, EventTokens};
+use crate::shared::complaints::Report;
+use crate::shared::event_forwarder::listing::list_newer;
+use crate::shared::event_forwarder::round::{LIST, LOAD, WATCH, describe};
 
 /// Attempts to read the checkpoint. Source: cluster-agent-kubernetes 3.4b.
 const ATTEMPTS: u32 = 5;

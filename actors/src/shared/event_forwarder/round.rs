@@ -8,10 +8,6 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::error;
 
-use crate::cluster::complaints::Report;
-use crate::cluster::event_forwarder::facts::{ProviderIds, look_up};
-use crate::cluster::event_forwarder::listing::list_newer;
-use crate::cluster::event_forwarder::parts::EventForwarderParts;
 use crate::domain::delivery::DropReason;
 use crate::domain::event_token::{EventToken, Step};
 use crate::domain::kube::apiserver_check::ApiserverCheckOptions;
@@ -22,13 +18,17 @@ use crate::domain::samples::Batch;
 use crate::kernel::heavy_work::heavy_work;
 use crate::messages::output::{Enqueue, Receipt};
 use crate::ports::{ClusterReadError, EventChange, EventQuery, SaveOutcome, StillLeads, StoreError};
+use crate::shared::complaints::Report;
+use crate::shared::event_forwarder::facts::{ProviderIds, look_up};
+use crate::shared::event_forwarder::listing::list_newer;
+use crate::shared::event_forwarder::parts::EventForwarderParts;
 
 /// What is done, in complaints.
 pub(super) const LOAD: &str = "read the token of the events";
 pub(super) const LIST: &str = "list events";
 pub(super) const WATCH: &str = "watch events";
 const SAVE: &str = "store the token of the events";
-const DELIVER: &str = "hand events to the outputs";
+pub(super) const DELIVER: &str = "hand events to the outputs";
 
 /// Events that one round takes from a watch; what is more comes in the next one, at once.
 const MOST_EVENTS: usize = 10_000;
@@ -273,13 +273,13 @@ impl Round {
         let (options, parts, now) = (Arc::clone(&self.options), self.parts.clone(), self.parts.clock.unix_seconds());
         let many = events.len() > MANY;
         let rules = move || {
-            let EventForwarderParts { source_detection, cluster_name, global_tags, hostname, .. } = &parts;
+            let EventForwarderParts { source_detection, cluster_name, global_tags, .. } = &parts;
             let context = EventContext { options: &options, source_detection: *source_detection, cluster_name, facts: &facts };
             let mut transformed = transform(&events, &context);
             let mut batch = Batch { events: std::mem::take(&mut transformed.events), ..Batch::default() };
             for event in &mut batch.events {
                 if event.host.is_empty() {
-                    event.host.clone_from(hostname);
+                    options.host(&parts.hostname).clone_into(&mut event.host);
                 }
                 // Without a time of its own: an intake drops what is from 1970. Source: cluster-agent-kubernetes 6.3.
                 if event.timestamp == 0 {

@@ -7,11 +7,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::sleep;
 
-use crate::cluster::complaints::Report;
 use crate::domain::kube::event::KubeEvent;
 use crate::domain::kube::event_hosts::{ObjectFacts, nodes_to_ask, pods_to_ask};
 use crate::kernel::clock::Clock;
 use crate::ports::{ClusterReadError, EventSource};
+use crate::shared::complaints::Report;
 
 /// How long a provider id is taken from memory. Source: cluster-agent-kubernetes 3.5.
 const KEPT: Duration = Duration::from_secs(3600);

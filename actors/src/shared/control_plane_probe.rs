@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use crate::cluster::apiserver_configs::ApiserverConfigs;
-use crate::cluster::complaints::{Complaints, Report};
 use crate::domain::kube::apiserver_check::ApiserverCheckOptions;
 use crate::domain::kube::control_plane::{api_resource_gauges, quota_gauges, readiness, service_checks, storage_gauges};
 use crate::domain::kube::version::ServerVersion;
@@ -21,6 +19,8 @@ use crate::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, Discovery
 use crate::messages::event_forwarder::{ComponentVerdict, ControlPlaneProbeStats, Duty};
 use crate::messages::resolver::ReplayDiscovery;
 use crate::ports::{ClusterReadError, ControlPlane};
+use crate::shared::apiserver_configs::ApiserverConfigs;
+use crate::shared::complaints::{Complaints, Report};
 use crate::supervised;
 
 /// Time between two looks at who leads and whether a run is due.
@@ -46,8 +46,8 @@ pub struct ControlPlaneProbeParts {
     pub server_version: Option<ServerVersion>,
     /// Who takes service checks and gauges.
     pub aggregator: Outlet<Commit>,
-    /// Who knows the configs of the check; asked at the start.
-    pub replay: Outlet<ReplayDiscovery>,
+    /// Who knows the configs of the check; asked at the start. `None` = whoever knows them tells them again and again.
+    pub replay: Option<Outlet<ReplayDiscovery>>,
     /// Options without a config of the check, and of what a config does not say.
     pub defaults: ApiserverCheckOptions,
     /// Host of everything: that of this agent.
@@ -56,7 +56,8 @@ pub struct ControlPlaneProbeParts {
     pub published: Arc<Publisher<ControlPlaneProbeStats>>,
 }
 
-/// Owns what is known of the control plane. On every replica; acts on the one that leads. What fails never stops the rest.
+/// Owns what is known of the control plane. On every replica of the cluster role, where it acts on the one that leads; on a node that runs
+/// the check `kubernetes_apiserver` with `skip_leader_election`. What fails never stops the rest.
 ///
 /// Why also without a config of the check and with `collect_kubernetes_events` off: stock's image brings
 /// `kubernetes_apiserver.d/conf.yaml.default`, so its check runs on every leader, and that option is only about step 6 of a run
@@ -99,35 +100,46 @@ impl ControlPlaneProbe {
     }
 
     fn look(&mut self, context: &mut Context<Self>) {
+        if self.configs.are_dispatched() {
+            return self.rest(Duty::Dispatched, context);
+        }
         let now = self.parts.clock.monotonic();
         let acts = self.configs.acting_in(&self.parts.leadership.peek(), now).is_some();
         if !acts || !self.configs.are_known(now.saturating_sub(self.started_at)) {
-            return self.rest(context);
+            return self.rest(Duty::Standby, context);
         }
         self.stats.duty = Duty::Active;
         let due = self.began_at.is_none_or(|at| now.saturating_sub(at) >= self.configs.options().interval);
         if due && self.run.is_none() {
             self.began_at = Some(now);
             let options = Arc::clone(self.configs.options());
+            let hostname = options.host(&self.parts.hostname).to_owned();
             let learned = learn(self.parts.clone(), options).into_actor(self);
-            self.run = Some(context.spawn(learned.map(|learned, probe, context| probe.end(learned, context))));
+            self.run = Some(context.spawn(learned.map(move |learned, probe, _| probe.end(learned, &hostname))));
         }
     }
 
-    fn rest(&mut self, context: &mut Context<Self>) {
+    fn act_on_configs(&mut self, context: &mut Context<Self>) {
+        self.look(context);
+        if self.stats.config_remarks != self.configs.remarks() {
+            self.publish();
+        }
+    }
+
+    fn rest(&mut self, duty: Duty, context: &mut Context<Self>) {
         if let Some(run) = self.run.take() {
             context.cancel_future(run);
         }
         self.began_at = None;
-        if self.stats.duty != Duty::Standby {
-            // What another replica asks now is not shown here.
-            self.stats = ControlPlaneProbeStats { runs: self.stats.runs, ..ControlPlaneProbeStats::default() };
+        if self.stats.duty != duty {
+            // What somebody else asks now is not shown here.
+            self.stats = ControlPlaneProbeStats { duty, runs: self.stats.runs, ..ControlPlaneProbeStats::default() };
             self.complaints.clear();
             self.publish();
         }
     }
 
-    fn end(&mut self, learned: Learned, _: &mut Context<Self>) {
+    fn end(&mut self, learned: Learned, hostname: &str) {
         self.run = None;
         let Learned { mut batch, openshift, reports } = learned;
         for report in reports {
@@ -139,9 +151,8 @@ impl ControlPlaneProbe {
         self.stats.components = batch.check_runs.iter().map(verdict).collect();
         self.stats.series = batch.series.len() as u64;
         self.publish();
-        let hostname = &self.parts.hostname;
         let hosts = batch.check_runs.iter_mut().map(|run| &mut run.host).chain(batch.series.iter_mut().map(|series| &mut series.host));
-        hosts.filter(|host| host.is_empty()).for_each(|host| host.clone_from(hostname));
+        hosts.filter(|host| host.is_empty()).for_each(|host| hostname.clone_into(host));
         if !batch.is_empty() {
             self.parts.aggregator.post(Commit { batch });
         }
@@ -230,7 +241,9 @@ impl Actor for ControlPlaneProbe {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.parts.replay.post(ReplayDiscovery);
+        if let Some(replay) = &self.parts.replay {
+            replay.post(ReplayDiscovery);
+        }
         self.publish();
         context.run_interval(LOOK, Self::look);
     }
@@ -257,7 +270,7 @@ impl Handler<ConfigsDiscovered> for ControlPlaneProbe {
 
     fn handle(&mut self, discovered: ConfigsDiscovered, context: &mut Context<Self>) {
         self.configs.change(discovered);
-        self.look(context);
+        self.act_on_configs(context);
     }
 }
 
@@ -266,6 +279,6 @@ impl Handler<DiscoverySynced> for ControlPlaneProbe {
 
     fn handle(&mut self, _: DiscoverySynced, context: &mut Context<Self>) {
         self.configs.synced();
-        self.look(context);
+        self.act_on_configs(context);
     }
 }

@@ -17,7 +17,7 @@ use crate::ports::{EventSource, EventTokens};
 /// Time between two looks at who leads and whether a round is due.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// What an [`crate::cluster::event_forwarder::EventForwarder`] needs.
+/// What an [`crate::shared::event_forwarder::EventForwarder`] needs.
 #[derive(Clone)]
 pub struct EventForwarderParts {
     /// Time.
@@ -34,8 +34,8 @@ pub struct EventForwarderParts {
     pub settled: Outlet<Settled>,
     /// Who takes the gauge of dropped events.
     pub aggregator: Outlet<Commit>,
-    /// Who knows the configs of the check; asked at the start.
-    pub replay: Outlet<ReplayDiscovery>,
+    /// Who knows the configs of the check; asked at the start. `None` = whoever knows them tells them again and again.
+    pub replay: Option<Outlet<ReplayDiscovery>>,
     /// Options without a config of the check, and of what a config does not say.
     pub defaults: ApiserverCheckOptions,
     /// Whether the source of an event is detected (`kubernetes_events_source_detection.enabled`).

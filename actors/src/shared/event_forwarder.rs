@@ -15,12 +15,6 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::cluster::apiserver_configs::ApiserverConfigs;
-use crate::cluster::complaints::Complaints;
-use crate::cluster::event_forwarder::facts::ProviderIds;
-use crate::cluster::event_forwarder::parts::{EventForwarderParts, LOOK};
-use crate::cluster::event_forwarder::round::{Ended, Memory, Outcome, Reading, Round, query};
-use crate::cluster::event_forwarder::watching::{Told, Watching};
 use crate::domain::delivery::DropReason;
 use crate::domain::event_token::EventToken;
 use crate::domain::ids::Epoch;
@@ -35,7 +29,19 @@ use crate::messages::event_forwarder::{Duty, EventForwarderStats, FinishRound};
 use crate::messages::output::{Fate, Settled};
 use crate::messages::resolver::ReplayDiscovery;
 use crate::ports::{StillLeads, still_leads};
+use crate::shared::apiserver_configs::ApiserverConfigs;
+use crate::shared::complaints::Complaints;
+use crate::shared::event_forwarder::facts::ProviderIds;
+use crate::shared::event_forwarder::parts::{EventForwarderParts, LOOK};
+use crate::shared::event_forwarder::round::{DELIVER, Ended, LIST, LOAD, Memory, Outcome, Reading, Round, WATCH, query};
+use crate::shared::event_forwarder::watching::{Told, Watching};
 use crate::supervised;
+
+/// Whether a complaint of this means that events do not arrive; what else is complained of is only missing, or comes later.
+#[must_use]
+pub fn stops_events(what: &str) -> bool {
+    [LOAD, LIST, WATCH, DELIVER].contains(&what)
+}
 
 /// A round under way.
 struct UnderWay {
@@ -60,7 +66,8 @@ struct Watch {
     begins: Option<EventToken>,
 }
 
-/// Owns how far the events of the cluster are forwarded. On every replica; acts on the one that leads.
+/// Owns how far the events of the cluster are forwarded. On every replica of the cluster role, where it acts on the one that leads; on a
+/// node that runs the check `kubernetes_apiserver` with `skip_leader_election`.
 ///
 /// The stored token passes an event only when every output has it in safety, so whatever happens in between, every event goes out at
 /// least once. After a restart it repeats the round: it knows how far it got from what it published. Source: cluster-agent-kubernetes 3.
@@ -134,6 +141,9 @@ impl EventForwarder {
             return;
         }
         let now = self.parts.clock.monotonic();
+        if self.configs.are_dispatched() {
+            return self.rest(Duty::Dispatched, context);
+        }
         let known = self.configs.are_known(now.saturating_sub(self.started_at));
         let Some(term) = self.acting_in().filter(|_| known) else {
             return self.rest(Duty::Standby, context);
@@ -308,7 +318,10 @@ impl EventForwarder {
             self.stats.dropped += dropped;
             warn!(dropped, buffer = options.buffer_size, "events are lost, event_collection_buffer_size is too small");
         }
-        let gauge = Series { host: self.parts.hostname.clone(), ..dropped_gauge(dropped, self.parts.clock.unix_seconds(), &options.tags) };
+        let gauge = Series {
+            host: options.host(&self.parts.hostname).to_owned(),
+            ..dropped_gauge(dropped, self.parts.clock.unix_seconds(), &options.tags)
+        };
         self.parts.aggregator.post(Commit { batch: Batch { series: vec![gauge], ..Batch::default() } });
     }
 
@@ -318,6 +331,9 @@ impl EventForwarder {
             self.close(context);
         }
         self.look(context);
+        if self.stats.config_remarks != self.configs.remarks() {
+            self.publish();
+        }
     }
 
     fn publish(&mut self) {
@@ -338,7 +354,9 @@ impl Actor for EventForwarder {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.parts.replay.post(ReplayDiscovery);
+        if let Some(replay) = &self.parts.replay {
+            replay.post(ReplayDiscovery);
+        }
         self.publish();
         context.run_interval(LOOK, Self::look);
     }

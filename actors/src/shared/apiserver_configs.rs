@@ -22,7 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The term of office of a check that runs without leading.
 const NO_TERM: Epoch = Epoch(0);
 
-/// Owns the configs of the check that discovery told of. Of several the one that came last counts.
+/// Owns the configs of the check that discovery, or the check itself, told of. Of several the one that came last counts.
+///
+/// A config that the dispatcher hands to agents (`cluster_check: true`) is not for the cluster role; without another one it does nothing
+/// then, because the agent does.
 pub(super) struct ApiserverConfigs {
     defaults: ApiserverCheckOptions,
     configs: Vec<(ConfigKey, Arc<CheckConfig>)>,
@@ -48,6 +51,11 @@ impl ApiserverConfigs {
         if self.options.skip_leader_election { Some(NO_TERM) } else { leadership.term(now) }
     }
 
+    /// Whether agents do it and this process does not.
+    pub(super) fn are_dispatched(&self) -> bool {
+        !self.configs.is_empty() && self.own().next().is_none()
+    }
+
     /// What is odd about the configs.
     pub(super) fn remarks(&self) -> &[String] {
         &self.remarks
@@ -69,7 +77,7 @@ impl ApiserverConfigs {
         let before = self.configs.len();
         self.configs.retain(|(key, _)| !discovered.removed.contains(key));
         let mut changed = before != self.configs.len();
-        for config in discovered.added.into_iter().filter(|config| config.name == CHECK && config.is_check() && !config.is_template()) {
+        for config in discovered.added.into_iter().filter(|config| config.name == CHECK && !config.is_template()) {
             let key = config_key(&config);
             if !self.configs.iter().any(|(known, _)| *known == key) {
                 self.configs.push((key, config));
@@ -85,9 +93,35 @@ impl ApiserverConfigs {
         self.read()
     }
 
+    /// The configs that are for this process.
+    fn own(&self) -> impl Iterator<Item = &Arc<CheckConfig>> + Clone {
+        self.configs.iter().map(|(_, config)| config).filter(|config| !config.cluster_check)
+    }
+
+    /// What is odd about a config that agents get.
+    fn remark_on_dispatched(&self, config: &CheckConfig) -> Option<String> {
+        let skips = |instance| {
+            apiserver_check::parse(instance, config.init_config.as_ref(), &self.defaults).is_ok_and(|options| options.skip_leader_election)
+        };
+        if self.own().next().is_some() {
+            Some(format!(
+                "{} is dispatched to an agent (cluster_check: true), and this process does the same: remove one of both",
+                config.source
+            ))
+        } else if config.instances.iter().all(skips) {
+            None
+        } else {
+            Some(format!(
+                "{} is dispatched to an agent, which does nothing without skip_leader_election: true in the instance",
+                config.source
+            ))
+        }
+    }
+
     fn read(&mut self) -> bool {
-        let mut remarks = Vec::new();
-        let all = || self.configs.iter().flat_map(|(_, config)| config.instances.iter().map(move |instance| (config, instance)));
+        let dispatched = self.configs.iter().map(|(_, config)| config).filter(|config| config.cluster_check);
+        let mut remarks: Vec<String> = dispatched.filter_map(|config| self.remark_on_dispatched(config)).collect();
+        let all = || self.own().flat_map(|config| config.instances.iter().map(move |instance| (config, instance)));
         if let Some((last, _)) = all().last().filter(|_| all().count() > 1) {
             remarks.push(format!("{} instances of {CHECK}, only the last one counts, of {}", all().count(), last.source));
         }
