@@ -58,7 +58,7 @@ fn descend(document: &Document, prefix: &str, place: &str, entries: &[(Yaml, Yam
         let known = keys::find(&key);
         match value {
             Yaml::Map(inner) if known.is_none_or(keys::has_keys_inside) && !inner.is_empty() => {
-                descend(document, &key, &place, inner, line, found)
+                descend(document, &key, &place, inner, line, found);
             }
             _ => {
                 // YAML 1.1 reads `off` as false and `1.30` as a number; a text is what was written.

@@ -39,6 +39,8 @@ impl Leftovers {
     /// What lies below `root` and belongs to none of these spools; `policy` says how old it may get.
     #[must_use]
     pub fn new<'a>(root: PathBuf, spools: impl IntoIterator<Item = &'a FileSpool>, policy: SpoolPolicy) -> Self {
+        // As the spools do it, so that their folders are known again.
+        let root = std::path::absolute(&root).unwrap_or(root);
         Self { root, in_use: spools.into_iter().map(FileSpool::territory).collect(), policy, told: BTreeSet::new() }
     }
 

@@ -125,8 +125,7 @@ impl Output {
             Verdict::Drop(DropReason::InvalidKey) if key_changes != self.key_changes => {
                 // It was the key before this one.
                 self.stats.retries += 1;
-                let dropped = self.queue.put_back(held, true);
-                self.count_overflow(dropped);
+                self.queue.put_back(held, true);
             }
             Verdict::Drop(reason) if held.stored.is_some() && outlasts(reason, &contents) => {
                 self.notice_key(KeyState::Invalid);
