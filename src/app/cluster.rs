@@ -32,7 +32,6 @@ use crate::app::discovery::{self, file_source};
 use crate::app::host::Host;
 use crate::app::kubernetes::{Informers, Kubernetes};
 use crate::app::sent::nobody_collects;
-use crate::autodiscovery::kube_options::discovery_options;
 use crate::autodiscovery::{FileWatch, Listeners};
 use crate::cli::Start;
 use crate::client::{ReplicaHttp, RunnerHttp, Trust};
@@ -85,8 +84,7 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
         },
     };
     if let Some(facts) = &facts {
-        settings.common.name_host_after_node(&facts.node, &facts.name);
-        settings.intake.hostname.clone_from(&settings.common.hostname);
+        take_in(&mut settings, facts);
         published.sent.hostname.publish(settings.common.hostname.clone());
     }
     let ground = Ground { host: &host, settings: &settings, published: &published, actors: &actors };
@@ -123,6 +121,13 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     // Then at once, so that the next leader need not wait for what this process still has to end. If it fails, the lease runs out.
     let _ = actors.dispatching.leader_election.ask(Release, 2 * RELEASE_LIMIT).await;
     Ok(host.close(async {}).await)
+}
+
+/// What the API server told changes what was configured, before anything that depends on it starts.
+fn take_in(settings: &mut ClusterSettings, facts: &ClusterFacts) {
+    settings.common.name_host_after_node(&facts.node, &facts.name);
+    settings.intake.hostname.clone_from(&settings.common.hostname);
+    settings.kubernetes.discovery.limit_to(facts.version.as_ref());
 }
 
 fn tokens(config: &Config, settings: &ClusterSettings) -> anyhow::Result<Tokens> {
@@ -195,8 +200,7 @@ impl Ground<'_> {
     /// Starts what watches Kubernetes objects: informers of the kinds that the enabled features need, discovery and metadata.
     fn watch_kubernetes(&self, kubernetes: &Kubernetes, facts: &ClusterFacts) -> anyhow::Result<Seen> {
         let Self { host, settings, published, actors } = self;
-        let version = facts.version.as_ref().map(ToString::to_string);
-        let plan = Arc::new(DiscoveryPlan::new(&discovery_options(&settings.kubernetes.discovery, version.as_deref())));
+        let plan = Arc::new(DiscoveryPlan::new(&settings.kubernetes.discovery));
         for finding in &plan.findings {
             warn!(%finding, "a setting of discovery is not used");
         }
@@ -341,5 +345,25 @@ fn patch_options(settings: &ClusterSettings, facts: Option<&ClusterFacts>) -> Pa
         cluster_id: facts.and_then(|facts| facts.id.clone()),
         exclude_checks: checks.exclude_checks.iter().cloned().collect::<BTreeSet<_>>(),
         runs_apiserver_check: facts.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_actors::domain::kube::version::ServerVersion;
+
+    use super::*;
+    use crate::config::Role;
+
+    #[test]
+    fn a_server_without_slices_is_asked_for_none_wherever_the_setting_is_read() {
+        let slices_with = |version: &str| {
+            let mut settings = ClusterSettings::from_config(&Config::defaults(Role::Cluster)).unwrap();
+            settings.kubernetes.discovery.use_endpoint_slices = true;
+            take_in(&mut settings, &ClusterFacts { version: ServerVersion::parse(version), ..ClusterFacts::default() });
+            settings.kubernetes.discovery.use_endpoint_slices
+        };
+        assert!(!slices_with("v1.20.15"));
+        assert!(slices_with("v1.21.0") && slices_with("unknown"));
     }
 }

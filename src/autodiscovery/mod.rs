@@ -6,7 +6,6 @@ mod bad_files_tests;
 pub mod configcheck;
 mod file_config;
 mod file_provider;
-pub mod kube_options;
 #[cfg(test)]
 mod tests;
 mod walk;

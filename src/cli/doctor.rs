@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Context, options: JsonOption) -> CommandResult
     findings.extend(unresolved.map(|found| Finding::mend(Section::Configuration, "secrets", found, mend)));
     let settings = KubernetesSettings::from_config(&config);
     if !config.stand_alone() {
-        findings.extend(api_server::examine(&settings).await);
+        findings.extend(api_server::examine(settings.clone()).await);
     }
     let lock_file = matches!(config.get("muster.lock_file"), Some(sourced) if sourced.value != Value::Text(String::new()));
     let several = if config.stand_alone() { lock_file } else { settings.election.enabled };

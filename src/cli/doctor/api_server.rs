@@ -4,6 +4,7 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, PostParams};
+use muster_actors::domain::kube::version::ServerVersion;
 use muster_actors::kernel::clock::{Clock as _, SystemClock};
 
 use super::finding::{Finding, Section};
@@ -16,52 +17,67 @@ use crate::kube::config_map::ConfigMaps;
 use crate::kube::error::{ObjectError, describe};
 
 /// Everything that needs the API server; without it only that is said.
-pub(super) async fn examine(settings: &KubernetesSettings) -> Vec<Finding> {
-    let connection = match connect(&settings.api_server).await {
-        Ok(connection) => connection,
+pub(super) async fn examine(settings: KubernetesSettings) -> Vec<Finding> {
+    match connect(&settings.api_server).await {
+        Ok(connection) => examine_through(&connection, settings).await,
         Err(error) => {
             let mend = "see docs/DEPLOY.md; muster.standalone: true runs without Kubernetes";
-            return vec![Finding::mend(Section::ApiServer, "client", format!("failed to {}", errors::chain(&error)), mend)];
+            vec![Finding::mend(Section::ApiServer, "client", format!("failed to {}", errors::chain(&error)), mend)]
         }
-    };
-    let Connection { client, namespace, .. } = &connection;
-    let (answers, mut findings) = reach(&connection).await;
+    }
+}
+
+async fn examine_through(connection: &Connection, mut settings: KubernetesSettings) -> Vec<Finding> {
+    let Connection { client, namespace, .. } = connection;
+    let Reached { answers, version, mut findings } = reach(connection).await;
     if !answers {
         return findings;
     }
-    let who = identity(client, settings, namespace, &mut findings).await;
-    findings.extend(rights::examine(client, settings, namespace, &who).await);
+    settings.discovery.limit_to(version.as_ref());
+    let who = identity(client, &settings, namespace, &mut findings).await;
+    findings.extend(rights::examine(client, &settings, namespace, &who).await);
     let resources_namespace = settings.resources_namespace_in(namespace);
-    findings.push(lock::examine(client, settings, resources_namespace, SystemClock::new().unix_seconds()).await);
+    findings.push(lock::examine(client, &settings, resources_namespace, SystemClock::new().unix_seconds()).await);
     findings.push(id_of_cluster(client, namespace).await);
     findings
 }
 
-async fn reach(connection: &Connection) -> (bool, Vec<Finding>) {
+/// Whether the API server answers, and what it says of itself.
+struct Reached {
+    answers: bool,
+    version: Option<ServerVersion>,
+    findings: Vec<Finding>,
+}
+
+async fn reach(connection: &Connection) -> Reached {
     let clock = SystemClock::new();
     let asked_at = clock.monotonic();
-    let version = server_version(&connection.client).await;
+    let answer = server_version(&connection.client).await;
     let took = clock.monotonic().saturating_sub(asked_at).as_millis();
-    let address = Finding::well(Section::ApiServer, "address", connection.url.to_string().trim_end_matches('/').to_owned());
-    match version {
-        Ok(Some(version)) if version.is_too_old() => (
-            true,
-            vec![address, Finding::advice(Section::ApiServer, "version", format!("{version}, {took} ms"), "update it to 1.21 or newer")],
-        ),
-        Ok(Some(version)) => (true, vec![address, Finding::well(Section::ApiServer, "version", format!("{version}, {took} ms"))]),
-        Ok(None) => (true, vec![address, Finding::well(Section::ApiServer, "version", format!("unknown, {took} ms"))]),
-        Err(kube::Error::Api(status)) if status.code == 403 || status.code == 404 => {
-            (true, vec![address, Finding::well(Section::ApiServer, "version", format!("not told, {took} ms"))])
+    let well = |found: &str| Finding::well(Section::ApiServer, "version", format!("{found}, {took} ms"));
+    let (answers, version, finding) = match answer {
+        Ok(Some(version)) => {
+            let found = version.to_string();
+            let finding = if version.is_too_old() {
+                Finding::advice(Section::ApiServer, "version", format!("{found}, {took} ms"), "update it to 1.21 or newer")
+            } else {
+                well(&found)
+            };
+            (true, Some(version), finding)
         }
+        Ok(None) => (true, None, well("unknown")),
+        Err(kube::Error::Api(status)) if status.code == 403 || status.code == 404 => (true, None, well("not told")),
         Err(kube::Error::Api(status)) if status.code == 401 => {
             let mend = "the token is not of this cluster, or has run out: start the pod again";
-            (false, vec![address, Finding::mend(Section::ApiServer, "version", "401: the token is not accepted", mend)])
+            (false, None, Finding::mend(Section::ApiServer, "version", "401: the token is not accepted", mend))
         }
         Err(error) => {
             let mend = "check address, network policies and certificate authority";
-            (false, vec![address, Finding::mend(Section::ApiServer, "version", format!("no answer: {}", describe(&error)), mend)])
+            (false, None, Finding::mend(Section::ApiServer, "version", format!("no answer: {}", describe(&error)), mend))
         }
-    }
+    };
+    let address = Finding::well(Section::ApiServer, "address", connection.url.to_string().trim_end_matches('/').to_owned());
+    Reached { answers, version, findings: vec![address, finding] }
 }
 
 /// Returns by what name rights are bound.
@@ -116,6 +132,7 @@ mod tests {
     use super::super::finding::State;
     use super::*;
     use crate::config::{Config, Environment, Request, Role};
+    use crate::kube::rights::needed;
     use crate::kube::testing::{Reply, Script};
 
     const ID: &str = "4e2a1ad5-4a4b-4f7e-9b4c-0123456789ab";
@@ -126,7 +143,7 @@ mod tests {
 
     async fn reached(reply: Reply) -> (bool, State, String) {
         let script = Script::new().on("GET", "/version", reply);
-        let (answers, mut findings) = reach(&connection(&script)).await;
+        let Reached { answers, mut findings, .. } = reach(&connection(&script)).await;
         let last = findings.pop().unwrap();
         assert_eq!(findings, [Finding::well(Section::ApiServer, "address", "https://10.96.0.1:443")]);
         (answers, last.state, last.found)
@@ -144,6 +161,22 @@ mod tests {
         assert!(!answers && state == State::Mend && found.contains("token"), "{found}");
         let (answers, state, found) = reached(Reply::Broken("connection refused")).await;
         assert!(!answers && state == State::Mend && found.contains("connection refused"), "{found}");
+    }
+
+    #[tokio::test]
+    async fn a_right_on_slices_is_not_asked_of_a_server_that_has_none() {
+        let mut settings = KubernetesSettings::from_config(&Config::defaults(Role::Cluster));
+        settings.discovery.use_endpoint_slices = true;
+        let no = || Reply::status(404, "NotFound", "no");
+        let verbs: usize = needed(&settings, "ns").iter().map(|need| need.verbs.len()).sum();
+        let version = Reply::json(200, &json!({"gitVersion": "v1.20.15"}));
+        let script = Script::new().on("GET", "/version", version).on("POST", "/selfsubjectreviews", no());
+        let script = (0..verbs).fold(script, |script, _| script.on("POST", "/selfsubjectaccessreviews", no()));
+        let script = script.on("GET", "/datadog-cluster-id", no()).on("GET", "/kube-system", no());
+        examine_through(&connection(&script), settings).await;
+        script.finish();
+        let asked = |resource: &str| script.bodies().iter().any(|body| body["spec"]["resourceAttributes"]["resource"] == resource);
+        assert!(asked("endpoints") && !asked("endpointslices"), "{:#?}", script.bodies());
     }
 
     async fn identified(reply: Reply, pod: &[(&str, &str)]) -> (String, Vec<String>) {

@@ -111,7 +111,7 @@ pub struct KubernetesSettings {
     pub events: EventSettings,
     /// Pods.
     pub watch_pods: WatchPods,
-    /// Discovery; slices are used only if the API server has them, too.
+    /// Discovery; as configured until the version of the API server is known, see [`DiscoveryOptions::limit_to`].
     pub discovery: DiscoveryOptions,
 }
 

@@ -9,6 +9,7 @@ use crate::domain::kube::filters::{FilterLists, Filters};
 use crate::domain::kube::objects::Kind;
 use crate::domain::kube::prometheus::{self, Prometheus, PrometheusOptions};
 use crate::domain::kube::services;
+use crate::domain::kube::version::ServerVersion;
 
 /// What is configured.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +28,15 @@ pub struct DiscoveryOptions {
     pub prometheus: PrometheusOptions,
     /// Exclusion.
     pub filters: FilterLists,
+}
+
+impl DiscoveryOptions {
+    /// Does without EndpointSlices if the API server is too old for them; one whose version is not known is taken for new.
+    ///
+    /// Source: autodiscovery 3.1.
+    pub fn limit_to(&mut self, server: Option<&ServerVersion>) {
+        self.use_endpoint_slices &= server.is_none_or(ServerVersion::has_endpoint_slices);
+    }
 }
 
 /// What runs.
@@ -256,6 +266,17 @@ mod tests {
         assert_eq!(plan.kinds(), BTreeSet::from([Kind::Services, Kind::Endpoints]));
         assert!(plan.providers().contains(&"kubernetes-endpoints"));
         assert!(plan.providers().contains(&"kubernetes-endpoints-file"));
+    }
+
+    #[test]
+    fn slices_are_used_if_they_are_wanted_and_the_server_is_not_known_to_lack_them() {
+        let uses = |wanted, version| {
+            let mut options = DiscoveryOptions { use_endpoint_slices: wanted, ..DiscoveryOptions::default() };
+            options.limit_to(ServerVersion::parse(version).as_ref());
+            options.use_endpoint_slices
+        };
+        assert!(uses(true, "v1.33.2") && uses(true, "unknown"));
+        assert!(!uses(true, "v1.20.15") && !uses(false, "v1.33.2") && !uses(false, "unknown"));
     }
 
     #[test]
