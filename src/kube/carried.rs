@@ -7,7 +7,7 @@ use muster_actors::ports::ClusterReadError;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::error::describe;
+use super::error::{Class, class, describe};
 use crate::carried::carried;
 
 /// Carries it out on this runtime, so that decoding keeps no actor waiting. Dropping the answer ends it.
@@ -35,12 +35,11 @@ pub(super) async fn answer_in<T>(
 /// Puts what the client says into its class. `what` was asked for, for example `list events`.
 pub(super) fn classify(what: &str, error: &kube::Error) -> ClusterReadError {
     let text = || format!("{what}: {}", describe(error));
-    // By the code, and not by the reason: what is no object of the API answers in plain text.
-    match error {
-        kube::Error::Api(status) if status.code == 410 || status.reason == "Expired" => ClusterReadError::Expired(status.message.clone()),
-        kube::Error::Api(status) if status.code == 403 => ClusterReadError::Forbidden(text()),
-        kube::Error::Api(status) if status.code == 404 => ClusterReadError::NotFound(text()),
-        _ => ClusterReadError::Unavailable(text()),
+    match class(error) {
+        Class::Expired => ClusterReadError::Expired(text()),
+        Class::Forbidden => ClusterReadError::Forbidden(text()),
+        Class::NotFound => ClusterReadError::NotFound(text()),
+        Class::Conflict | Class::Other => ClusterReadError::Unavailable(text()),
     }
 }
 
@@ -58,8 +57,8 @@ mod tests {
     #[test]
     fn errors_that_have_different_consequences_are_told_apart() {
         let class = |code, reason| classify("list events", &api(code, reason));
-        assert_eq!(class(410, "Expired"), ClusterReadError::Expired("because".to_owned()));
-        assert_eq!(class(410, "Gone"), ClusterReadError::Expired("because".to_owned()));
+        assert_eq!(class(410, "Expired"), ClusterReadError::Expired("list events: 410 because".to_owned()));
+        assert_eq!(class(410, "Gone"), ClusterReadError::Expired("list events: 410 because".to_owned()));
         assert_eq!(class(403, "Forbidden"), ClusterReadError::Forbidden("list events: 403 because".to_owned()));
         assert_eq!(class(404, "NotFound"), ClusterReadError::NotFound("list events: 404 because".to_owned()));
         assert_eq!(class(500, "InternalError"), ClusterReadError::Unavailable("list events: 500 because".to_owned()));

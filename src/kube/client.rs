@@ -14,7 +14,7 @@ use muster_actors::kernel::rng::Random;
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use super::error::describe;
+use super::error::{Class, class, describe};
 use super::limits::with_time_limits;
 use super::pause::pause;
 use crate::config::settings::ApiServerSettings;
@@ -135,7 +135,7 @@ pub async fn server_version(client: &Client) -> Result<Option<ServerVersion>, ku
 pub async fn version_if_told(client: &Client) -> Result<Option<ServerVersion>, kube::Error> {
     match server_version(client).await {
         // It answers, and that is what counts.
-        Err(kube::Error::Api(status)) if status.code == 403 || status.code == 404 => Ok(None),
+        Err(error) if matches!(class(&error), Class::Forbidden | Class::NotFound) => Ok(None),
         told => told,
     }
 }

@@ -41,7 +41,10 @@ impl ConfigMaps {
     /// Errors: [`ObjectError`]; `Conflict` if it exists.
     pub async fn create(&self, object: &ConfigMap) -> Result<ConfigMap, ObjectError> {
         let name = object.name_any();
-        self.api.create(&PostParams::default(), object).await.map_err(|error| ObjectError::classify("create", RESOURCE, &name, &error))
+        self.api
+            .create(&PostParams::default(), object)
+            .await
+            .map_err(|error| ObjectError::classify("create", RESOURCE, name.as_str(), &error))
     }
 
     /// Replaces one and returns it as stored. The object must be one that was read, changed: its resource version is compared.
@@ -50,7 +53,7 @@ impl ConfigMaps {
     pub async fn update(&self, object: &ConfigMap) -> Result<ConfigMap, ObjectError> {
         let name = object.name_any();
         let replaced = self.api.replace(&name, &PostParams::default(), object).await;
-        replaced.map_err(|error| ObjectError::classify("update", RESOURCE, &name, &error))
+        replaced.map_err(|error| ObjectError::classify("update", RESOURCE, name.as_str(), &error))
     }
 }
 
@@ -107,7 +110,7 @@ mod tests {
         assert_eq!(maps.create(&object).await.unwrap_err(), ObjectError::Conflict);
         assert_eq!(maps.update(&object).await.unwrap_err(), ObjectError::Conflict);
         let forbidden = maps.get("m").await.unwrap_err();
-        assert_eq!(forbidden, ObjectError::Forbidden { verb: "get", resource: "configmaps", name: "m".to_owned() });
+        assert_eq!(forbidden, ObjectError::Forbidden { verb: "get", resource: "configmaps", name: Some("m".to_owned()) });
         assert!(forbidden.to_string().contains("get configmaps \"m\" is forbidden, allow the verb \"get\""), "{forbidden}");
         for text in ["500 etcd is down", "expected value", "connection refused"] {
             let ObjectError::Unavailable(said) = maps.get("m").await.unwrap_err() else { panic!("{text}") };

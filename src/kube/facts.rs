@@ -136,7 +136,7 @@ pub async fn name_of_cluster(client: &Client, configured: &str, label: Option<&s
                     break;
                 }
                 Err(error) => {
-                    let error = ObjectError::classify("list", "nodes", "", &error);
+                    let error = ObjectError::classify("list", "nodes", None, &error);
                     info!(error = errors::chain(&error), label, "labels of nodes do not tell the name of the cluster");
                     if !matches!(error, ObjectError::Unavailable(_)) && refusals.are_final() {
                         break;

@@ -22,7 +22,7 @@ use tower::service_fn;
 use tracing::debug;
 
 use super::decode::{EndpointSliceForm, EndpointsForm, Form, Interner, NamespaceForm, NodeForm, PodForm, ServiceForm, Slim};
-use super::error::describe;
+use super::error::{Class, class, describe};
 use super::limits::is_watch;
 use super::pause::pause;
 
@@ -299,29 +299,25 @@ struct Failure {
 
 impl Failure {
     fn new(error: &watcher::Error) -> Self {
+        let told;
         let (verb, cause) = match error {
             watcher::Error::InitialListFailed(cause) => ("list", Some(cause)),
             watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => ("watch", Some(cause)),
-            watcher::Error::WatchError(_) => ("watch", None),
+            watcher::Error::WatchError(status) => {
+                told = ClientError::Api(status.clone());
+                ("watch", Some(&told))
+            }
             watcher::Error::NoResourceVersion => ("list", None),
         };
-        let status = match (error, cause) {
-            (watcher::Error::WatchError(status), _) | (_, Some(ClientError::Api(status))) => Some(status),
-            _ => None,
-        };
-        let text = match (status, cause) {
-            (Some(status), _) => describe(&ClientError::Api(status.clone())),
-            (None, Some(cause)) => describe(cause),
-            (None, None) => error.to_string(),
-        };
-        let code = status.map_or(0, |status| status.code);
+        let class = cause.map_or(Class::Other, class);
+        let refused = |cause: &ClientError| matches!(cause, ClientError::Api(status) if matches!(status.code, 400 | 422));
         Self {
             verb,
-            forbidden: status.is_some_and(|status| status.is_forbidden()),
-            expired: code == 410,
+            forbidden: class == Class::Forbidden,
+            expired: class == Class::Expired,
             unreadable: verb == "watch" && matches!(cause, Some(ClientError::SerdeError(_))),
-            refuses_streaming: matches!(error, watcher::Error::WatchStartFailed(_)) && matches!(code, 400 | 422),
-            text,
+            refuses_streaming: matches!(error, watcher::Error::WatchStartFailed(_)) && cause.is_some_and(refused),
+            text: cause.map_or_else(|| error.to_string(), describe),
         }
     }
 }

@@ -71,7 +71,7 @@ async fn what_a_list_fails_with_is_told_apart() {
         .on("GET", "events", Reply::text(200, "{}}"));
     let source = source(&script);
     let failed = source.list(&query(""), Some("old".to_owned())).await.unwrap_err();
-    assert_eq!(failed, ClusterReadError::Expired("too old".to_owned()));
+    assert_eq!(failed, ClusterReadError::Expired("list events: 410 too old".to_owned()));
     assert!(matches!(source.list(&query(""), None).await.unwrap_err(), ClusterReadError::Forbidden(_)));
     for _ in 0..2 {
         assert!(matches!(source.list(&query(""), None).await.unwrap_err(), ClusterReadError::Unavailable(_)));
@@ -119,10 +119,10 @@ async fn a_watch_that_is_closed_in_time_ends_without_a_word() {
 async fn an_expired_watch_is_told_apart_however_it_is_told() {
     let gone = json!({"type": "ERROR", "object": status(410, "Expired", "too old resource version: 120 (467)")});
     let script = Script::new().on("GET", "watch=true", Reply::ending(&[word("ADDED", "125"), gone]));
-    assert_eq!(said(&script).await, ["seen 125", "expired: too old resource version: 120 (467)"]);
+    assert_eq!(said(&script).await, ["seen 125", "expired: watch events: 410 too old resource version: 120 (467)"]);
     script.finish();
     let script = Script::new().on("GET", "watch=true", Reply::status(410, "Gone", "old"));
-    assert_eq!(said(&script).await, ["expired: old"]);
+    assert_eq!(said(&script).await, ["expired: watch events: 410 old"]);
     script.finish();
     let other = json!({"type": "ERROR", "object": status(500, "InternalError", "etcd")});
     let script = Script::new().on("GET", "watch=true", Reply::ending(&[other]));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_actors::domain::lock_record::LockError;
 
-use crate::errors::chain;
+use crate::kube::error::{Class, class, describe};
 
 /// A call as rights and error texts name it.
 #[derive(Clone, Copy, Debug)]
@@ -25,25 +25,17 @@ impl Call<'_> {
 
     /// What a failure means.
     pub(super) fn error(&self, error: &kube::Error) -> LockError {
-        match status_code(error) {
-            Some(409) => LockError::Conflict,
-            Some(403) => LockError::Forbidden(format!(
+        match class(error) {
+            Class::Conflict => LockError::Conflict,
+            Class::Forbidden => LockError::Forbidden(format!(
                 "{}: forbidden; a Role in namespace {} must grant the ServiceAccount `{}` on `{}`",
                 self.text(),
                 self.namespace,
                 self.verb,
                 self.resource
             )),
-            _ => LockError::Unavailable(format!("{}: {}", self.text(), chain(error))),
+            Class::NotFound | Class::Expired | Class::Other => LockError::Unavailable(format!("{}: {}", self.text(), describe(error))),
         }
-    }
-}
-
-/// Status of an answer that is an error.
-pub(super) fn status_code(error: &kube::Error) -> Option<u16> {
-    match error {
-        kube::Error::Api(status) => Some(status.code),
-        _ => None,
     }
 }
 

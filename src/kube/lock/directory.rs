@@ -17,7 +17,8 @@ use muster_actors::kernel::clock::Clock;
 use muster_actors::ports::LeaderDirectory;
 use tracing::debug;
 
-use super::call::{Call, bounded, status_code};
+use super::call::{Call, bounded};
+use crate::kube::error::{Class, class};
 
 /// For how long an address counts.
 const CACHED: Duration = Duration::from_secs(300);
@@ -119,7 +120,7 @@ impl Shared {
         let call = Call { verb: "get", resource: "endpoints", namespace: &self.namespace, name: &self.service };
         let endpoints = match api.get(&self.service).await {
             Ok(endpoints) => endpoints,
-            Err(error) if status_code(&error) == Some(404) => return Ok(Vec::new()),
+            Err(error) if class(&error) == Class::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(call.error(&error)),
         };
         let addresses = endpoints.subsets.into_iter().flatten().flat_map(|subset| subset.addresses.unwrap_or_default());

@@ -14,9 +14,10 @@ use muster_actors::ports::LeaseStore;
 use serde_json::Value;
 use tracing::{debug, info};
 
-use super::call::{Call, bounded, status_code};
+use super::call::{Call, bounded};
 use super::record::{self, Object, ObjectKind};
 use crate::config::settings::LockKind;
+use crate::kube::error::{Class, class};
 
 /// Which object the lock is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +128,7 @@ impl Shared {
         match self.client.list_api_group_resources("coordination.k8s.io/v1").await {
             Ok(list) if list.resources.iter().any(|resource| resource.name == "leases") => Ok(ObjectKind::Lease),
             Ok(_) => Ok(ObjectKind::ConfigMap),
-            Err(error) if status_code(&error) == Some(404) => Ok(ObjectKind::ConfigMap),
+            Err(error) if class(&error) == Class::NotFound => Ok(ObjectKind::ConfigMap),
             Err(error) => Err(Call { name: "coordination.k8s.io/v1", ..self.call("discover", ObjectKind::Lease) }.error(&error)),
         }
     }
@@ -151,7 +152,7 @@ impl Shared {
         let answer = async { self.client.request::<Object>(request.map_err(kube::Error::BuildRequest)?).await };
         match answer.await {
             Ok(object) => Ok(Some(object)),
-            Err(error) if status_code(&error) == Some(404) => Ok(None),
+            Err(error) if class(&error) == Class::NotFound => Ok(None),
             Err(error) => Err(self.call(verb, kind).error(&error)),
         }
     }

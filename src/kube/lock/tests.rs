@@ -355,6 +355,15 @@ async fn ca_l6_an_unset_kind_is_a_lease_where_there_are_leases() {
     assert_eq!(lock.read().await, Ok(None));
 }
 
+#[tokio::test]
+async fn an_error_of_the_server_is_told_once() {
+    let api = Api::default();
+    api.server().refused.insert(LEASE.to_owned(), 500);
+    let error = api.lock(LockKind::Lease).read().await.unwrap_err();
+    let expected = "get leases.coordination.k8s.io monitoring/datadog-leader-election: 500 no";
+    assert_eq!(error, LockError::Unavailable(expected.to_owned()));
+}
+
 #[derive(Default)]
 struct Hands(Mutex<Duration>);
 
