@@ -9,13 +9,14 @@ use muster_actors::domain::scrub::scrub;
 use muster_actors::domain::world::NodeKind;
 use muster_actors::kernel::clock::Clock;
 use muster_actors::ports::{ClusterAgentClient, ClusterAgentError, FetchedConfigs, StatusReply};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use tracing::info;
 use url::Url;
 
 use crate::client::backoff::Contact;
+use crate::client::bearer::bearer;
 use crate::client::trust::Trust;
 use crate::client::wire::{ConfigReply, NodeStatus, StatusBody, Version, decode};
 use crate::config::Secret;
@@ -40,6 +41,9 @@ const TOTAL_LIMIT: Duration = Duration::from_secs(10);
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// TCP keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Where a runner serves its statistics. Source: cluster-checks 2.
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What a client needs to know.
 #[derive(Clone)]
@@ -108,11 +112,9 @@ impl ClusterAgentHttp {
         if settings.endpoint.cannot_be_a_base() {
             return Err(ClientError::Endpoint(settings.endpoint));
         }
-        let mut token = HeaderValue::try_from(format!("Bearer {}", settings.token.expose()))
-            .map_err(|error| ClientError::Header("the token", error))?;
-        token.set_sensitive(true);
+        let token = bearer(&settings.token).map_err(|error| ClientError::Header("the token", error))?;
         let runner_host = HeaderValue::try_from(&settings.runner_host).map_err(|error| ClientError::Header("clc_runner_host", error))?;
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, token), ("x-real-ip".parse().unwrap_or(AUTHORIZATION), runner_host)]);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, token), (REAL_IP, runner_host)]);
         let client = build(&settings, &headers).map_err(ClientError::Tls)?;
         let state = State { contact: Contact::new(), client, built_at: clock.monotonic(), answered_at: None };
         Ok(Self { inner: Arc::new(Inner { settings, headers, clock, turn: Semaphore::new(1), state: Mutex::new(state) }) })

@@ -3,6 +3,7 @@
 //! Source: cluster-agent-kubernetes 1.4, cluster-checks 2, 9 and 10.
 
 mod backoff;
+mod bearer;
 mod http;
 mod replica;
 mod runner;

@@ -8,10 +8,11 @@ use futures_util::future::BoxFuture;
 use muster_actors::domain::replication::{Content, Shipment, ShipmentError, WIRE_VERSION, decode, encode};
 use muster_actors::messages::replica::{FetchDeltas, HOLD, LARGEST_TABLE, OfferTable};
 use muster_actors::ports::{ReplicaClient, ReplicaError};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, InvalidHeaderValue};
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
 use url::Url;
 
+use super::bearer::bearer;
 use super::http::{chain, read_body, refusal};
 use super::trust::Trust;
 use crate::config::Secret;
@@ -59,8 +60,7 @@ impl ReplicaHttp {
     ///
     /// Errors: [`ReplicaClientError`].
     pub fn try_new(token: &Secret<String>, trust: &Trust, version: &str) -> Result<Self, ReplicaClientError> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(ReplicaClientError::Token)?;
-        bearer.set_sensitive(true);
+        let bearer = bearer(token).map_err(ReplicaClientError::Token)?;
         let builder = http_client(trust)?
             .user_agent(format!("muster/{version}"))
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))

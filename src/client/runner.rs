@@ -10,12 +10,13 @@ use muster_actors::domain::figures::CheckFigures;
 use muster_actors::domain::ids::CheckId;
 use muster_actors::domain::scrub::scrub;
 use muster_actors::ports::{RunnerError, RunnerStats};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, InvalidHeaderValue};
 use reqwest::{Client, StatusCode, redirect};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use url::{Host, Url};
 
+use super::bearer::bearer;
 use super::http::{BodyError, chain, read_body, reason};
 use super::runner_wire::{checks, workers};
 use super::trust::Trust;
@@ -67,8 +68,7 @@ impl RunnerHttp {
     ///
     /// Errors: [`RunnerClientError`].
     pub fn try_new(token: &Secret<String>, port: u16, version: &str, carrier: Handle) -> Result<Self, RunnerClientError> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(RunnerClientError::Token)?;
-        bearer.set_sensitive(true);
+        let bearer = bearer(token).map_err(RunnerClientError::Token)?;
         let builder = Client::builder()
             .user_agent(format!("muster/{version}"))
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
