@@ -108,7 +108,7 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     Host::say_role(&settings.common);
     info!("All components started. Cluster Agent now running.");
     let ready = async {
-        Kubernetes::until_listed(&published.informers).await;
+        Kubernetes::until_listed(&published.informers, settings.kubernetes.listing_limit).await;
         host.started.set(true);
         std::future::pending::<()>().await;
     };

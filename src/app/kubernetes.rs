@@ -28,11 +28,6 @@ use crate::kube::lock::{KubeLock, LockPlace, ServiceDirectory, ServiceDirectoryP
 use crate::kube::snapshot_store::ConfigMapSnapshot;
 use crate::kube::watch::{KubeWatch, WatchSettings};
 
-/// A replica is not ready before it has listed everything, so that a rolling update waits for it; after this time it is nevertheless.
-///
-/// Source: `kube_cache_sync_timeout_seconds` (10).
-const LISTING_LIMIT: Duration = Duration::from_secs(10);
-
 /// Between two looks at the informers.
 const LISTING_STEP: Duration = Duration::from_millis(20);
 
@@ -169,8 +164,10 @@ impl Kubernetes {
         statuses.publish(readers);
     }
 
-    /// Waits until every informer has listed everything, or cannot for want of a right; at most [`LISTING_LIMIT`].
-    pub(super) async fn until_listed(statuses: &InformerStatuses) {
+    /// Waits until every informer has listed everything, or cannot for want of a right; at most `limit`.
+    ///
+    /// Why: a replica is not ready before, so that a rolling update waits for it; after that time it is nevertheless.
+    pub(super) async fn until_listed(statuses: &InformerStatuses, limit: Duration) {
         let known = |informer: &Reader<InformerStatus>| {
             let status = informer.peek();
             status.synced || status.forbidden.is_some()
@@ -181,8 +178,8 @@ impl Kubernetes {
                 tokio::time::sleep(LISTING_STEP).await;
             }
         };
-        if tokio::time::timeout(LISTING_LIMIT, listed).await.is_err() {
-            warn!(seconds = LISTING_LIMIT.as_secs(), "not everything is listed yet, what needs it answers 503 until then");
+        if tokio::time::timeout(limit, listed).await.is_err() {
+            warn!(seconds = limit.as_secs(), "not everything is listed yet, what needs it answers 503 until then");
         }
     }
 
@@ -201,5 +198,25 @@ impl Informers {
         let (handle, subscribers) = self.0.entry(kind).or_insert_with(|| (Handle::new(actor_name(kind)), Vec::new()));
         subscribers.push(subscriber);
         handle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_waits_for_the_listings_as_long_as_it_is_told() {
+        let listing = Publisher::new(InformerStatus::new(Kind::Pods));
+        let statuses = InformerStatuses::new(vec![listing.reader()]);
+        let waits = async |seconds| {
+            let until_listed = Kubernetes::until_listed(&statuses, Duration::from_secs(seconds));
+            tokio::time::timeout(Duration::from_secs(60), until_listed).await.is_err()
+        };
+        assert!(!waits(59).await && waits(61).await);
+        let mut listed = InformerStatus::new(Kind::Pods);
+        listed.synced = true;
+        listing.publish(listed);
+        assert!(!waits(61).await);
     }
 }

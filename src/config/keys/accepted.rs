@@ -48,7 +48,6 @@ pub(super) const KEYS: &[KeySpec] = &[
     yes_no("kubernetes_apiserver_use_protobuf", "false", "Talk protobuf to the API server"),
     duration("kubernetes_informers_resync_period", Unit::Seconds, "300", "Time between two listings").accepted(),
     duration("kubernetes_informers_restclient_timeout", Unit::Seconds, "60", "Timeout of listings").accepted(),
-    duration("kube_cache_sync_timeout_seconds", Unit::Seconds, "10", "Longest time of the first listing").accepted(),
     duration("kubernetes_event_collection_timeout", Unit::Milliseconds, "100", "Timeout of event collection").accepted().cluster(),
     duration("kubernetes_metadata_tag_update_freq", Unit::Seconds, "60", "Time between two metadata polls").accepted().node(),
     yes_no("kubernetes_metadata_streaming", "false", "Stream metadata").node(),

@@ -11,6 +11,13 @@ pub(super) const KEYS: &[KeySpec] = &[
     flag("kubernetes_apiserver_tls_verify", "true", "Verify the certificate of the API server"),
     duration_from_one("kubernetes_apiserver_client_timeout", Unit::Seconds, "10", "Longest time of one request to the API server"),
     integer("muster.kubernetes_page_size", "500", 1, 100_000, "Objects in one page of a listing").cluster(),
+    duration(
+        "kube_cache_sync_timeout_seconds",
+        Unit::Seconds,
+        "10",
+        "Longest time that readiness waits for the first listings; what is not listed then answers 503 until it is",
+    )
+    .cluster(),
     text("kube_resources_namespace", "", "Namespace of lock, snapshot and token of the events; empty = that of the pod"),
     text("pod_name", "", "Own pod name, the name in the lock; empty = the host name of the system (with `muster.lock_file` and the port)").cluster(),
     flag("leader_election", "false", "Elect one of several replicas; without it this replica leads").cluster(),

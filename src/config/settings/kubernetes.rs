@@ -91,6 +91,8 @@ pub struct KubernetesSettings {
     pub api_server: ApiServerSettings,
     /// Objects in one page of a listing.
     pub page_size: u32,
+    /// Longest time that readiness waits until everything is listed.
+    pub listing_limit: Duration,
     /// Namespace of lock and snapshot; `None` = that of the pod.
     pub resources_namespace: Option<String>,
     /// Service of the cluster role, by which a leader without an address annotation is looked up.
@@ -122,6 +124,7 @@ impl KubernetesSettings {
         Self {
             api_server: ApiServerSettings::from_config(config),
             page_size: number(config, "muster.kubernetes_page_size"),
+            listing_limit: read(config, "kube_cache_sync_timeout_seconds"),
             resources_namespace: text(config, "kube_resources_namespace"),
             service_name: read(config, "cluster_agent.kubernetes_service_name"),
             election: election(config),
@@ -241,6 +244,13 @@ mod tests {
         };
         assert_eq!(namespace(&[]), "monitoring");
         assert_eq!(namespace(&[("DD_KUBE_RESOURCES_NAMESPACE", "locks")]), "locks");
+    }
+
+    #[test]
+    fn readiness_waits_ten_seconds_for_the_listings_unless_told_otherwise() {
+        let limit = |environment: &[(&str, &str)]| KubernetesSettings::from_config(&loaded("", environment)).listing_limit;
+        assert_eq!(limit(&[]), Duration::from_secs(10));
+        assert_eq!(limit(&[("DD_KUBE_CACHE_SYNC_TIMEOUT_SECONDS", "45")]), Duration::from_secs(45));
     }
 
     #[test]
