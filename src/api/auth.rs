@@ -82,7 +82,7 @@ pub fn cluster_class(segments: &[&str]) -> PathClass {
         | ["api", "v1", "cluster", "id" | "eks-identity"]
         | ["api", "v1", "cf", "apps" | "orgs" | "org_quotas"]
         | ["api", "v1", "cf", "apps", _]
-        | ["api", "v1", "muster", "watch" | "replica", ..] => PathClass::External,
+        | ["api", "v1", "muster", "replica", ..] => PathClass::External,
         _ => PathClass::Internal,
     }
 }
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(class("/api/v1/clusterchecks/status/n1"), PathClass::External);
         assert_eq!(class("/api/v1/endpointschecks/configs"), PathClass::Internal);
         assert_eq!(class("/api/v1/endpointschecks/configs/n1"), PathClass::External);
-        assert_eq!(class("/api/v1/muster/watch/n1"), PathClass::External);
+        assert_eq!(class("/api/v1/muster/replica/deltas"), PathClass::External);
         assert_eq!(class("/api/v1/muster/journal"), PathClass::Internal);
         assert_eq!(class("/nope"), PathClass::Internal);
     }
