@@ -43,7 +43,7 @@ pub type Document<T> = Result<T, DocumentError>;
 /// implementations scrub.
 pub trait Admin: Send + Sync {
     /// Status as one JSON object. Source: cluster-agent-kubernetes 8.3.
-    fn status_json(&self, verbose: bool) -> BoxFuture<'_, Document<Json>>;
+    fn status_json(&self) -> BoxFuture<'_, Document<Json>>;
 
     /// Status as text, without the line `Getting the status from the agent.`
     fn status_text(&self, verbose: bool) -> BoxFuture<'_, Document<String>>;
@@ -210,7 +210,7 @@ impl AdminApi {
     async fn status(&self, request: &AdminRequest) -> Reply {
         let verbose = request.flag("verbose");
         match query_value(request.query.as_deref(), "format").as_deref() {
-            Some("json") => document(self.admin.status_json(verbose).await),
+            Some("json") => document(self.admin.status_json().await),
             Some("text") => text_document(self.admin.status_text(verbose).await),
             Some("html") => {
                 let text = self.admin.status_text(verbose).await;

@@ -89,7 +89,7 @@ impl RoleAdmin {
 }
 
 impl Admin for RoleAdmin {
-    fn status_json(&self, _verbose: bool) -> BoxFuture<'_, Document<Json>> {
+    fn status_json(&self) -> BoxFuture<'_, Document<Json>> {
         Box::pin(async { serde_json::to_value(self.document()).map_err(|error| DocumentError(error.to_string())) })
     }
 

@@ -47,9 +47,9 @@ async fn ca_h19_stop_answers_and_then_stops() {
 async fn status_in_every_format() {
     let site = Site::start().await;
     for (query, body) in [
-        ("?format=json", r#"{"version":"7.81.1","verbose":false}"#),
-        ("?format=json&verbose=true", r#"{"version":"7.81.1","verbose":true}"#),
+        ("?format=json", r#"{"version":"7.81.1"}"#),
         ("?format=text", "=== <status> ===\n"),
+        ("?format=text&verbose=true", "=== <status>, all ===\n"),
         ("?format=html", "<pre>\n=== &lt;status&gt; ===\n\n</pre>\n"),
         ("", ""),
         ("?format=xml", ""),

@@ -213,11 +213,11 @@ impl FakeAdmin {
 }
 
 impl Admin for FakeAdmin {
-    fn status_json(&self, verbose: bool) -> BoxFuture<'_, Document<Json>> {
+    fn status_json(&self) -> BoxFuture<'_, Document<Json>> {
         let mood = self.mood();
         Box::pin(async move {
             match mood {
-                Mood::Good => Ok(json!({ "version": "7.81.1", "verbose": verbose })),
+                Mood::Good => Ok(json!({ "version": "7.81.1" })),
                 Mood::Failing => Err(DocumentError("no status today".to_owned())),
                 Mood::Panicking => panic!("status panics on request of the test"),
                 Mood::Hanging => std::future::pending().await,
@@ -225,8 +225,8 @@ impl Admin for FakeAdmin {
         })
     }
 
-    fn status_text(&self, _verbose: bool) -> BoxFuture<'_, Document<String>> {
-        Box::pin(async { Ok("=== <status> ===\n".to_owned()) })
+    fn status_text(&self, verbose: bool) -> BoxFuture<'_, Document<String>> {
+        Box::pin(async move { Ok(if verbose { "=== <status>, all ===\n" } else { "=== <status> ===\n" }.to_owned()) })
     }
 
     fn config_check(&self, raw: bool) -> BoxFuture<'_, Document<Json>> {
