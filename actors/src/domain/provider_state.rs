@@ -3,18 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::domain::config::CheckConfig;
 
 /// Where a node gets configs from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConfigSource {
     /// Cluster checks: status first, configs only when the status says so.
     ClusterChecks,
     /// Endpoint checks: configs at every poll.
-    #[serde(rename = "endpoints-checks")]
     EndpointChecks,
 }
 
