@@ -92,7 +92,8 @@ impl ClusterChecks {
         self.polls.ask(Poll { node, last_change }, POLL_DEADLINE).await
     }
 
-    /// GET configs: the set of an agent. As of all but [`Self::get_state`] the caller knows that this replica leads.
+    /// GET configs: the set of an agent. The caller knows that this replica leads, as with every route that
+    /// [`crate::api::routes::Route::is_leader_only`] names.
     pub fn get_configs(&self, node: &str) -> Reply {
         let table = self.served.peek();
         if table.standing != Standing::Active {

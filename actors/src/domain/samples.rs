@@ -29,7 +29,7 @@ pub struct Sample {
     pub name: String,
     /// Submission type.
     pub kind: SampleKind,
-    /// The number; not finite values are dropped by the aggregator.
+    /// The number; not finite values are dropped by the sampler.
     pub value: f64,
     /// Tags in submission order, `key:value` or a bare word.
     pub tags: Vec<String>,
@@ -173,7 +173,7 @@ pub struct SketchSeries {
     pub host: String,
     /// Seconds since the Unix epoch.
     pub timestamp: i64,
-    /// Summary: count, minimum, maximum, average, sum.
+    /// Number of values.
     pub count: i64,
     /// Smallest value.
     pub min: f64,

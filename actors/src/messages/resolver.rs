@@ -9,7 +9,7 @@ use crate::domain::ad_service::AdService;
 use crate::domain::config::CheckConfig;
 use crate::domain::discovery::ConfigError;
 
-/// The dispatcher knows nothing (it just started): say [`crate::messages::dispatcher::DiscoveryStarted`], tell everything again,
+/// A subscriber knows nothing (it just started): say [`crate::messages::dispatcher::DiscoveryStarted`], tell everything again,
 /// then say synced.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
