@@ -192,13 +192,14 @@ fn odd_files_that_are_good_are_read() {
     fs::create_dir(at("x.d/inner.yaml")).unwrap();
     fs::write(at("Größe.yaml"), "instances: [{a: 1}]\n").unwrap();
     fs::write(at(".yaml"), "broken: [").unwrap();
-    let found = super::walk(FileOptions {
+    let options = FileOptions {
         search_paths: vec![directory.path().to_path_buf()],
         ignore_autoconf: Vec::new(),
         allowed_env_vars: Vec::new(),
         disable_env_var_resolution: false,
         lookup: Arc::new(|_| None),
-    });
+    };
+    let found = FileProvider::new(options).collect(Duration::ZERO);
     let names: Vec<_> = found.configs.iter().map(|config| config.name.as_str()).collect();
     assert_eq!(names, ["Größe", "bom", "crlf", "json", "limit"]);
     assert_eq!(found.configs[2].instances[0].text(), "a: 1\nb: 2\n");

@@ -58,12 +58,6 @@ pub struct FileDiscovery {
     pub unsettled: bool,
 }
 
-/// Reads the files once, without memory of an earlier pass.
-#[must_use]
-pub fn walk(options: FileOptions) -> FileDiscovery {
-    FileProvider::new(options).collect(Duration::ZERO)
-}
-
 /// Time for which a file that was good and is empty now stays in its last good form.
 ///
 /// Why: a writer that truncates and then writes must not stop checks, but an empty file is no config.

@@ -14,5 +14,5 @@ mod watch;
 mod watch_tests;
 
 pub use file_config::MAX_FILE_BYTES;
-pub use file_provider::{EMPTY_GRACE, FileDiscovery, FileOptions, FileProvider, PROVIDER, walk};
+pub use file_provider::{EMPTY_GRACE, FileDiscovery, FileOptions, FileProvider, PROVIDER};
 pub use watch::{FileWatch, Listeners, PassObserver, WatchOptions};

@@ -10,7 +10,7 @@ use muster_actors::domain::digest::check_ids;
 use muster_actors::domain::patch::{Dispatchable, PatchOptions, dispatched};
 use tempfile::TempDir;
 
-use super::{EMPTY_GRACE, FileDiscovery, FileOptions, FileProvider, walk};
+use super::{EMPTY_GRACE, FileDiscovery, FileOptions, FileProvider};
 
 fn lookup(name: &str) -> Option<String> {
     (name == "MUSTER_USER").then(|| "svc_user".to_owned())
@@ -24,6 +24,11 @@ fn options(directory: &Path) -> FileOptions {
         disable_env_var_resolution: false,
         lookup: Arc::new(lookup),
     }
+}
+
+/// Reads the files once, without memory of an earlier pass.
+fn walk(options: FileOptions) -> FileDiscovery {
+    FileProvider::new(options).collect(Duration::ZERO)
 }
 
 fn directory_with(files: &[(&str, &str)]) -> TempDir {
