@@ -9,7 +9,7 @@ mod loads;
 mod ours;
 mod rivals;
 
-use muster_actors::balance::measure::{Evenness, fewest_moves_for_loss, fewest_moves_into_band, least_busiest_over_mean};
+use muster_actors::balance::measure::{Evenness, fewest_moves_into_band, least_busiest_over_mean};
 use muster_actors::balance::policy::{BalancePolicy, Stickiness, Strategy};
 use muster_actors::kernel::rng::SeededRandom;
 
@@ -127,7 +127,7 @@ fn play(rule: Rule, shape: Shape, checks: usize, runners: usize, seed: u64) -> O
 
     let mut fleet = rested.copy();
     let lost = &names[runners / 2];
-    outcome.orphans = fewest_moves_for_loss(fleet.needs_of(lost).len()) as f64;
+    outcome.orphans = fleet.needs_of(lost).len() as f64;
     outcome.loss = fleet.lose(lost) as f64;
 
     let mut fleet = rested.copy();

@@ -1,4 +1,6 @@
 //! How even a load is, and what no balancing can do better.
+//!
+//! The rules themselves ask only for [`deviation`]; the rest is what benches and tests judge them by.
 
 use crate::balance::world::World;
 
@@ -89,12 +91,6 @@ pub fn least_busiest_over_mean(needs: &[f64], workers: &[f64]) -> f64 {
     (alone.max(together) / largest / mean).max(1.0)
 }
 
-/// Fewest moves after the loss of a runner: each of its configs once.
-#[must_use]
-pub fn fewest_moves_for_loss(orphans: usize) -> usize {
-    orphans
-}
-
 /// Fewest moves until every runner is at most `tolerance` from the mean: each one above has to give at least so many of its largest
 /// configs, each one below has to get at least so many of the largest of all. `needs` are those of each runner. Units: workers.
 #[must_use]
@@ -154,6 +150,5 @@ mod tests {
         let before = vec![0.1; 6];
         assert_eq!(fewest_moves_into_band(&[(4.0, before.clone()), (4.0, before.clone()), (4.0, vec![])], 0.02), 4);
         assert_eq!(fewest_moves_into_band(&[(4.0, before.clone()), (4.0, before)], 0.02), 0);
-        assert_eq!(fewest_moves_for_loss(7), 7);
     }
 }
