@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use muster_actors::domain::assignment::{AssignmentTable, TableDelta};
-use muster_actors::domain::snapshot::{self, Ending, FORMAT_VERSION, HEADER_BYTES, HeaderError};
+use muster_actors::domain::snapshot::{self, Ending, HEADER_BYTES, HeaderError};
 use muster_actors::kernel::clock::Clock;
 use muster_actors::kernel::published::Publisher;
 use muster_actors::ports::{AssignmentStore, StoreError, StoreSize, StoredTable};
@@ -187,8 +187,6 @@ impl Files {
                             log_unusable = true;
                         }
                     }
-                    // What an older program wrote is read but not continued.
-                    log_unusable |= contents.format != FORMAT_VERSION;
                     contents.deltas
                 }
                 Err(error) => {

@@ -8,26 +8,15 @@
 //! frame    payload length (u32), CRC-32 of the payload (u32), CRC-32 of these first 8 bytes (u32), payload (bincode)
 //! ```
 //!
-//! Format 1 knew nothing of nodes on their way out (`snapshot/format_1.rs`); in format 2 each node says whether it is one.
-//! Format 2 knew nothing of transfers, demands and spent moves (`snapshot/format_2.rs`).
-//!
 //! Why the second checksum: a flipped bit in a length would otherwise look like a write that was cut off.
-
-mod format_1;
-mod format_2;
-
-use serde::de::DeserializeOwned;
 
 use crate::domain::assignment::{AssignmentTable, TableDelta};
 use crate::domain::ids::{Epoch, Seq, Stamp};
 
 const MAGIC: &[u8; 8] = b"MUSTERAT";
 
-/// Format that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 3;
-
-/// The oldest format that this program reads.
-const OLDEST_FORMAT: u32 = 1;
+/// Format that this program writes and reads. A program with an older one was never released.
+const FORMAT_VERSION: u32 = 3;
 
 /// Length of the header in bytes.
 pub const HEADER_BYTES: usize = 12;
@@ -67,9 +56,15 @@ pub enum HeaderError {
     NotOurs,
     /// A newer program wrote it.
     #[error(
-        "read format {found}: this program reads formats up to {FORMAT_VERSION}; start the newer program, or move the folder away to begin anew"
+        "read format {found}: this program reads format {FORMAT_VERSION}; start the newer program, or move the folder away to begin anew"
     )]
     FromTheFuture {
+        /// Format of the file.
+        found: u32,
+    },
+    /// A program wrote it that was never released.
+    #[error("read format {found}: this program reads format {FORMAT_VERSION}")]
+    FromThePast {
         /// Format of the file.
         found: u32,
     },
@@ -95,8 +90,6 @@ pub enum Ending {
 /// What a file holds, up to the first frame that cannot be used.
 #[derive(Debug)]
 pub struct Contents {
-    /// Format of the file. To an older one nothing may be appended: a file has one format.
-    pub format: u32,
     /// The deltas in file order.
     pub deltas: Vec<TableDelta>,
     /// Length of the good part, header included.
@@ -144,7 +137,7 @@ pub fn read(bytes: &[u8]) -> Result<Contents, HeaderError> {
             return Err(HeaderError::NotOurs);
         }
         let ending = if bytes.is_empty() { Ending::Clean } else { Ending::Torn { bytes: bytes.len() } };
-        return Ok(Contents { format: FORMAT_VERSION, deltas: Vec::new(), good_bytes: 0, ending });
+        return Ok(Contents { deltas: Vec::new(), good_bytes: 0, ending });
     };
     let (magic, version) = found.split_at(MAGIC.len());
     if magic != MAGIC {
@@ -154,12 +147,12 @@ pub fn read(bytes: &[u8]) -> Result<Contents, HeaderError> {
     if format > FORMAT_VERSION {
         return Err(HeaderError::FromTheFuture { found: format });
     }
-    if format < OLDEST_FORMAT {
-        return Err(HeaderError::NotOurs);
+    if format < FORMAT_VERSION {
+        return Err(HeaderError::FromThePast { found: format });
     }
     let mut deltas = Vec::new();
     let ending = loop {
-        match next_frame(rest, format) {
+        match next_frame(rest) {
             Frame::End => break Ending::Clean,
             Frame::Whole(delta, after) => {
                 deltas.push(*delta);
@@ -169,7 +162,7 @@ pub fn read(bytes: &[u8]) -> Result<Contents, HeaderError> {
             Frame::Damaged => break Ending::Damaged { bytes: rest.len() },
         }
     };
-    Ok(Contents { format, deltas, good_bytes: bytes.len() - rest.len(), ending })
+    Ok(Contents { deltas, good_bytes: bytes.len() - rest.len(), ending })
 }
 
 enum Frame<'a> {
@@ -179,7 +172,7 @@ enum Frame<'a> {
     Damaged,
 }
 
-fn next_frame(bytes: &[u8], format: u32) -> Frame<'_> {
+fn next_frame(bytes: &[u8]) -> Frame<'_> {
     if bytes.is_empty() {
         return Frame::End;
     }
@@ -201,17 +194,12 @@ fn next_frame(bytes: &[u8], format: u32) -> Frame<'_> {
     if crc32fast::hash(payload) != payload_check {
         return Frame::Damaged;
     }
-    let delta = match format {
-        1 => decode::<format_1::TableDelta>(payload).map(TableDelta::from),
-        2 => decode::<format_2::TableDelta>(payload).map(TableDelta::from),
-        _ => decode(payload),
-    };
-    delta.map_or(Frame::Damaged, |delta| Frame::Whole(Box::new(delta), rest))
+    decode(payload).map_or(Frame::Damaged, |delta| Frame::Whole(Box::new(delta), rest))
 }
 
-fn decode<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
-    let (value, used) = bincode::serde::decode_from_slice(payload, bincode::config::standard()).ok()?;
-    (used == payload.len()).then_some(value)
+fn decode(payload: &[u8]) -> Option<TableDelta> {
+    let (delta, used) = bincode::serde::decode_from_slice(payload, bincode::config::standard()).ok()?;
+    (used == payload.len()).then_some(delta)
 }
 
 /// The deltas of a file of which every byte is good; `None` if there is anything else.

@@ -90,6 +90,13 @@ fn a_newer_format_is_refused_with_the_mend() {
 }
 
 #[test]
+fn an_older_format_is_refused_by_its_number() {
+    let mut bytes = file(&[delta(1)]);
+    bytes[8] = 2;
+    assert_eq!(read(&bytes).unwrap_err(), HeaderError::FromThePast { found: 2 });
+}
+
+#[test]
 fn another_file_is_refused() {
     assert_eq!(read(b"hello").unwrap_err(), HeaderError::NotOurs);
     assert_eq!(read(b"hello, this is no table at all").unwrap_err(), HeaderError::NotOurs);
@@ -112,40 +119,12 @@ fn a_log_without_its_snapshot_yields_no_configs_but_keeps_stamps_going_up() {
     assert!(table.config(ConfigKey(8)).is_none());
 }
 
-/// A file of the program before nodes on their way out were marked: the table after changes 1 and 2, and change 3.
-const FORMAT_1: &[u8] = include_bytes!("format-1.bin");
-
-#[test]
-fn a_file_of_format_1_is_read_and_its_nodes_stay() {
-    let contents = read(FORMAT_1).unwrap();
-    assert_eq!((contents.format, contents.ending), (1, Ending::Clean));
-    let expected = replay(Some(&[]), &[delta(1), delta(2), delta(3)]);
-    assert_eq!(replay(Some(&contents.deltas[..1]), &contents.deltas[1..]), expected);
-}
-
 #[test]
 fn a_node_on_its_way_out_is_one_after_it_was_read() {
     let mut leaving = delta(1);
     leaving.nodes_put[0].1.presence = Presence::Draining;
     let contents = read(&file(std::slice::from_ref(&leaving))).unwrap();
     assert_eq!(contents.deltas, [leaving]);
-}
-
-/// A file of the program before there was balancing: the table after changes 1 and 2, and change 3. A second node drains, a config dangles.
-const FORMAT_2: &[u8] = include_bytes!("format-2.bin");
-
-#[test]
-fn a_file_of_format_2_is_read_and_nothing_is_demanded_or_spent() {
-    let contents = read(FORMAT_2).unwrap();
-    assert_eq!((contents.format, contents.ending), (2, Ending::Clean));
-    let mut first = delta(1);
-    first.nodes_put.push(("b".into(), NodeRow { presence: Presence::Draining, ..NodeRow::default() }));
-    first.rows_put.push(Row { config: config(7), placement: Placement::Dangling(DanglingReason::NoEligibleNode) });
-    let expected = replay(Some(&[]), &[first, delta(2), delta(3)]);
-    let table = replay(Some(&contents.deltas[..1]), &contents.deltas[1..]);
-    assert_eq!(table, expected);
-    assert!(table.constraints().is_empty() && table.moving().is_empty());
-    assert_eq!(**table.ledger(), Ledger::default());
 }
 
 /// A table with everything that balancing adds: an isolation, a pin, a quarantine, a spent move and a config on its way.
