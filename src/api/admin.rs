@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::StatusCode;
 use actix_http::header::HeaderValue;
+use actix_http::{Method, Payload, Request, StatusCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use muster_actors::domain::config::CheckConfig;
@@ -14,6 +14,7 @@ use muster_actors::kernel::health::{HealthCatalogue, HealthKind};
 use muster_actors::kernel::published::Reader;
 use serde_json::Value as Json;
 
+use crate::api::body::{self, BodyError, BodyLimits};
 use crate::api::health;
 use crate::api::path::query_value;
 use crate::api::reply::{self, Reply};
@@ -148,6 +149,14 @@ pub struct AdminRequest {
 }
 
 impl AdminRequest {
+    /// Takes these parts of a request, whose body is read to its end.
+    ///
+    /// Errors: [`BodyError`].
+    pub fn read(request: &Request, payload: Payload, limits: BodyLimits) -> impl Future<Output = Result<Self, BodyError>> + use<> {
+        let (post, query) = (request.method() == Method::POST, request.uri().query().map(str::to_owned));
+        async move { Ok(Self { post, query, body: body::read(payload, limits).await? }) }
+    }
+
     fn flag(&self, name: &str) -> bool {
         query_value(self.query.as_deref(), name).is_some_and(|value| value == "true")
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::header::HeaderName;
-use actix_http::{HttpMessage as _, Method, Payload, Request, StatusCode};
+use actix_http::{HttpMessage as _, Payload, Request, StatusCode};
 use bytes::Bytes;
 use muster_actors::domain::ids::NodeName;
 use muster_actors::kernel::clock::Clock;
@@ -262,17 +262,13 @@ impl ClusterApi {
 
     fn document(self: &Arc<Self>, route: DocumentRoute, request: &Request, payload: Payload) -> Answer {
         let api = Arc::clone(self);
-        let post = request.method() == Method::POST;
-        let query = request.uri().query().map(str::to_owned);
+        let request = AdminRequest::read(request, payload, self.body_limits);
         Answer::Later(Box::pin(async move {
-            let body = match body::read(payload, api.body_limits).await {
-                Ok(body) => body,
-                Err(error) => return error.reply(),
-            };
-            match route {
-                DocumentRoute::Admin(route) => api.admin.answer(route, AdminRequest { post, query, body }).await,
-                DocumentRoute::Journal => admin::document(api.admin.admin.journal().await),
-                DocumentRoute::Diagnostics => admin::document(api.admin.admin.diagnostics().await),
+            match (request.await, route) {
+                (Ok(request), DocumentRoute::Admin(route)) => api.admin.answer(route, request).await,
+                (Ok(_), DocumentRoute::Journal) => admin::document(api.admin.admin.journal().await),
+                (Ok(_), DocumentRoute::Diagnostics) => admin::document(api.admin.admin.diagnostics().await),
+                (Err(error), _) => error.reply(),
             }
         }))
     }

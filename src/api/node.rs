@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use actix_http::{Method, Request};
+use actix_http::Request;
 
 use crate::api::admin::{AdminApi, AdminRequest, AdminRoute};
 use crate::api::auth::{PathClass, Tokens};
-use crate::api::body::{self, BodyLimits};
+use crate::api::body::BodyLimits;
 use crate::api::gate;
 use crate::api::listener::{Answer, Application};
 use crate::api::reply::{self, Reply};
@@ -31,11 +31,10 @@ impl Application for NodeApi {
             Err(reply) => return gate::after_body(reply, payload, self.body_limits),
         };
         let api = Arc::clone(self);
-        let post = request.method() == Method::POST;
-        let query = request.uri().query().map(str::to_owned);
+        let request = AdminRequest::read(&request, payload, self.body_limits);
         Answer::Later(Box::pin(async move {
-            match body::read(payload, api.body_limits).await {
-                Ok(body) => api.admin.answer(route, AdminRequest { post, query, body }).await,
+            match request.await {
+                Ok(request) => api.admin.answer(route, request).await,
                 Err(error) => error.reply(),
             }
         }))

@@ -97,8 +97,7 @@ pub(super) async fn serve(start: Start<ClusterSettings>) -> anyhow::Result<ExitC
     let (sent, mut subscribers) = ClusterOutputs::start(&host, &settings, (&published, &actors), cluster)?;
     if let Some(runners) = &runners {
         ground.dispatch(kubernetes.as_ref(), peer.as_ref(), facts.as_ref(), watched, runners)?;
-        let dispatcher = &actors.dispatching.dispatcher;
-        subscribers.push(DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() });
+        subscribers.push(DiscoverySubscriber::of(&actors.dispatching.dispatcher));
     } else if let Some(kubernetes) = &kubernetes {
         ground.elect(kubernetes);
     }

@@ -90,11 +90,7 @@ impl ClusterOutputs {
         };
         at.start(&group, events, probe);
         started.events = Some(events.clone());
-        let subscribers = vec![
-            DiscoverySubscriber { started: events.outlet(), configs: events.outlet(), synced: events.outlet() },
-            DiscoverySubscriber { started: probe.outlet(), configs: probe.outlet(), synced: probe.outlet() },
-        ];
-        Ok((started, subscribers))
+        Ok((started, vec![DiscoverySubscriber::of(events), DiscoverySubscriber::of(probe)]))
     }
 
     /// Reads nothing more, sends what is there as far as the time allows, and stores how far events are safe: while this replica still

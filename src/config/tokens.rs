@@ -78,14 +78,9 @@ pub fn read_cluster_token(config: &Config) -> Result<Secret<String>, TokenError>
 ///
 /// Errors: [`TokenError`]; with one of them no external route may be served.
 pub fn read_or_create_cluster_token(config: &Config) -> Result<Secret<String>, TokenError> {
-    if let Some(configured) = configured_cluster_token(config) {
-        return cluster_token(configured);
-    }
-    let path = config.directory().join(CLUSTER_TOKEN_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(content) => cluster_token(without_line_end(&content)),
-        Err(error) if error.kind() == ErrorKind::NotFound => create(&path),
-        Err(source) => Err(TokenError::ClusterMissing { path, source }),
+    match read_cluster_token(config) {
+        Err(TokenError::ClusterMissing { path, source }) if source.kind() == ErrorKind::NotFound => create(&path),
+        token => token,
     }
 }
 

@@ -163,6 +163,12 @@ impl CheckConfig {
     pub fn is_check(&self) -> bool {
         !self.cluster_check && !self.instances.is_empty()
     }
+
+    /// Whether it is one that can run as it is: a check that waits for no service.
+    #[must_use]
+    pub fn is_resolved_check(&self) -> bool {
+        self.is_check() && !self.is_template()
+    }
 }
 
 /// A config as it is dispatched: patched, with its identities computed once.

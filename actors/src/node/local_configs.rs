@@ -73,7 +73,7 @@ impl Handler<ConfigsDiscovered> for LocalConfigs {
         for key in &discovered.removed {
             self.configs.remove(key);
         }
-        for config in discovered.added.into_iter().filter(|config| config.is_check() && !config.is_template()) {
+        for config in discovered.added.into_iter().filter(|config| config.is_resolved_check()) {
             self.configs.insert(config_key(&config), config);
         }
         self.apply();

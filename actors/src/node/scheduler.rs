@@ -379,7 +379,7 @@ impl Handler<LoadMore> for Scheduler {
 ///
 /// Source: autodiscovery 12.1 and 12.3, cluster-checks 4.4.
 fn is_runnable(config: &CheckConfig) -> bool {
-    config.is_check() && !config.is_template() && !config.metrics_excluded
+    config.is_resolved_check() && !config.metrics_excluded
 }
 
 fn failure(config: &CheckConfig, instance: usize, error: String) -> LoadFailure {

@@ -154,7 +154,7 @@ pub fn start(kernel: &Kernel, policy: NodePolicy, ports: NodePorts, plans: Vec<P
             ConfigProvider::new(plan.source, plan.policy.clone(), plan.identity.clone(), links.clone(), Arc::clone(&clock))
         });
     }
-    let local = DiscoverySubscriber { started: local.outlet(), configs: local.outlet(), synced: local.outlet() };
+    let local = DiscoverySubscriber::of(&local);
     Node { stats: reader, providers: views, run_now: pool.outlet(), local, commits: aggregator.outlet(), pool, aggregator }
 }
 

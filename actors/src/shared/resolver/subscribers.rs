@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use actix::{Actor, Context, Handler};
 use tracing::debug;
 
 use crate::domain::config_manager::{Changes, ConfigManager};
 use crate::domain::ids::ConfigKey;
-use crate::kernel::mailbox::{Outlet, TellError};
+use crate::kernel::mailbox::{Handle, Outlet, TellError};
 use crate::messages::dispatcher::{ConfigsDiscovered, DiscoveryStarted, DiscoverySynced};
 
 /// Where to tell one subscriber.
@@ -18,6 +19,17 @@ pub struct DiscoverySubscriber {
     pub configs: Outlet<ConfigsDiscovered>,
     /// Takes the word that everything was told.
     pub synced: Outlet<DiscoverySynced>,
+}
+
+impl DiscoverySubscriber {
+    /// An actor that takes all of it.
+    #[must_use]
+    pub fn of<A>(actor: &Handle<A>) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<DiscoveryStarted> + Handler<ConfigsDiscovered> + Handler<DiscoverySynced>,
+    {
+        Self { started: actor.outlet(), configs: actor.outlet(), synced: actor.outlet() }
+    }
 }
 
 struct Subscription {

@@ -133,8 +133,7 @@ impl ReplicaServer {
             let discovery = kernel.one_for_one("discovery", None);
             discovery.child(&informer, STATE_OWNER_CAPACITY, move || Informer::new(informers.clone()));
             let dispatcher = &core.dispatcher;
-            let subscriber =
-                DiscoverySubscriber { started: dispatcher.outlet(), configs: dispatcher.outlet(), synced: dispatcher.outlet() };
+            let subscriber = DiscoverySubscriber::of(dispatcher);
             let report = Arc::new(Publisher::new(DiscoveryReport::default()));
             let sources = vec![Arc::clone(&source) as Arc<dyn DiscoverySource>];
             discovery.child(&resolver, STATE_OWNER_CAPACITY, move || {

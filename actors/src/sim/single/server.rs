@@ -60,8 +60,7 @@ impl Server {
         );
         let source =
             Arc::new(FileSource { files: files.clone(), resolver: resolver.outlet(), pace: Pace::default(), cut_short: Mutex::default() });
-        let subscriber =
-            DiscoverySubscriber { started: core.dispatcher.outlet(), configs: core.dispatcher.outlet(), synced: core.dispatcher.outlet() };
+        let subscriber = DiscoverySubscriber::of(&core.dispatcher);
         let report = Arc::new(Publisher::new(DiscoveryReport::default()));
         let sources = vec![Arc::clone(&source) as Arc<dyn DiscoverySource>];
         kernel
