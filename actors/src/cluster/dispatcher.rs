@@ -10,8 +10,8 @@ mod quarantine;
 mod transfers;
 mod waiting_polls;
 mod warm_up;
+mod warming_up;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::balance::{demands, least_count, placement};
 use crate::cluster::dispatcher::harvester::Harvester;
 use crate::cluster::dispatcher::parts::DispatcherParts;
 use crate::cluster::dispatcher::waiting_polls::WaitingPolls;
+use crate::cluster::dispatcher::warm_up::WarmUp;
 use crate::domain::advanced::AdvancedDispatching;
 use crate::domain::assignment::{AssignmentTable, Placement};
 use crate::domain::exposure::Exposure;
@@ -60,15 +61,7 @@ pub struct Dispatcher {
     deciding: bool,
     /// The lease is about to run out: nothing is decided, and what happens meanwhile is told again afterwards.
     paused: bool,
-    warming_up: bool,
-    /// Nodes of a table of unknown age that have not polled yet; the warm-up for them ends when there is none left. `None` = no such
-    /// warm-up.
-    unheard: Option<BTreeSet<NodeName>>,
-    warm_up_end: Option<SpawnHandle>,
-    /// When the warm-up stops waiting for discovery.
-    warm_up_latest: Duration,
-    /// The last decision of the warm-up; as long as it is not shown, agents are told to keep what they have.
-    warm_up_decided: Seq,
+    warm_up: WarmUp,
     exposure: Exposure,
     polls: WaitingPolls,
     settled: Seq,
@@ -96,15 +89,11 @@ impl Dispatcher {
             parts,
             table: None,
             origin: Origin::Nothing,
-            unheard: None,
             role: Role::Unknown,
             epoch: Epoch(0),
             deciding: false,
             paused: false,
-            warming_up: false,
-            warm_up_end: None,
-            warm_up_latest: Duration::ZERO,
-            warm_up_decided: Seq(0),
+            warm_up: WarmUp::default(),
             exposure: Exposure::default(),
             polls: WaitingPolls::default(),
             settled: Seq(0),
@@ -121,10 +110,10 @@ impl Dispatcher {
     }
 
     fn standing(&self) -> Standing {
-        match (self.deciding, self.warming_up || self.exposure.shown() < self.warm_up_decided) {
+        match (self.deciding, self.warm_up.is_over(self.exposure.shown())) {
             (false, _) => Standing::Starting,
-            (true, true) => Standing::WarmingUp,
-            (true, false) => Standing::Active,
+            (true, false) => Standing::WarmingUp,
+            (true, true) => Standing::Active,
         }
     }
 
@@ -154,7 +143,7 @@ impl Dispatcher {
         self.parts.outlets.replay.post(ReplayDiscovery);
         if origin != Origin::Current && !self.parts.policy.warmup.is_zero() {
             self.begin_warm_up(unheard, context);
-        } else if !self.warming_up {
+        } else if !self.warm_up.on {
             self.decide(Cause::WarmedUp, |_| Permitted::default());
         }
         self.follow_nodes();
@@ -199,14 +188,14 @@ impl Dispatcher {
         if self.deciding {
             info!(epoch = self.epoch.0, role = ?self.role, "this replica does not lead any more, nothing is dispatched");
         }
-        if let Some(end) = self.warm_up_end.take() {
+        if let Some(end) = self.warm_up.end.take() {
             context.cancel_future(end);
         }
         let policy = self.parts.policy;
         self.table = None;
-        (self.origin, self.unheard) = (Origin::Nothing, None);
-        (self.deciding, self.paused, self.warming_up) = (false, false, false);
-        (self.warm_up_decided, self.settled, self.discovery_synced) = (Seq(0), Seq(0), None);
+        (self.origin, self.warm_up) = (Origin::Nothing, WarmUp::default());
+        (self.deciding, self.paused) = (false, false);
+        (self.settled, self.discovery_synced) = (Seq(0), None);
         self.exposure = Exposure::default();
         self.harvester = Harvester::new(Arc::clone(&self.parts.patch));
         self.advanced = AdvancedDispatching::new(policy.advanced_dispatching);
@@ -232,7 +221,7 @@ impl Dispatcher {
         let mut turn = Turn::begin(table);
         let mut permitted = change(&mut turn);
         Self::mind_grants(&self.grants, &mut turn, monotonic);
-        if !self.warming_up {
+        if !self.warm_up.on {
             permitted.moved.extend(demands::enforce(&mut turn, now));
             turn.drain();
             demands::end_isolations(&mut turn);
@@ -251,7 +240,7 @@ impl Dispatcher {
         if cfg!(debug_assertions) {
             violations.extend(invariants::check_table(table));
             violations.extend(invariants::check_grants(table));
-            if !self.warming_up {
+            if !self.warm_up.on {
                 violations.extend(invariants::check_planned(table));
             }
         }
@@ -291,7 +280,7 @@ impl Dispatcher {
 
     fn publish(&mut self) {
         if self.standing() == Standing::Active {
-            self.unheard = None;
+            self.warm_up.unheard = None;
         }
         let Some(table) = &self.table else { return };
         let dangling = table.dangling().iter().filter_map(|key| {
@@ -302,7 +291,7 @@ impl Dispatcher {
         let served = ServedTable {
             standing: self.standing(),
             epoch: self.epoch,
-            roll_call: self.unheard.is_some(),
+            roll_call: self.warm_up.unheard.is_some(),
             nodes: self.exposure.nodes().clone(),
             endpoints: self.exposure.endpoints().clone(),
             grants_withheld: self.grants_withheld,
@@ -383,7 +372,7 @@ impl Dispatcher {
 
     /// Not only after changes: what dangled before a restart waits too.
     fn follow_dangling(&mut self) {
-        if let Some(table) = self.table.as_ref().filter(|_| !self.warming_up) {
+        if let Some(table) = self.table.as_ref().filter(|_| !self.warm_up.on) {
             self.unscheduled.follow(table.dangling(), self.parts.clock.monotonic());
         }
     }

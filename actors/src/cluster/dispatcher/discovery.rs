@@ -37,7 +37,7 @@ impl Dispatcher {
 
     pub(super) fn take_in(&mut self, harvest: Harvest) {
         let Harvest { put, removed, synced, failures, rejected_changed } = harvest;
-        let reason = if self.warming_up { DanglingReason::WarmingUp } else { DanglingReason::NoNode };
+        let reason = if self.warm_up.on { DanglingReason::WarmingUp } else { DanglingReason::NoNode };
         self.counters.patch_failures += failures;
         self.decide(Cause::Discovered, |turn| {
             for key in &removed {

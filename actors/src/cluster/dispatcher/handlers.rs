@@ -235,7 +235,7 @@ impl Handler<Poll> for Dispatcher {
 
     fn handle(&mut self, poll: Poll, _: &mut Context<Self>) -> Self::Result {
         let Poll { node, last_change } = poll;
-        if let Some(unheard) = &mut self.unheard {
+        if let Some(unheard) = &mut self.warm_up.unheard {
             unheard.remove(&node);
         }
         if let Some(reply) = self.reply_to(&node, last_change) {

@@ -68,7 +68,7 @@ impl Dispatcher {
     }
 
     fn judge(&mut self, deaths: Vec<Death>) -> Vec<ConstraintChange> {
-        let Some(table) = self.table.as_ref().filter(|_| !self.warming_up) else { return Vec::new() };
+        let Some(table) = self.table.as_ref().filter(|_| !self.warm_up.on) else { return Vec::new() };
         let now = self.parts.clock.unix_nanos();
         let verdicts = self.deaths.died(deaths, table.nodes().len(), self.parts.clock.monotonic());
         let lasts = i64::try_from(self.deaths.policy().duration.as_nanos()).unwrap_or(i64::MAX);

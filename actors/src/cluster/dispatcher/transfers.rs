@@ -87,7 +87,7 @@ impl Dispatcher {
     /// Ends the transfers for which nobody has to be waited any more, and places what was held back if that is over.
     pub(super) fn end_transfers(&mut self) {
         let now = self.now();
-        let Some(table) = self.table.as_ref().filter(|_| self.deciding && !self.warming_up) else { return };
+        let Some(table) = self.table.as_ref().filter(|_| self.deciding && !self.warm_up.on) else { return };
         let ended = self.grants.ended(table, now);
         let unknown = |key: &ConfigKey| {
             let placement = table.rows().get(key).map(|row| &row.placement);
