@@ -12,8 +12,9 @@ use tracing::{debug, warn};
 
 use crate::domain::check_options::CheckOptions;
 use crate::domain::ids::CheckId;
-use crate::domain::run_stats::{BusyMeter, CheckState, FinishedRun, UTILIZATION_WINDOW, dynamic_workers};
+use crate::domain::run_stats::{CheckState, FinishedRun};
 use crate::domain::sample_state::HistogramPolicy;
+use crate::domain::workers::{BusyMeter, UTILIZATION_WINDOW, dynamic_workers};
 use crate::kernel::clock::Clock;
 use crate::kernel::mailbox::{Outlet, TellError};
 use crate::kernel::supervised::Observed;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::ids::Digest;
 use crate::domain::node::CheckCompatibility;
 use crate::domain::world::Presence;
 use crate::testing::worlds::{by_needs as world, load, runner};

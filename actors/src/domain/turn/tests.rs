@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::handover::Handover;
-use crate::domain::ids::Stamp;
+use crate::domain::ids::{Epoch, Stamp};
 use crate::domain::invariants::{Permitted, check_table, check_turn};
 use crate::testing::configs::{config, config_with};
 

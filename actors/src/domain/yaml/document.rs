@@ -1,14 +1,12 @@
 //! YAML text to values: anchors, merge keys, duplicate keys, and limits that hold on hostile text.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, Span};
 
-use crate::domain::yaml::scalar::resolve_plain;
+use crate::domain::yaml::entries::Entries;
+use crate::domain::yaml::mistake::{Position, YamlError, YamlWarning};
+use crate::domain::yaml::tag::{is_merge_key, typed_scalar};
 use crate::domain::yaml::value::Value;
 
 /// Deepest nesting that is read.
@@ -23,63 +21,6 @@ pub const MAX_EXPANSION: usize = 16 << 20;
 
 /// Collections up to this depth have known positions ([`Document::position`]): the top, its keys, list items, and their keys.
 const POSITIONED_DEPTH: usize = 3;
-
-/// A place in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Line, the first is 1.
-    pub line: usize,
-    /// Column in characters, the first is 1.
-    pub column: usize,
-}
-
-impl Position {
-    /// Place of the character behind a text.
-    #[must_use]
-    pub fn after(text: &str) -> Self {
-        let last_line = text.rsplit('\n').next().unwrap_or_default();
-        Self { line: text.split('\n').count(), column: last_line.chars().count() + 1 }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "line {}, column {}", self.line, self.column)
-    }
-}
-
-/// Why a text is no YAML document.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {message}")]
-pub struct YamlError {
-    /// Line, the first is 1.
-    pub line: usize,
-    /// Column in characters, the first is 1.
-    pub column: usize,
-    /// What is wrong there.
-    pub message: String,
-}
-
-impl YamlError {
-    fn at(position: Position, message: impl Into<String>) -> Self {
-        Self { line: position.line, column: position.column, message: message.into() }
-    }
-
-    /// Where.
-    #[must_use]
-    pub fn position(&self) -> Position {
-        Position { line: self.line, column: self.column }
-    }
-}
-
-/// Something that a strict reader refuses and that is read nevertheless.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct YamlWarning {
-    /// Where.
-    pub position: Position,
-    /// What.
-    pub message: String,
-}
 
 /// A document with what a value alone does not tell.
 #[derive(Clone, Debug, Default)]
@@ -329,99 +270,6 @@ impl Builder {
         }
         Ok(())
     }
-}
-
-/// Entries of a mapping under construction, with an index because hostile mappings have a million keys.
-#[derive(Default)]
-struct Entries {
-    list: Vec<(Value, Value)>,
-    places: HashMap<String, usize>,
-}
-
-impl Entries {
-    fn contains(&self, key: &Value) -> bool {
-        self.places.contains_key(&identity(key))
-    }
-
-    /// Sets a value; an earlier one of the same key is replaced.
-    fn insert(&mut self, key: Value, value: Value) {
-        match self.places.entry(identity(&key)) {
-            Entry::Occupied(place) => {
-                if let Some(entry) = self.list.get_mut(*place.get()) {
-                    entry.1 = value;
-                }
-            }
-            Entry::Vacant(place) => {
-                place.insert(self.list.len());
-                self.list.push((key, value));
-            }
-        }
-    }
-
-    /// Merges a mapping, or the mappings of a sequence, of which earlier ones take precedence.
-    ///
-    /// As yaml v2 does it, in document order: merged keys replace keys that stand before the merge key and are replaced by those after it.
-    fn merge(&mut self, source: Value, at: Position) -> Result<(), YamlError> {
-        let sources = match source {
-            Value::List(items) => items,
-            one => vec![one],
-        };
-        for source in sources.into_iter().rev() {
-            let Value::Map(entries) = source else {
-                return Err(YamlError::at(at, "a merge key needs a mapping or a sequence of mappings"));
-            };
-            for (key, value) in entries {
-                self.insert(key, value);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Tells keys of different type apart: `1` and `"1"` are two keys.
-fn identity(key: &Value) -> String {
-    let kind = match key {
-        Value::Null => 'n',
-        Value::Bool(_) => 'b',
-        Value::Int(_) | Value::UInt(_) => 'i',
-        Value::Float(_) => 'f',
-        Value::Text(_) => 't',
-        Value::List(_) | Value::Map(_) => 'c',
-    };
-    format!("{kind}{}", key.key_text())
-}
-
-fn is_merge_key(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> bool {
-    text == "<<" && (tag.and_then(core_type) == Some("merge") || (tag.is_none() && style == ScalarStyle::Plain))
-}
-
-/// Name of a type of the YAML type repository, for example `int` for `!!int`.
-fn core_type(tag: &Tag) -> Option<&str> {
-    match tag.handle.as_str() {
-        "tag:yaml.org,2002:" | "!!" => Some(&tag.suffix),
-        _ => None,
-    }
-}
-
-fn typed_scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Result<Value, YamlError> {
-    let Some(tag) = tag else {
-        return Ok(if style == ScalarStyle::Plain { resolve_plain(text) } else { Value::from(text) });
-    };
-    let plain = resolve_plain(text);
-    let typed = match (core_type(tag), plain) {
-        (Some("int"), number @ (Value::Int(_) | Value::UInt(_)))
-        | (Some("float"), number @ Value::Float(_))
-        | (Some("bool"), number @ Value::Bool(_))
-        | (Some("null"), number @ Value::Null) => Some(number),
-        (Some("float"), Value::Int(number)) => Some(Value::Float(number as f64)),
-        (Some("int" | "float" | "bool" | "null"), _) => None,
-        (Some("binary"), _) => {
-            let packed: String = text.split_ascii_whitespace().collect();
-            BASE64.decode(packed).ok().map(|bytes| Value::Text(String::from_utf8_lossy(&bytes).into_owned()))
-        }
-        _ => Some(Value::from(text)),
-    };
-    typed.ok_or_else(|| YamlError::at(at, format!("the value has the tag !!{} but is not one", tag.suffix)))
 }
 
 fn too_deep(at: Position) -> YamlError {
