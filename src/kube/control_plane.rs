@@ -16,9 +16,9 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 use tracing::debug;
 
-use super::carried::{answer_in, carry, classify};
 use super::decode::{amount, or_empty};
 use super::error::describe;
+use super::reads::{answer_in, carry, classify};
 use crate::checks::openmetrics::parser::{Exposition, Family, Format};
 
 const COMPONENTS: &str = "/api/v1/componentstatuses";

@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::carried::{answer_in, carry, classify};
 use super::decode::{EventForm, or_empty};
+use super::reads::{answer_in, carry, classify};
 
 const EVENTS: &str = "/api/v1/events";
 

@@ -1,6 +1,5 @@
 //! The Kubernetes API server: client, watches, ConfigMaps, identity of the cluster. Source: cluster-agent-kubernetes 4.5, 5, 9.1.
 
-mod carried;
 pub mod client;
 pub mod cluster_id;
 pub mod config_map;
@@ -13,6 +12,7 @@ pub mod facts;
 mod limits;
 pub mod lock;
 mod pause;
+mod reads;
 pub mod rights;
 pub mod snapshot_store;
 #[cfg(test)]

@@ -52,6 +52,7 @@ pub mod sketch;
 pub mod snapshot;
 pub mod spool_file;
 pub mod spool_policy;
+pub mod spread;
 pub mod stamp;
 pub mod stats_entry;
 pub mod template;

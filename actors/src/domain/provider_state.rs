@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::config::CheckConfig;
+use crate::domain::spread::spread_of;
 
 /// Where a node gets configs from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -347,12 +348,6 @@ impl ProviderState {
 
 fn within(last: Option<Duration>, now: Duration, limit: Duration) -> bool {
     last.is_some_and(|last| now.saturating_sub(last) < limit)
-}
-
-/// A share in `[0, 1)` that depends on the text only.
-#[must_use]
-pub fn spread_of(text: &str) -> f64 {
-    f64::from(crc32fast::hash(text.as_bytes())) / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]
