@@ -37,12 +37,8 @@ const RELAYED_MORE: Duration = Duration::from_secs(1);
 pub struct ClusterApi {
     /// Accepted tokens.
     pub tokens: Tokens,
-    /// Check routes; `None` when `cluster_checks.enabled` is false.
-    pub checks: Option<ClusterChecks>,
-    /// Balancing; `None` where checks are.
-    pub balance: Option<BalanceRoutes>,
-    /// What is recorded for simulations; `None` where checks are.
-    pub world: Option<WorldRoutes>,
+    /// Routes about checks; `None` when `cluster_checks.enabled` is false.
+    pub checks: Option<Arc<CheckRoutes>>,
     /// The way to the leader; `None` where no other replica can lead.
     pub relay: Option<Relay>,
     /// Routes for other replicas; `None` where there are none.
@@ -59,6 +55,16 @@ pub struct ClusterApi {
     pub body_limits: BodyLimits,
 }
 
+/// What there is where checks are dispatched.
+pub struct CheckRoutes {
+    /// Polls and sets.
+    pub checks: ClusterChecks,
+    /// Balancing.
+    pub balance: BalanceRoutes,
+    /// What is recorded for simulations.
+    pub world: WorldRoutes,
+}
+
 impl Application for ClusterApi {
     fn answer(self: &Arc<Self>, mut request: Request) -> Answer {
         let started = self.clock.monotonic();
@@ -68,9 +74,9 @@ impl Application for ClusterApi {
                 self.observe(route, &reply, started);
                 gate::after_body(reply, payload, self.body_limits)
             }
-            Ok(Next::Status { node, real_ip }) => self.status(node, real_ip, payload, started),
+            Ok(Next::Status { routes, node, real_ip }) => self.status(routes, node, real_ip, payload, started),
             Ok(Next::Document(document)) => self.document(document, &request, payload),
-            Ok(Next::Balance(route)) => self.balance(route, &request, payload, started),
+            Ok(Next::Balance { routes, route }) => self.balance(routes, route, &request, payload, started),
             Ok(Next::Relay { handler, head, leader }) => self.pass_on(handler, leader, self.relayed(&request, head), payload, started),
             Ok(Next::Replica(table)) => self.replicate(table, &request, payload),
             Err(reply) => gate::after_body(reply, payload, self.body_limits),
@@ -83,11 +89,11 @@ enum Next {
     /// The answer, and the handler it counts for.
     Reply(Option<&'static str>, Reply),
     /// Read the body of a status, then answer.
-    Status { node: NodeName, real_ip: Option<Bytes> },
+    Status { routes: Arc<CheckRoutes>, node: NodeName, real_ip: Option<Bytes> },
     /// Ask another room for a document.
     Document(DocumentRoute),
     /// Ask whoever balances.
-    Balance(BalanceRoute),
+    Balance { routes: Arc<CheckRoutes>, route: BalanceRoute },
     /// Ask the leader at this address, and wait so long instead of the usual time; the answer counts for this handler.
     Relay { handler: Option<&'static str>, head: Option<Duration>, leader: String },
     /// A replica asks for changes, or offers a whole table.
@@ -128,35 +134,32 @@ impl ClusterApi {
         let scrub = |config: &_| self.admin.admin.scrub(config);
         let handler = route.handler();
         if route.is_leader_only()
-            && let Some(checks) = &self.checks
+            && let Some(routes) = &self.checks
         {
-            match checks.leader.lead() {
+            match routes.checks.leader.lead() {
                 Lead::Here => {}
                 Lead::Unknown => return Ok(Next::Reply(handler, reply::startup_in_progress())),
                 Lead::Elsewhere(leader) => return Ok(self.elsewhere(request, &route, leader)),
             }
         }
         let reply = match (route, &self.checks) {
-            (Route::PostStatus(node), _) => {
+            (Route::PostStatus(node), Some(routes)) => {
                 let real_ip = request.headers().get(&REAL_IP).map(|value| Bytes::copy_from_slice(value.as_bytes()));
-                return Ok(Next::Status { node: NodeName::from(node), real_ip });
+                return Ok(Next::Status { routes: Arc::clone(routes), node: NodeName::from(node), real_ip });
             }
-            (Route::Balance(route), _) => return Ok(Next::Balance(route)),
+            (Route::Balance(route), Some(routes)) => return Ok(Next::Balance { routes: Arc::clone(routes), route }),
             (Route::Admin(route), _) => return Ok(Next::Document(DocumentRoute::Admin(route))),
             (Route::Journal, _) => return Ok(Next::Document(DocumentRoute::Journal)),
             (Route::Diagnostics, _) => return Ok(Next::Document(DocumentRoute::Diagnostics)),
             (Route::ReplicaDeltas, _) => return Ok(Next::Replica(ReplicaRoute::Deltas)),
             (Route::ReplicaTable, _) => return Ok(Next::Replica(ReplicaRoute::Table)),
-            (Route::Configs(node), Some(checks)) => checks.get_configs(node),
-            (Route::EndpointConfigs(node), Some(checks)) => checks.get_endpoint_configs(node),
-            (Route::AllEndpointConfigs, Some(checks)) => checks.get_all_endpoint_configs(),
-            (Route::State, Some(checks)) => checks.get_state(&scrub),
-            (Route::Assignments, Some(checks)) => checks.get_assignments(&scrub),
-            (Route::NamedChecks(name), Some(checks)) => named_checks::answer(&checks.served.peek(), name, &scrub),
-            (Route::World, Some(_)) => match &self.world {
-                Some(world) => world.get(query_value(request.uri().query(), "anonymous").as_deref() == Some("true")),
-                None => return Err(reply::not_found()),
-            },
+            (Route::Configs(node), Some(routes)) => routes.checks.get_configs(node),
+            (Route::EndpointConfigs(node), Some(routes)) => routes.checks.get_endpoint_configs(node),
+            (Route::AllEndpointConfigs, Some(routes)) => routes.checks.get_all_endpoint_configs(),
+            (Route::State, Some(routes)) => routes.checks.get_state(&scrub),
+            (Route::Assignments, Some(routes)) => routes.checks.get_assignments(&scrub),
+            (Route::NamedChecks(name), Some(routes)) => named_checks::answer(&routes.checks.served.peek(), name, &scrub),
+            (Route::World, Some(routes)) => routes.world.get(query_value(request.uri().query(), "anonymous").as_deref() == Some("true")),
             (Route::Kubernetes(route), _) => match &self.kubernetes {
                 Some(metadata) => metadata.answer(route, request.uri().query()),
                 None => unavailable("no Kubernetes in stand-alone mode"),
@@ -219,14 +222,20 @@ impl ClusterApi {
         }))
     }
 
-    fn balance(self: &Arc<Self>, route: BalanceRoute, request: &Request, payload: Payload, started: Duration) -> Answer {
+    fn balance(
+        self: &Arc<Self>,
+        routes: Arc<CheckRoutes>,
+        route: BalanceRoute,
+        request: &Request,
+        payload: Payload,
+        started: Duration,
+    ) -> Answer {
         let (api, query) = (Arc::clone(self), request.uri().query().map(str::to_owned));
         let handler = route.handler();
         Answer::Later(Box::pin(async move {
-            let reply = match (body::read(payload, api.body_limits).await, &api.balance) {
-                (Ok(body), Some(balance)) => balance.answer(route, query.as_deref(), &body).await,
-                (Ok(_), None) => reply::not_found(),
-                (Err(error), _) => error.reply(),
+            let reply = match body::read(payload, api.body_limits).await {
+                Ok(body) => routes.balance.answer(route, query.as_deref(), &body).await,
+                Err(error) => error.reply(),
             };
             api.observe(handler, &reply, started);
             reply
@@ -247,13 +256,19 @@ impl ClusterApi {
         }))
     }
 
-    fn status(self: &Arc<Self>, node: NodeName, real_ip: Option<Bytes>, payload: Payload, started: Duration) -> Answer {
+    fn status(
+        self: &Arc<Self>,
+        routes: Arc<CheckRoutes>,
+        node: NodeName,
+        real_ip: Option<Bytes>,
+        payload: Payload,
+        started: Duration,
+    ) -> Answer {
         let api = Arc::clone(self);
         Answer::Later(Box::pin(async move {
-            let reply = match (body::read(payload, api.body_limits).await, &api.checks) {
-                (Ok(body), Some(checks)) => checks.post_status(node, real_ip.as_deref(), &body).await,
-                (Ok(_), None) => reply::not_found(),
-                (Err(error), _) => error.reply(),
+            let reply = match body::read(payload, api.body_limits).await {
+                Ok(body) => routes.checks.post_status(node, real_ip.as_deref(), &body).await,
+                Err(error) => error.reply(),
             };
             api.observe(Route::PostStatus("").handler(), &reply, started);
             reply

@@ -25,7 +25,7 @@ use muster_actors::shared::resolver::Resolver;
 use crate::api::auth::Tokens;
 use crate::api::balance::BalanceRoutes;
 use crate::api::body::BodyLimits;
-use crate::api::cluster::ClusterApi;
+use crate::api::cluster::{CheckRoutes, ClusterApi};
 use crate::api::cluster_checks::ClusterChecks;
 use crate::api::heartbeats::{GATHER, HeartbeatGatherer};
 use crate::api::leader::LeaderGate;
@@ -179,30 +179,7 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
     };
     let api = ClusterApi {
         tokens,
-        checks: enabled.then(|| ClusterChecks {
-            served: published.served.reader(),
-            gatherer: Arc::new(HeartbeatGatherer::new(dispatching.membership.outlet(), GATHER)),
-            heartbeats: dispatching.membership.outlet(),
-            polls: dispatching.dispatcher.outlet(),
-            leader: leader.clone(),
-            grant: settings.cluster_checks.node_expiration,
-        }),
-        balance: enabled.then(|| BalanceRoutes {
-            served: published.served.reader(),
-            evaluate: dispatching.rebalancer.outlet(),
-            approve: dispatching.rebalancer.outlet(),
-            pending: dispatching.rebalancer.outlet(),
-            isolate: dispatching.rebalancer.outlet(),
-            command: dispatching.rebalancer.outlet(),
-            explain_check: dispatching.rebalancer.outlet(),
-            explain_node: dispatching.rebalancer.outlet(),
-        }),
-        world: enabled.then(|| WorldRoutes {
-            served: published.served.reader(),
-            figures: published.figures.reader(),
-            policy: Arc::new(settings.balance.policy.clone()),
-            pods: !settings.stand_alone,
-        }),
+        checks: enabled.then(|| Arc::new(check_routes(settings, published, actors, &leader))),
         relay: peer.map(relay).transpose()?,
         replicas: peer.map(|_| ReplicaRoutes { fetches: dispatching.replica.outlet(), offers: dispatching.replica.outlet(), leader }),
         kubernetes: (!settings.stand_alone).then(|| MetadataRoutes {
@@ -219,6 +196,37 @@ pub(super) fn open_api(host: &mut Host, settings: &ClusterSettings, parts: Api<'
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_API_WORKERS);
     let listener = ListenerSettings { workers, ..ListenerSettings::secure("api", ListenAddress::All(settings.cmd_port), tls) };
     host.serve(listener, Arc::new(api)).context("`cluster_agent.cmd_port` (set it to a free port)")
+}
+
+/// What there is where checks are dispatched.
+fn check_routes(settings: &ClusterSettings, published: &Published, actors: &ClusterActors, leader: &LeaderGate) -> CheckRoutes {
+    let Dispatching { membership, dispatcher, rebalancer, .. } = &actors.dispatching;
+    CheckRoutes {
+        checks: ClusterChecks {
+            served: published.served.reader(),
+            gatherer: Arc::new(HeartbeatGatherer::new(membership.outlet(), GATHER)),
+            heartbeats: membership.outlet(),
+            polls: dispatcher.outlet(),
+            leader: leader.clone(),
+            grant: settings.cluster_checks.node_expiration,
+        },
+        balance: BalanceRoutes {
+            served: published.served.reader(),
+            evaluate: rebalancer.outlet(),
+            approve: rebalancer.outlet(),
+            pending: rebalancer.outlet(),
+            isolate: rebalancer.outlet(),
+            command: rebalancer.outlet(),
+            explain_check: rebalancer.outlet(),
+            explain_node: rebalancer.outlet(),
+        },
+        world: WorldRoutes {
+            served: published.served.reader(),
+            figures: published.figures.reader(),
+            policy: Arc::new(settings.balance.policy.clone()),
+            pods: !settings.stand_alone,
+        },
+    }
 }
 
 /// The sections of the status that only this role has.

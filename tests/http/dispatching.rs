@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use muster::api::admin::Admin;
 use muster::api::balance::BalanceRoutes;
-use muster::api::cluster::ClusterApi;
+use muster::api::cluster::CheckRoutes;
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatGatherer;
 use muster::api::leader::LeaderGate;
@@ -123,7 +123,7 @@ impl Cluster {
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
         let setup = Setup::default();
         let world = WorldRoutes { served: checks.served.clone(), figures, policy: Arc::default(), pods: false };
-        let api = ClusterApi { balance: Some(balance), world: Some(world), ..cluster_api(&setup, Some(checks), admin, kernel.health()) };
+        let api = cluster_api(&setup, Some(CheckRoutes { checks, balance, world }), admin, kernel.health());
         let server = serve(&setup, api);
         Self { kernel, address: reachable(&server), server }
     }

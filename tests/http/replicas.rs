@@ -37,8 +37,9 @@ use muster_actors::ports::{LeaseStore, ReplicaClient as _, ReplicaError};
 use muster_actors::shared::resolver::Resolver;
 use muster_actors::testing::configs::discovered;
 
+use crate::balancer;
 use crate::client::{Call, Connection, Reply};
-use crate::site::{CLUSTER, FakeAdmin, LOCAL, Setup, cluster_api, reachable, serve};
+use crate::site::{CLUSTER, FakeAdmin, LOCAL, Setup, check_routes, cluster_api, reachable, serve};
 
 /// Only catches hangs.
 const HANG: Duration = Duration::from_secs(20);
@@ -103,11 +104,12 @@ impl Replica {
             leader: leader.clone(),
             grant: Duration::from_secs(30),
         };
+        let balance = balancer::routes(&Handle::new("FakeBalancer"), checks.served.clone());
         let setup = Setup { relay: Some(("127.0.0.1:1".to_owned(), RelayLimits::default())), ..Setup::default() };
         let admin = Arc::new(FakeAdmin::default()) as Arc<dyn Admin>;
         let api = ClusterApi {
             replicas: Some(ReplicaRoutes { fetches: core.replica.outlet(), offers: core.replica.outlet(), leader }),
-            ..cluster_api(&setup, Some(checks), admin, kernel.health())
+            ..cluster_api(&setup, Some(check_routes(checks, balance)), admin, kernel.health())
         };
         let server = serve(&setup, api);
         Self { name, kernel, core, leadership, address: reachable(&server), server }

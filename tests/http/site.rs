@@ -9,9 +9,10 @@ use actix::{Actor, Context, Handler, Message, MessageResult};
 use futures_util::future::BoxFuture;
 use muster::api::admin::{Admin, AdminApi, Document, DocumentError, SettingError};
 use muster::api::auth::Tokens;
+use muster::api::balance::BalanceRoutes;
 use muster::api::body::BodyLimits;
 use muster::api::certificate::{CertificateSettings, server_certificate};
-use muster::api::cluster::ClusterApi;
+use muster::api::cluster::{CheckRoutes, ClusterApi};
 use muster::api::cluster_checks::ClusterChecks;
 use muster::api::heartbeats::HeartbeatGatherer;
 use muster::api::leader::LeaderGate;
@@ -21,12 +22,14 @@ use muster::api::observer::{RequestObserver, Unobserved};
 use muster::api::relay::{Relay, RelayLimits};
 use muster::api::tls::server_config;
 use muster::api::version::AgentVersion;
+use muster::api::world::WorldRoutes;
 use muster::client::Trust;
 use muster::config::Secret;
 use muster::config::settings::TlsVersion;
 use muster_actors::domain::check_traits::CheckTraits;
 use muster_actors::domain::config::{CheckConfig, Data, DispatchedConfig};
 use muster_actors::domain::constraints::Constraints;
+use muster_actors::domain::figures::Figures;
 use muster_actors::domain::ids::{CheckId, ConfigKey, Digest, Epoch, KubernetesNodeName, NodeName, Stamp};
 use muster_actors::domain::lease::{Leadership, Role};
 use muster_actors::domain::node::NodeFacts;
@@ -386,17 +389,17 @@ impl Site {
         let admin = Arc::new(FakeAdmin::default());
         let observations = Arc::new(Observations::default());
         let leadership = Publisher::new(setup.leadership.clone());
-        let checks = setup.checks_enabled.then(|| ClusterChecks {
+        let checks = ClusterChecks {
             served: served.clone(),
             gatherer: Arc::new(HeartbeatGatherer::new(cluster.outlet(), Duration::ZERO)),
             heartbeats: cluster.outlet(),
             polls: cluster.outlet(),
             leader: LeaderGate::new(leadership.reader(), SystemClock::shared()),
             grant: Duration::from_secs(30),
-        });
+        };
+        let checks = setup.checks_enabled.then(|| check_routes(checks, balancer::routes(&balancer, served)));
         let api = ClusterApi {
             observer: Arc::clone(&observations) as Arc<dyn RequestObserver>,
-            balance: setup.checks_enabled.then(|| balancer::routes(&balancer, served)),
             ..cluster_api(&setup, checks, Arc::clone(&admin) as Arc<dyn Admin>, kernel.health())
         };
         let server = serve(&setup, api);
@@ -451,16 +454,21 @@ impl Site {
     }
 }
 
+/// These routes, and a world of which nothing is known.
+pub fn check_routes(checks: ClusterChecks, balance: BalanceRoutes) -> CheckRoutes {
+    let figures = Publisher::new(Figures::default()).reader();
+    let world = WorldRoutes { served: checks.served.clone(), figures, policy: Arc::default(), pods: false };
+    CheckRoutes { checks, balance, world }
+}
+
 /// The application of the cluster role over the given check routes.
-pub fn cluster_api(setup: &Setup, checks: Option<ClusterChecks>, admin: Arc<dyn Admin>, health: Arc<HealthCatalogue>) -> ClusterApi {
+pub fn cluster_api(setup: &Setup, checks: Option<CheckRoutes>, admin: Arc<dyn Admin>, health: Arc<HealthCatalogue>) -> ClusterApi {
     // The client of the relay needs it; done once is enough.
     rustls::crypto::ring::default_provider().install_default().ok();
     let version = AgentVersion::parse("7.81.1", COMMIT).unwrap().body();
     ClusterApi {
         tokens: Tokens { local: setup.local_token.map(|token| Secret::new(token.to_owned())), ..tokens() },
-        checks,
-        balance: None,
-        world: None,
+        checks: checks.map(Arc::new),
         relay: setup.relay.clone().map(|(own, limits)| Relay::try_new(Some(own), &Trust::Any, limits).unwrap()),
         replicas: None,
         kubernetes: setup.kubernetes.clone(),
