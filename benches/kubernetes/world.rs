@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use muster_rig::{ControlPlane, Identity, Options, PatchKind};
+use muster_rig::{ControlPlane, Identity, Options, PatchKind, environment_of};
 use serde_json::{Value as Json, json};
 
 use crate::report::Report;
@@ -266,19 +266,7 @@ async fn allow_all_pods(admin: &Identity) {
 async fn environment(admin: &Identity) -> BTreeMap<String, String> {
     let deployment = admin.get(&format!("/apis/apps/v1/namespaces/{HOME}/deployments/muster-cluster")).await.unwrap();
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    let mut environment = BTreeMap::new();
-    for entry in container["env"].as_array().unwrap() {
-        let from = &entry["valueFrom"];
-        let value = match (entry["value"].as_str(), from["fieldRef"]["fieldPath"].as_str(), from["secretKeyRef"]["key"].as_str()) {
-            (Some(value), _, _) => value.to_owned(),
-            (_, Some("metadata.namespace"), _) => HOME.to_owned(),
-            (_, Some("metadata.name"), _) => continue,
-            (_, _, Some("token")) => TOKEN.to_owned(),
-            (_, _, Some("api-key")) => "0".repeat(32),
-            _ => panic!("the manifest sets something in a way that is not known here: {entry}"),
-        };
-        environment.insert(entry["name"].as_str().unwrap().to_owned(), value);
-    }
+    let mut environment = environment_of(container, HOME, TOKEN).unwrap();
     environment.insert("MUSTER_WATCH_PODS".to_owned(), "all".to_owned());
     environment
 }

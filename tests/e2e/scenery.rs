@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use muster_rig::{Identity, PatchKind, until};
+use muster_rig::{Identity, PatchKind, environment_of, until};
 use serde_json::{Value as Json, json};
 
-use crate::world::{HOME, SHOP, Size, TOKEN, node_name, text};
+use crate::world::{HOME, SHOP, Size, TOKEN, node_name};
 
 pub async fn apply_manifests(admin: &Identity, runners: usize) {
     let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/overlays/with-runners");
@@ -29,20 +29,7 @@ pub async fn scale(admin: &Identity, deployment: &str, replicas: usize) {
 pub async fn replica_environment(admin: &Identity, lease_seconds: u64) -> BTreeMap<String, String> {
     let deployment = admin.get(&format!("/apis/apps/v1/namespaces/{HOME}/deployments/muster-cluster")).await.unwrap();
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    let mut environment = BTreeMap::new();
-    for entry in container["env"].as_array().unwrap() {
-        let name = text(&entry["name"]);
-        let from = &entry["valueFrom"];
-        let value = match (entry["value"].as_str(), from["fieldRef"]["fieldPath"].as_str(), from["secretKeyRef"]["key"].as_str()) {
-            (Some(value), _, _) => value.to_owned(),
-            (_, Some("metadata.namespace"), _) => HOME.to_owned(),
-            (_, Some("metadata.name"), _) => continue,
-            (_, _, Some("token")) => TOKEN.to_owned(),
-            (_, _, Some("api-key")) => "0".repeat(32),
-            _ => panic!("the manifest sets {name} in a way that this test does not know: {entry}"),
-        };
-        environment.insert(name, value);
-    }
+    let mut environment = environment_of(container, HOME, TOKEN).unwrap();
     environment.insert("DD_LEADER_LEASE_DURATION".to_owned(), lease_seconds.to_string());
     // Nobody listens there: what a test does not look at must not leave this machine.
     environment.insert("DD_DD_URL".to_owned(), "http://127.0.0.1:1".to_owned());

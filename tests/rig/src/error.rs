@@ -132,6 +132,12 @@ pub enum RigError {
         /// The answer.
         text: String,
     },
+    /// A manifest sets a variable in a way that is not known here.
+    #[error("resolve the environment {entry}")]
+    Environment {
+        /// The entry of the manifest, or the container that has none.
+        entry: String,
+    },
     /// kubectl failed.
     #[error("run kubectl {arguments}: {output}")]
     Kubectl {
