@@ -17,8 +17,7 @@ use muster_actors::kernel::mailbox::Handle;
 use muster_actors::kernel::published::{Publisher, Reader};
 use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::universe::{self, Recorded, Universe};
-use muster_actors::messages::dispatcher::LeadershipChanged;
-use muster_actors::messages::leader_election::{AnnounceLeadership, EpochSeen, Release};
+use muster_actors::messages::leader_election::{AnnounceLeadership, EpochSeen, LeadershipChanged, Release};
 use muster_actors::ports::LeaderDirectory;
 use muster_actors::testing::lease_store::{FakeLeaseStore, LockService};
 

@@ -17,8 +17,7 @@ use crate::kernel::mailbox::Outlet;
 use crate::kernel::published::Publisher;
 use crate::kernel::rng::Random;
 use crate::kernel::supervised::Observed;
-use crate::messages::dispatcher::LeadershipChanged;
-use crate::messages::leader_election::{AnnounceLeadership, EpochSeen, Release};
+use crate::messages::leader_election::{AnnounceLeadership, EpochSeen, LeadershipChanged, Release};
 use crate::ports::{LeaderDirectory, LeaseStore};
 use crate::supervised;
 

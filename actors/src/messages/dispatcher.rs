@@ -12,7 +12,6 @@ use crate::domain::config::CheckConfig;
 use crate::domain::constraints::ConstraintChange;
 use crate::domain::ids::{ConfigKey, Epoch, NodeName, Seq, Stamp};
 use crate::domain::journal::Cause;
-use crate::domain::lease::Role;
 use crate::domain::node::NodeFacts;
 use crate::domain::world::Standing;
 
@@ -118,20 +117,6 @@ pub struct LostNode {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct NodesWanted;
-
-/// The lock says something else than before. Repeating it changes nothing. Goes to the `Dispatcher` and to the `Replica`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
-#[rtype(result = "()")]
-pub struct LeadershipChanged {
-    /// What this replica may do.
-    pub role: Role,
-    /// The epoch; older ones are dropped.
-    pub epoch: Epoch,
-    /// Identity of the leader, also if that is this replica; empty when unknown.
-    pub leader: String,
-    /// `host:port` of the leader's API, if it is known.
-    pub address: Option<String>,
-}
 
 /// `Persistence` or `Replica` just started: it forgot what it was told before and did not save.
 #[derive(Debug, Clone, Copy, Message)]

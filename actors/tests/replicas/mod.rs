@@ -28,9 +28,9 @@ use muster_actors::kernel::supervised::Observe;
 use muster_actors::kernel::supervisor::Kernel;
 use muster_actors::kernel::universe::Universe;
 use muster_actors::messages::dispatcher::{
-    ApplyPlan, ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, LeadershipChanged, PlanReply, PlannedMove, Poll, PollReply,
+    ApplyPlan, ConfigsDiscovered, DiscoveryStarted, DiscoverySynced, PlanReply, PlannedMove, Poll, PollReply,
 };
-use muster_actors::messages::leader_election::{AnnounceLeadership, EpochSeen};
+use muster_actors::messages::leader_election::{AnnounceLeadership, EpochSeen, LeadershipChanged};
 use muster_actors::messages::membership::Heartbeat;
 use muster_actors::messages::resolver::ReplayDiscovery;
 use muster_actors::testing::configs::{discovered, discovered_endpoint};

@@ -16,10 +16,10 @@ use crate::domain::turn::Turn;
 use crate::domain::world::{DanglingReason, Presence, Standing};
 use crate::kernel::supervised::Observed;
 use crate::messages::dispatcher::{
-    ConfigsDiscovered, DeltaSaved, Departure, DiscoveryStarted, DiscoverySynced, LeadershipChanged, NodesChanged, NodesWanted, Origin,
-    PersistenceStarted, Poll, PollReply, TableLoaded,
+    ConfigsDiscovered, DeltaSaved, Departure, DiscoveryStarted, DiscoverySynced, NodesChanged, NodesWanted, Origin, PersistenceStarted,
+    Poll, PollReply, TableLoaded,
 };
-use crate::messages::leader_election::AnnounceLeadership;
+use crate::messages::leader_election::{AnnounceLeadership, LeadershipChanged};
 use crate::messages::persistence::{LoadTable, SaveTable};
 use crate::supervised;
 
