@@ -183,7 +183,15 @@ fn is_unread(error: &io::Error) -> bool {
 
 impl Shared {
     fn new(disk: Box<dyn Disk>, folder: PathBuf, heir_of: Option<String>) -> Self {
-        Self { folder, heir_of, disk, next: Mutex::new(0), inherited: AtomicBool::new(false), unread: Mutex::default(), overdue: Mutex::default() }
+        Self {
+            folder,
+            heir_of,
+            disk,
+            next: Mutex::new(0),
+            inherited: AtomicBool::new(false),
+            unread: Mutex::default(),
+            overdue: Mutex::default(),
+        }
     }
 
     fn open(&self) -> io::Result<SpoolListing> {
