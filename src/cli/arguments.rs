@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::balance::{BalanceCommand, EXPLAIN_EXAMPLES, ExplainOptions};
+use super::balance::options::{BalanceCommand, EXPLAIN_EXAMPLES, ExplainOptions};
 use super::demo::DemoOptions;
 use super::simulate::{self, SimulateOptions};
 

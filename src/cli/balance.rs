@@ -9,21 +9,20 @@ mod explain;
 mod explain_node;
 mod forecast;
 mod history;
-mod options;
+pub(super) mod options;
 mod plan;
 mod rebalance;
 mod record;
 
 use self::call::Call;
+use self::options::{BalanceCommand, IsolateOptions};
 use super::context::Context;
 use super::failure::{CommandResult, Failure};
 use crate::config::Role;
 
-pub(super) use options::{BalanceCommand, EXPLAIN_EXAMPLES, ExplainOptions};
-
 /// Carries a command out.
 pub(super) async fn run(context: &Context, command: &BalanceCommand, json: bool) -> CommandResult {
-    if let BalanceCommand::Isolate(options::IsolateOptions { check_id: None, end: None }) = command {
+    if let BalanceCommand::Isolate(IsolateOptions { check_id: None, end: None }) = command {
         return Err(Failure::new("checkID must be specified"));
     }
     let (_, api) = context.api(Some(Role::Cluster))?;

@@ -78,7 +78,7 @@ fn dispatch(context: &Context, command: TopCommand) -> Command {
             done(in_form(json, wait(clusterchecks::run(context, &options))))
         }
         TopCommand::Explain(options) | TopCommand::Cluster(ClusterCommand::Explain(options)) => {
-            let command = balance::BalanceCommand::Explain(options.subject);
+            let command = balance::options::BalanceCommand::Explain(options.subject);
             done(in_form(options.json, wait(balance::run(context, &command, options.json))))
         }
         TopCommand::Doctor(options) | TopCommand::Cluster(ClusterCommand::Doctor(options)) => {
