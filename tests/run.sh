@@ -33,4 +33,5 @@ tests/python/environment.sh
 
 say "format";  cargo fmt --all --check
 say "lints";   cargo clippy --workspace --all-targets --locked -- -D warnings
-say "tests";   cargo test --workspace --locked
+# All of them, so that one run shows everything that is broken.
+say "tests";   cargo test --workspace --locked --no-fail-fast
