@@ -27,6 +27,9 @@ use crate::kube::facts::name_of_cluster;
 use crate::telemetry::sources;
 use crate::telemetry::status::{ControlPlaneStatus, EventsStatus, StatusDocument};
 
+/// Longest time that is spent on the name of the cluster. Why: a run of the check waits for it, and says what is wrong.
+const NAME_LIMIT: Duration = Duration::from_secs(60);
+
 /// The room of the actors that work at the API server. Empty, and without a word, on a node where no instance asks for them.
 pub(super) struct NodeApiserver {
     settings: ApiserverCheckSettings,
@@ -94,7 +97,8 @@ impl NodeApiserver {
         if let Some(name) = &settings.invalid_cluster_name {
             warn!(found = name, "cluster_name is not valid and not used");
         }
-        let cluster_name = name_of_cluster(&api.connection.client, &settings.cluster_name, settings.cluster_name_label.as_deref()).await;
+        let name = name_of_cluster(&api.connection.client, &settings.cluster_name, settings.cluster_name_label.as_deref());
+        let cluster_name = tokio::time::timeout(NAME_LIMIT, name).await.context("read the labels of nodes for the name of the cluster")?;
         let namespace = settings.resources_namespace.as_deref().unwrap_or(&api.connection.namespace).to_owned();
         info!(namespace, cluster_name, "this node works at the API server, for the check kubernetes_apiserver");
         let api = self.api.get_or_init(|| api);

@@ -74,16 +74,24 @@ impl FileLock {
         LockError::Unavailable(format!("{step} lock file {}: {error}; see muster.lock_file", self.file.display()))
     }
 
-    /// Runs `act` where waiting for the disk holds nobody up.
+    /// Runs `act` where waiting for the disk holds nobody up, unless nobody waits for it any more when its turn comes: whoever was told
+    /// that it is not done must not have it done later.
     async fn on_disk<T: Send + 'static>(&self, act: impl FnOnce(&Self) -> Result<T, LockError> + Send + 'static) -> Result<T, LockError> {
         let lock = self.clone();
-        let done = tokio::task::spawn_blocking(move || act(&lock)).await;
+        let waiting = Arc::new(());
+        let wanted = Arc::downgrade(&waiting);
+        let act = move || if wanted.strong_count() == 0 { Err(lock.late()) } else { act(&lock) };
+        let done = tokio::task::spawn_blocking(act).await;
+        drop(waiting);
         done.unwrap_or_else(|error| Err(self.failed("use", &error)))
     }
 
+    fn late(&self) -> LockError {
+        LockError::Unavailable(format!("use lock file {}: not done within {:?}", self.file.display(), self.limit))
+    }
+
     async fn bounded<T>(&self, call: impl Future<Output = Result<T, LockError>>) -> Result<T, LockError> {
-        let late = || LockError::Unavailable(format!("use lock file {}: not done within {:?}", self.file.display(), self.limit));
-        tokio::time::timeout(self.limit, call).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(self.limit, call).await.unwrap_or_else(|_| Err(self.late()))
     }
 }
 

@@ -32,13 +32,15 @@ pub(super) struct ApiserverConfigs {
     /// Discovery told everything at least once.
     synced: bool,
     options: Arc<ApiserverCheckOptions>,
+    /// All that are known are for agents.
+    dispatched: bool,
     remarks: Vec<String>,
 }
 
 impl ApiserverConfigs {
     /// Nothing is known but the defaults.
     pub(super) fn new(defaults: ApiserverCheckOptions) -> Self {
-        Self { options: Arc::new(defaults.clone()), defaults, configs: Vec::new(), synced: false, remarks: Vec::new() }
+        Self { options: Arc::new(defaults.clone()), defaults, configs: Vec::new(), synced: false, dispatched: false, remarks: Vec::new() }
     }
 
     /// The options that count.
@@ -53,7 +55,7 @@ impl ApiserverConfigs {
 
     /// Whether agents do it and this process does not.
     pub(super) fn are_dispatched(&self) -> bool {
-        !self.configs.is_empty() && self.own().next().is_none()
+        self.dispatched
     }
 
     /// What is odd about the configs.
@@ -68,7 +70,7 @@ impl ApiserverConfigs {
 
     /// Discovery tells everything from here on.
     pub(super) fn restart(&mut self) {
-        // The options stay as they are until something else is told: nothing stops because a listing is not finished.
+        // What was read of them stays until something else is told: nothing stops, and nothing begins, because a listing is not finished.
         self.configs.clear();
     }
 
@@ -119,6 +121,7 @@ impl ApiserverConfigs {
     }
 
     fn read(&mut self) -> bool {
+        self.dispatched = !self.configs.is_empty() && self.own().next().is_none();
         let dispatched = self.configs.iter().map(|(_, config)| config).filter(|config| config.cluster_check);
         let mut remarks: Vec<String> = dispatched.filter_map(|config| self.remark_on_dispatched(config)).collect();
         let all = || self.own().flat_map(|config| config.instances.iter().map(move |instance| (config, instance)));

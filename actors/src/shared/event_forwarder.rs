@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use crate::domain::delivery::DropReason;
@@ -60,6 +60,8 @@ struct UnderWay {
 struct Watch {
     task: SpawnHandle,
     buffer: EventBuffer,
+    /// Tells the watch that a round has taken what is in there.
+    taken: Arc<Notify>,
     /// What an output lost: it goes out again before anything else.
     held: Vec<KubeEvent>,
     /// Where it began anew while a round was under way.
@@ -196,10 +198,11 @@ impl EventForwarder {
 
     fn open(&mut self, options: &ApiserverCheckOptions, context: &mut Context<Self>) {
         let EventForwarderParts { clock, source, tokens, .. } = self.parts.clone();
-        let watching = Watching { clock, source, tokens, query: query(options), remembered: self.memory.safe.clone() };
+        let (taken, remembered) = (Arc::new(Notify::new()), self.memory.safe.clone());
+        let watching = Watching { clock, source, tokens, query: query(options), taken: Arc::clone(&taken), remembered };
         let task = watching.run().into_actor(self).map(|told, forwarder, _| forwarder.hear(told)).finish();
-        self.watch =
-            Some(Watch { task: context.spawn(task), buffer: EventBuffer::new(options.buffer_size), held: Vec::new(), begins: None });
+        let (task, buffer) = (context.spawn(task), EventBuffer::new(options.buffer_size));
+        self.watch = Some(Watch { task, buffer, taken, held: Vec::new(), begins: None });
     }
 
     /// Drops the watch and what it has seen: the next one begins at the checkpoint.
@@ -245,11 +248,12 @@ impl EventForwarder {
             None => Reading::Poll,
             Some(watch) if !watch.held.is_empty() => Reading::Seen(std::mem::take(&mut watch.held)),
             Some(watch) => {
-                let drained = watch.buffer.drain();
+                let (drained, taken) = (watch.buffer.drain(), Arc::clone(&watch.taken));
                 self.tell_dropped(drained.dropped, &options);
                 if drained.events.is_empty() && !self.memory.unsaved {
                     return self.publish();
                 }
+                taken.notify_one();
                 Reading::Seen(drained.events)
             }
         };

@@ -132,6 +132,18 @@ fn a_list_with_too_many_events_for_one_round_is_read_in_portions() {
 }
 
 #[test]
+fn a_list_of_few_large_pages_is_forwarded_whole() {
+    universe::run(1, |universe| async move {
+        let rig = Rig::new(&universe, ApiserverCheckOptions { max_events_per_run: 10_000, ..one_by_one() });
+        rig.tokens.put("10", START - 301);
+        rig.make(1..=45_010);
+        rig.replica.lead(1);
+        rig.advance(10).await;
+        assert_eq!((rig.texts().len(), rig.stored().unwrap().0.as_str()), (45_000, "45010"));
+    });
+}
+
+#[test]
 fn an_api_server_that_began_anew_is_believed() {
     universe::run(1, |universe| async move {
         let rig = Rig::new(&universe, one_by_one());

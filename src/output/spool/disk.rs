@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use muster_actors::ports::DiskSpace;
+use tracing::warn;
 
 /// Payloads hold what an operator may not want everybody to read.
 pub(super) const FOLDER_MODE: u32 = 0o700;
@@ -68,6 +69,19 @@ impl RealDisk {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Moves the whole files of another folder here, and removes the others.
+    fn empty(&self, estate: &Path, name: &mut dyn FnMut() -> String, moved: &mut u64) -> io::Result<()> {
+        for (file, _) in list(estate)? {
+            if file.ends_with(WHOLE) {
+                fs::rename(estate.join(file), self.path(&name()))?;
+                *moved += 1;
+            } else {
+                fs::remove_file(estate.join(file))?;
+            }
+        }
+        Ok(())
     }
 
     /// Folders beside this one of which it is the heir.
@@ -153,17 +167,16 @@ impl Disk for RealDisk {
         let mut moved = 0;
         for estate in self.estates()? {
             // Somebody who still uses it keeps it.
-            let Ok(_lock) = lock(&estate) else { continue };
-            for (file, _) in list(&estate)? {
-                if file.ends_with(WHOLE) {
-                    fs::rename(estate.join(file), self.path(&name()))?;
-                    moved += 1;
-                } else {
-                    fs::remove_file(estate.join(file))?;
-                }
+            let Ok(locked) = lock(&estate) else { continue };
+            if let Err(error) = self.empty(&estate, name, &mut moved) {
+                // What is wrong with it must not keep this folder from being used. What is left in it is for the next start.
+                warn!(folder = %estate.display(), %error, "cannot take over all that was stored for another key");
+                continue;
             }
             self.sync_folder()?;
-            fs::remove_dir(&estate)?;
+            drop(locked);
+            // Something that is no file of ours may be in it; nothing is lost if it stays.
+            let _ = fs::remove_dir(&estate);
         }
         Ok(moved)
     }

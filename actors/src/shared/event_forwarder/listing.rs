@@ -64,7 +64,8 @@ pub(super) async fn list_newer(
     let mut read = 1;
     loop {
         listing.events.extend(newer(page.events, than));
-        if listing.events.len() > 2 * MOST_EVENTS {
+        // Another list is known to be small.
+        if only_way && listing.events.len() > 2 * MOST_EVENTS {
             listing.keep_oldest();
         }
         if page.next.is_none() || read == pages {

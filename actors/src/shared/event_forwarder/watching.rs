@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, ReadyChunks, Stream, StreamExt as _};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::domain::event_token::EventToken;
@@ -51,6 +52,8 @@ pub(super) struct Watching {
     pub(super) source: Arc<dyn EventSource>,
     pub(super) tokens: Arc<dyn EventTokens>,
     pub(super) query: EventQuery,
+    /// A round has taken what was told.
+    pub(super) taken: Arc<Notify>,
     /// What this process remembers, for a checkpoint that is empty or cannot be read.
     pub(super) remembered: Option<EventToken>,
 }
@@ -62,6 +65,8 @@ enum Phase {
     Start,
     /// What is newer has to be listed; `only_way`: no watch brings it.
     List { only_way: bool },
+    /// A list had more; the rest is listed when rounds have taken what was told.
+    ListMore,
     /// A watch has to be opened.
     Open,
     /// A watch is open since then.
@@ -98,6 +103,10 @@ impl State {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Start => self.start().await,
             Phase::List { only_way } => self.list(only_way).await,
+            Phase::ListMore => {
+                self.watching.taken.notified().await;
+                self.list(true).await
+            }
             Phase::Open => {
                 let changes = self.watching.source.watch(&self.watching.query, &self.seen.version, LASTS).ready_chunks(CHUNK);
                 self.phase = Phase::Watch(changes, self.watching.clock.monotonic());
@@ -157,9 +166,7 @@ impl State {
                 // Why nothing of a first list: without a checkpoint nobody knows what was forwarded already.
                 told.push(if fresh { Told::Begins(self.seen.clone()) } else { Told::Listed(listing.events) });
                 if listing.more {
-                    self.phase = Phase::List { only_way: true };
-                    // Until the next rounds have taken them.
-                    self.pause = Some(LAST_PAUSE);
+                    self.phase = Phase::ListMore;
                 }
                 told
             }

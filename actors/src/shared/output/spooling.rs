@@ -141,7 +141,8 @@ impl Output {
             return;
         }
         let Some(spool) = self.parts.spool.clone() else { return };
-        let needed = self.queue.group_bytes(GROUP_BYTES);
+        let most = GROUP_BYTES.min(self.limit());
+        let needed = self.queue.group_bytes(most);
         if needed == 0 {
             return;
         }
@@ -155,7 +156,7 @@ impl Output {
             self.remove_next(context);
             return;
         }
-        self.spool.storing = self.queue.take_unstored(GROUP_BYTES);
+        self.spool.storing = self.queue.take_unstored(most);
         self.spool.group += 1;
         let payloads = self.spool.storing.iter().map(|held| held.payload.clone()).collect();
         let (group, since) = (self.spool.group, self.parts.clock.unix_seconds());
