@@ -57,10 +57,12 @@ impl Service for OneServer {
         async move {
             let asker = agent.clone();
             let deliver = move || {
-                let (door, request, agent) = (lock(&door).clone(), request.clone(), asker.clone());
+                let (door, request, agent) = (Arc::clone(&door), request.clone(), asker.clone());
                 let (auditor, files) = (auditor.clone(), files.clone());
                 async move {
-                    let Some(door) = door else { return Err(unavailable("connection refused")) };
+                    // Whoever is there when the request arrives.
+                    let current = lock(&door).clone();
+                    let Some(door) = current else { return Err(unavailable("connection refused")) };
                     let answer = door.answer(request).await;
                     if matches!(answer, Ok(Reply::Configs(_))) {
                         auditor.answered(&agent, &door.served.peek(), || files.expected());
@@ -218,8 +220,9 @@ impl World {
                 self.kill_server(1.0).await;
                 self.store.replace(FakeAssignmentStore::with_delay(self.disk_time));
                 self.warmed_up.set(false);
-                self.links.auditor.replaced();
                 self.universe.advance(down).await;
+                // Not before: answers of the former one may have been under way.
+                self.links.auditor.replaced();
                 self.start_server().await;
             }
             Fault::CrashActor(name) => {
